@@ -1,0 +1,42 @@
+"""Answer and Predictor: what prove and serve see of a model, and all they see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Inputs = Mapping[str, str]
+"""The input fields of one row by name, for instance `{"text": "where is my parcel?"}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a predictor says to one input.
+
+    Attributes:
+        value: the answer, or None when there is a `problem`.
+        confidence: the calibrated probability that `value` is right, 0 to 1.
+        answered_by: who answered, for instance `inquiries@3`.
+        problem: why there is no value; None when there is one.
+        sure: whether the confidence reaches the specialist's own escalation threshold.
+        seconds: time the answer took, its share of the batch.
+        cost: what the answer cost, in US dollars; 0 for one's own machine.
+        scores: the likeliest values with their calibrated probabilities, largest first.
+    """
+
+    value: str | None
+    confidence: float
+    answered_by: str
+    problem: str | None = None
+    sure: bool = True
+    seconds: float = 0.0
+    cost: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """Turns a batch of inputs into as many answers, in the same order."""
+
+    def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
+        """Answer every input; one bad row gives an Answer with a problem, never an exception."""

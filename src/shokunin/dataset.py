@@ -1,0 +1,168 @@
+"""Example and Dataset: curated rows with a fixed split, the test rows sealed.
+
+On disk a dataset is a folder `datasets/<digest>/` that a person can read: `dataset.json` (facts and counts), `train.jsonl`,
+`validation.jsonl`, `test.jsonl` (one example a line), `none.jsonl` (rows labelled "none of these"), `card.md`, `card.html`, and
+`openings.jsonl`, one line each time the test rows were opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from shokunin.answer import Inputs
+from shokunin.errors import ArtefactError
+from shokunin.files import read_json, write_json
+from shokunin.task import Task, task_from_dict, task_to_dict
+
+Part = Literal["train", "validation", "test", "none"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of work.
+
+    Attributes:
+        inputs: the input fields by name.
+        expected: the answer it should get, or None when nobody has said.
+        origin: where it came from, `file:row` with the header as row 1.
+        group: rows with the same number stay on one side of every split.
+        labelled_by: `owner`, or the name of the model that labelled it.
+    """
+
+    inputs: Inputs
+    expected: str | None
+    origin: str
+    group: int = 0
+    labelled_by: str = "owner"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Curated rows. The split was decided when it was built; nothing here changes afterwards.
+
+    Attributes:
+        task: what is asked of the rows.
+        labels: the k label names, sorted.
+        train: rows to learn from.
+        validation: rows to choose by and to set thresholds on; empty when there are so few rows that this is done out of fold.
+        none: rows labelled "none of these", of the training side.
+        facts: counts in and out with reasons, how it was split, duplicates, leaks, label-error candidates, personal data,
+            languages; what the data card shows.
+        sealed: the test rows.
+        digest: SHA-256 over task and all examples with their split, 64 hexadecimal digits.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    none: tuple[Example, ...]
+    facts: dict[str, Any]
+    sealed: SealedRows
+    digest: str
+
+
+@dataclass
+class SealedRows:
+    """The test rows; opening them is counted and, for a dataset on disk, written down."""
+
+    count: int
+    _rows: tuple[Example, ...] | None = field(default=None, repr=False)
+    _folder: Path | None = field(default=None, repr=False)
+    _openings: int = 0
+
+    def open(self, why: str) -> tuple[Example, ...]:
+        """The test rows, "none of these" rows included (their `expected` is in the task's `none_labels`). Only `prove` calls this."""
+        self._openings += 1
+        if self._folder is not None:
+            with (self._folder / "openings.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "why": why}) + "\n")
+                log.flush()
+                os.fsync(log.fileno())
+        if self._rows is None:
+            assert self._folder is not None
+            self._rows = tuple(read_examples(self._folder / "test.jsonl"))
+        return self._rows
+
+    def openings(self) -> int:
+        """How often the test rows were opened, over the life of the dataset."""
+        log = None if self._folder is None else self._folder / "openings.jsonl"
+        if log is None or not log.exists():
+            return self._openings
+        return sum(1 for line in log.read_text(encoding="utf-8").split("\n") if line)
+
+    def file(self) -> Path | None:
+        """The file with the test rows, if the dataset is on disk."""
+        return None if self._folder is None else self._folder / "test.jsonl"
+
+
+def digest_of(task: Task, parts: dict[Part, tuple[Example, ...]]) -> str:
+    """The name of a dataset: SHA-256 over its task and every example with the side it stands on."""
+    digest = hashlib.sha256(json.dumps(task_to_dict(task), sort_keys=True).encode())
+    for part in PARTS:
+        for example in parts[part]:
+            line = [part, dict(example.inputs), example.expected, example.group]
+            digest.update(json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> None:
+    """One example a line, ASCII-safe, so that no character of the data can look like a line end."""
+    with path.open("w", encoding="ascii", newline="\n") as file:
+        for e in examples:
+            row = {"inputs": dict(e.inputs), "expected": e.expected, "origin": e.origin, "group": e.group, "by": e.labelled_by}
+            file.write(json.dumps(row) + "\n")
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """The examples of one part of a dataset.
+
+    Raises:
+        ArtefactError: the file is missing or a line is not an example.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                row = json.loads(line)
+                yield Example(row["inputs"], row["expected"], row["origin"], row["group"], row["by"])
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{str(path)!r} is missing; run `shokunin curate` on the rows again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtefactError(f"{str(path)!r}, line {number}: not an example; run `shokunin curate` on the rows again") from error
+
+
+def write_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write the dataset's files into the existing, empty `folder` (the caller moves it into place)."""
+    parts = {"train": dataset.train, "validation": dataset.validation, "none": dataset.none}
+    parts["test"] = dataset.sealed._rows or ()
+    for part, examples in parts.items():
+        write_examples(folder / f"{part}.jsonl", examples)
+    about = {"format": 1, "digest": dataset.digest, "task": task_to_dict(dataset.task), "labels": list(dataset.labels)}
+    write_json(folder / "dataset.json", {**about, "test_rows": dataset.sealed.count, "facts": dataset.facts})
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """A dataset from its folder; the test rows stay sealed.
+
+    Raises:
+        ArtefactError: a file is missing or damaged.
+    """
+    about = read_json(folder / "dataset.json")
+    return Dataset(
+        task=task_from_dict(about["task"], where=repr(str(folder / "dataset.json"))),
+        labels=tuple(about["labels"]),
+        train=tuple(read_examples(folder / "train.jsonl")),
+        validation=tuple(read_examples(folder / "validation.jsonl")),
+        none=tuple(read_examples(folder / "none.jsonl")),
+        facts=about["facts"],
+        sealed=SealedRows(count=int(about["test_rows"]), _folder=folder),
+        digest=about["digest"],
+    )

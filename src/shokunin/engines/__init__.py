@@ -1,0 +1,56 @@
+"""The shelf of engines: weights in, something that runs out.
+
+An engine is a module with the names of `Engine`. To add one: write the file and add a line to `ENGINES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.errors import UsageError
+from shokunin.weights import Weights
+
+ENGINES = {
+    "constant": "shokunin.engines.constant",
+    "linear": "shokunin.engines.linear",
+    "onnx": "shokunin.engines.onnx",
+}
+
+READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx"}
+"""Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
+
+
+class Session(Protocol):
+    """Loaded weights. Safe to call from one thread at a time."""
+
+    def run(self, forms: Sequence[Any]) -> npt.NDArray[np.float32]:
+        """Raw log-scores, shape (len(forms), k); a row must not depend on its neighbours in the batch."""
+
+
+class Engine(Protocol):
+    """An engine, checked structurally: a module with these names."""
+
+    FORMATS: tuple[str, ...]
+
+    def load(self, weights: Weights, *, threads: int | None = None) -> Session:
+        """Open the weights.
+
+        Raises:
+            ArtefactError: the files are not what the format says.
+        """
+
+
+def engine_for(format: str) -> Engine:
+    """The engine that reads a format.
+
+    Raises:
+        UsageError: no engine of this release does.
+    """
+    if format not in READS:
+        raise UsageError(f"no engine reads weights of format {format!r}; this release reads {', '.join(READS)}")
+    return cast(Engine, import_module(ENGINES[READS[format]]))

@@ -1,0 +1,1 @@
+"""Predictor and sealed rows to report."""

@@ -1,0 +1,117 @@
+"""Report: the proof. Made only from sealed rows and answers; every case is in it, each score has an interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shokunin.metrics import Interval
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One learner on the ladder, as it did on the rows it was chosen by (validation or out of fold; never the sealed rows).
+
+    Attributes:
+        learner: the learner's name.
+        score: the task's metric there.
+        worse_than_best: p-value of the paired test against the best rung (small: measurably worse).
+        shortfall: the best rung's score minus this one's.
+        train_seconds: time to fit.
+        latency_ms: median time for one answer.
+        size_bytes: size of the weights.
+        chosen: whether this rung became the specialist.
+        note: why it was not tried, if it was not.
+    """
+
+    learner: str
+    score: Interval | None
+    worse_than_best: float | None = None
+    shortfall: float | None = None
+    train_seconds: float | None = None
+    latency_ms: float | None = None
+    size_bytes: int | None = None
+    chosen: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sealed row and what the specialist said to it."""
+
+    origin: str
+    inputs: dict[str, str]
+    expected: str
+    value: str | None
+    confidence: float
+    correct: bool
+    sure: bool
+    group: int = 0
+    problem: str | None = None
+    against: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The proof of one specialist on one set of rows. Times in milliseconds or seconds as named, sizes in bytes, rates 0 to 1.
+
+    Attributes:
+        verdict: `pass` or `fail`.
+        reasons: why, in plain sentences.
+        scores: `accuracy`, `macro_f1`, with 95 % intervals.
+        baseline: the trivial answer's scores on the same rows, and the paired p-value against it.
+        against: the paired comparison with the large model's recorded or live answers, if asked for.
+        threshold: `value`, `coverage`, `bound`, `confidence` as promised on validation rows, and `coverage_here`, `error_here` as they
+            came out on these rows.
+        calibration: `ece`, `temperature`, and the reliability `bins`.
+        risk_coverage: pairs (coverage, error) as the threshold falls.
+        worst_pairs: the commonest confusions: `expected`, `given`, `count`.
+        scope: AUROC of telling "none of these" apart, where such rows exist.
+        latency_ms: `p50`, `p95`, `p99` of single answers on this machine.
+        throughput: answers per second in batches on this machine.
+        replay: rows sent through the running server and how many answers differed.
+        openings: how often the dataset's sealed rows were opened, this time included.
+    """
+
+    specialist: str
+    version: int
+    kind: str
+    created: str
+    verdict: str
+    reasons: list[str]
+    rows: int
+    metric: str
+    scores: dict[str, Interval]
+    baseline: dict[str, Any]
+    ladder: list[Rung]
+    why_chosen: str
+    threshold: dict[str, Any]
+    calibration: dict[str, Any]
+    risk_coverage: list[tuple[float, float]]
+    worst_pairs: list[dict[str, Any]]
+    scope: dict[str, Any] | None
+    latency_ms: dict[str, float]
+    throughput: float
+    size_bytes: int
+    peak_memory_bytes: int
+    dataset: dict[str, Any]
+    openings: int
+    machine: dict[str, Any]
+    against: dict[str, Any] | None = None
+    replay: dict[str, Any] | None = None
+    cases: list[Case] = field(default_factory=list)
+
+
+def report_to_dict(report: Report) -> dict[str, Any]:
+    """The plain values, ready for JSON."""
+    return asdict(report)
+
+
+def report_from_dict(value: dict[str, Any]) -> Report:
+    """The inverse of `report_to_dict`."""
+    plain = dict(value)
+    plain["scores"] = {name: Interval(**i) for name, i in value["scores"].items()}
+    plain["ladder"] = [Rung(**{**r, "score": r["score"] and Interval(**r["score"])}) for r in value["ladder"]]
+    plain["cases"] = [Case(**c) for c in value["cases"]]
+    plain["risk_coverage"] = [(c, r) for c, r in value["risk_coverage"]]
+    return Report(**plain)

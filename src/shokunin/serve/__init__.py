@@ -1,0 +1,1 @@
+"""Predictor to a private, OpenAI-compatible server."""

@@ -1,0 +1,104 @@
+"""Task: what the business asks. Its fields, its metric, its target; no behaviour."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from shokunin.errors import TaskError
+
+KINDS = ("classify_text",)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the business asks.
+
+    Attributes:
+        name: the task's name, also the specialist's; lower case letters, digits, `-` and `_`.
+        kind: which sort of work it is, one of `KINDS`.
+        inputs: the names of the input columns.
+        target: the name of the column with the expected answer.
+        group: a column whose equal values must stay on one side of every split (a customer, a thread), if any.
+        time: a column to split by time instead of at random: the newest rows are the test, if any.
+        metric: what the verdict is about: `accuracy` or `macro_f1`.
+        target_score: the lower end of the metric's 95 % interval must reach this; None asks only to beat the baseline.
+        max_error: of the answers given without asking the large model, at most this share may be wrong.
+        promise_confidence: with this probability the promise about `max_error` holds.
+        none_labels: labels that mean "none of these"; such rows are not learnt, they test whether the specialist can decline.
+    """
+
+    name: str
+    kind: str = "classify_text"
+    inputs: tuple[str, ...] = ("text",)
+    target: str = "label"
+    group: str | None = None
+    time: str | None = None
+    metric: str = "accuracy"
+    target_score: float | None = None
+    max_error: float = 0.05
+    promise_confidence: float = 0.95
+    none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isascii() and (c.islower() or c.isdigit() or c in "-_") for c in self.name):
+            raise TaskError(f"a task's name has lower case letters, digits, '-' and '_', not {self.name!r}")
+        if self.kind not in KINDS:
+            raise TaskError(f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{_hint(self.kind, KINDS)}")
+        if self.metric not in ("accuracy", "macro_f1"):
+            raise TaskError(f"unknown metric {self.metric!r}; expected 'accuracy' or 'macro_f1'")
+        if not self.inputs:
+            raise TaskError(f"task {self.name!r} has no input column; name at least one in `inputs`")
+        if self.target in self.inputs:
+            raise TaskError(f"column {self.target!r} cannot be both an input and the target of task {self.name!r}")
+        for name, share in (("max_error", self.max_error), ("promise_confidence", self.promise_confidence)):
+            if not 0 < share < 1:
+                raise TaskError(f"`{name}` is a share between 0 and 1, not {share!r}")
+
+
+def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
+    """A Task from plain values, as in `task.toml` or a manifest.
+
+    Raises:
+        TaskError: a key is unknown (with a suggestion) or a value does not fit.
+    """
+    known = [f.name for f in fields(Task)]
+    for key in value:
+        if key not in known:
+            raise TaskError(f"unknown key {key!r} in {where}; known keys: {', '.join(known)}{_hint(key, known)}")
+    if "name" not in value:
+        raise TaskError(f"{where} has no `name`")
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    if isinstance(plain.get("inputs"), str):
+        plain["inputs"] = (plain["inputs"],)
+    try:
+        return Task(**plain)
+    except TypeError as error:
+        raise TaskError(f"{where} has a value of the wrong type: {error}") from error
+
+
+def task_to_dict(task: Task) -> dict[str, Any]:
+    """The plain values of a Task, ready for JSON."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(task).items()}
+
+
+def read_task(path: Path) -> Task:
+    """The Task in a `task.toml`.
+
+    Raises:
+        TaskError: the file is missing, is not TOML, or does not describe a task.
+    """
+    try:
+        return task_from_dict(tomllib.loads(path.read_text(encoding="utf-8")), where=repr(str(path)))
+    except OSError as error:
+        raise TaskError(f"cannot read {str(path)!r}: {error.strerror}; `shokunin init DIR` writes one") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskError(f"{str(path)!r} is not TOML: {error}") from error
+
+
+def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

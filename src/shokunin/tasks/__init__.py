@@ -1,0 +1,89 @@
+"""The shelf of task kinds: what each kind knows and no one else does.
+
+A kind is a module with the names of `Kind`. To add one: write the file, add a line to `KINDS`, and its name to
+`shokunin.task.KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.answer import Answer, Inputs
+from shokunin.calibration import Calibration
+from shokunin.dataset import Example
+from shokunin.errors import TaskError
+from shokunin.forms import Form, Lessons
+from shokunin.task import Task
+
+KINDS = {
+    "classify_text": "shokunin.tasks.classify_text",
+}
+
+
+class Codec(Protocol):
+    """Everything that must be the same in training, proof and serving (the skew rule)."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """The numbers that turn raw scores into confidence and decisions."""
+
+    def lessons(self, examples: Sequence[Example]) -> Lessons:
+        """What a learner is handed."""
+
+    def encode(self, batch: Sequence[Inputs]) -> list[Any]:
+        """What an engine is handed: one form an input.
+
+        Raises:
+            TaskError: an input lacks a field.
+        """
+
+    def problem(self, inputs: Inputs) -> str | None:
+        """Why this input cannot be answered, or None."""
+
+    def decode(self, raw: npt.NDArray[np.float32], answered_by: str) -> list[Answer]:
+        """Answers from an engine's raw outputs, one a row."""
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether an answer is right."""
+
+    def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
+        """The input fields in a chat request.
+
+        Raises:
+            TaskError: there is no user message, or it lacks a field.
+        """
+
+    def write_chat(self, answer: Answer) -> str:
+        """The reply to a chat request."""
+
+
+class Kind(Protocol):
+    """A task kind, checked structurally: a module with these names."""
+
+    FORMS: tuple[Form, ...]
+
+    def gather(self, task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
+        """Examples from (origin, raw row) pairs."""
+
+    def prepare(self, task: Task, examples: Sequence[Example], side_files: Path) -> None:
+        """Write the side files that the codec needs into the existing folder."""
+
+    def codec(self, task: Task, side_files: Path) -> Codec:
+        """The codec, from the task and its side files."""
+
+
+def kind(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        TaskError: there is none.
+    """
+    if name not in KINDS:
+        raise TaskError(f"unknown kind {name!r}; expected one of {', '.join(KINDS)}")
+    return cast(Kind, import_module(KINDS[name]))

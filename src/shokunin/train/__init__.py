@@ -1,0 +1,57 @@
+"""The shelf of learners: one form in, weights out; a learner knows no task, kind or dataset.
+
+A learner is a module with the names of `Learner`. To add one: write the file and add a line to `LEARNERS`, at its place on the
+ladder: from the cheapest to serve to the dearest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from pydantic import BaseModel
+
+from shokunin.errors import UsageError
+from shokunin.forms import Form, Lessons
+from shokunin.progress import Progress
+from shokunin.weights import Weights
+
+LEARNERS = {
+    "baseline": "shokunin.train.baseline",
+    "text_linear": "shokunin.train.text_linear",
+    "encoder_head": "shokunin.train.encoder_head",
+    "encoder_lora": "shokunin.train.encoder_lora",
+}
+
+
+class Learner(Protocol):
+    """A training method, checked structurally: a module with these names."""
+
+    EATS: Form
+    EXTRA: str | None
+    """The extra that its libraries come with, or None for the base install."""
+    Options: type[BaseModel]
+
+    def forecast(self, lessons: Lessons, options: BaseModel) -> float:
+        """About how many seconds `fit` will take on this machine; measured on a few lessons where that is cheap."""
+
+    def fit(self, lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+        """Learn from `lessons` and write the weights into the existing, empty `folder`.
+
+        Raises:
+            UsageError: the lessons or options cannot work.
+            MissingExtraError: a library is not installed.
+        """
+
+
+def learner(name: str) -> Learner:
+    """The learner of that name.
+
+    Raises:
+        UsageError: there is none.
+        MissingExtraError: its libraries are not installed.
+    """
+    if name not in LEARNERS:
+        raise UsageError(f"unknown learner {name!r}; expected one of {', '.join(LEARNERS)}")
+    return cast(Learner, import_module(LEARNERS[name]))
