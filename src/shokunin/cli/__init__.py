@@ -1,0 +1,52 @@
+"""The command line: `shokunin COMMAND`. Each command is a file; it parses, calls the pipeline and prints.
+
+Nothing heavy is imported before a command runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from shokunin.cli.curate import curate
+from shokunin.cli.doctor import doctor
+from shokunin.cli.init import init
+from shokunin.cli.models import app as models
+from shokunin.cli.predict import predict
+from shokunin.cli.prove import prove
+from shokunin.cli.quickstart import quickstart
+from shokunin.cli.serve import serve
+from shokunin.cli.train import train
+from shokunin.version import __version__
+
+app = typer.Typer(
+    name="shokunin",
+    help="Small models that you own: trained on your data, proven, served from your machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Say which release this is, and stop.")] = False) -> None:
+    """Small models that you own: trained on your data, proven, served from your machine."""
+    if version:
+        typer.echo(f"shokunin {__version__}")
+        raise typer.Exit
+
+
+for command in (quickstart, init, curate, train, prove, predict, serve, doctor):
+    app.command()(command)
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8")  # a Windows console's code page cannot hold every label
+    app()

@@ -1,0 +1,41 @@
+"""`shokunin curate DATA`: rows to a dataset, and a card that says what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shokunin.cli.output import Output, bars, emit, reporting
+
+
+def curate(
+    data: Annotated[Path, typer.Argument(help="Rows: CSV, TSV, JSONL, Parquet, XLSX, or an OpenAI fine-tuning file.", show_default=False)],
+    name: Annotated[str | None, typer.Option(help="The task's name; by default the file's.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
+    input: Annotated[list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
+    mask: Annotated[bool, typer.Option("--mask", help="Mask personal data.")] = False,
+    seed: Annotated[int, typer.Option(help="For the split.")] = 0,
+    project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
+    output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
+) -> None:
+    """Turn rows into a dataset: split fixed, test sealed; duplicates, leaks, wrong labels and personal data found and counted."""
+    with reporting(output):
+        from shokunin import pipeline
+        from shokunin.curate.card import card_markdown
+
+        with bars(output) as progress:
+            dataset, folder = pipeline.curate(
+                data, name=name, test=test, inputs=input, target=target, mask=mask, seed=seed, project=project, progress=progress
+            )
+        if output is Output.json:
+            emit({"digest": dataset.digest, "folder": str(folder), "labels": list(dataset.labels), "facts": dataset.facts})
+        else:
+            from rich.console import Console
+            from rich.markdown import Markdown
+
+            Console().print(Markdown(card_markdown(dataset)))
+            typer.echo(f"\n  dataset   {folder}")
+            typer.echo(f"  train it  shokunin train {folder}")

@@ -1,0 +1,86 @@
+"""What commands say: one JSON document, or text for people; errors with their exit code; progress bars on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import typer
+
+from shokunin.errors import ShokuninError
+from shokunin.progress import Progress, silent
+
+
+class Output(str, Enum):
+    """How a command answers."""
+
+    text = "text"
+    json = "json"
+
+
+def emit(value: Any) -> None:
+    """One JSON document on stdout, nothing else."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def say(text: str = "", *, output: Output = Output.text) -> None:
+    """A line for people; silent when the answer is JSON."""
+    if output is Output.text:
+        from rich.console import Console
+
+        Console(highlight=False, soft_wrap=True).print(text)
+
+
+def fail(error: ShokuninError, output: Output) -> typer.Exit:
+    """Say what went wrong on stderr (and as JSON on stdout if that was asked for) and return the exit to raise."""
+    if output is Output.json:
+        emit({"error": {"type": type(error).__name__, "message": str(error)}})
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text("error: ", style="bold red").append(str(error), style="not bold default"))
+    return typer.Exit(error.exit_code)
+
+
+@contextmanager
+def reporting(output: Output) -> Iterator[None]:
+    """Turn our errors into a message and an exit code; Ctrl-C into exit code 130 and the word that nothing is half-written."""
+    try:
+        yield
+    except ShokuninError as error:
+        raise fail(error, output) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; nothing half-written was kept. Run the same command again to go on.\n")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def bars(output: Output) -> Iterator[Progress]:
+    """Progress bars on stderr when it is a terminal; otherwise silence."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("starting", total=None)
+        last = ""
+
+        def progress(what: str, done: float, total: float | None) -> None:
+            nonlocal task, last
+            if what != last:
+                drawn.remove_task(task)
+                task, last = drawn.add_task(what, total=total), what
+            drawn.update(task, completed=done, total=total)
+
+        yield progress

@@ -1,0 +1,41 @@
+"""`shokunin predict NAME INPUT`: one text, or a file in and a file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shokunin.cli.output import Output, bars, emit, reporting
+
+
+def predict(
+    name: Annotated[str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)],
+    input: Annotated[str, typer.Argument(help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file.")] = None,
+    project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
+    output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
+) -> None:
+    """Answer one text or a file of rows. A file keeps its columns and gets `answer`, `confidence`, `answered_by`, `problem`."""
+    with reporting(output):
+        from dataclasses import asdict
+
+        from shokunin import pipeline
+
+        specialist = pipeline.load(name, project=project)
+        if not pipeline.is_rows_file(input, out):
+            answer = specialist.predict(input)
+            if output is Output.json:
+                emit(asdict(answer))
+            else:
+                typer.echo(f"{answer.value if answer.problem is None else answer.problem}   ({answer.confidence:.0%}{'' if answer.sure else ', not sure'})")
+            if answer.problem is not None:
+                raise typer.Exit(2)
+            return
+        with bars(output) as progress:
+            done = pipeline.predict_file(specialist, Path(input), out, progress=progress)
+        if output is Output.json:
+            emit(asdict(done))
+        else:
+            typer.echo(f"{done.rows:,} rows, {done.sure:,} sure, {done.problems:,} with a problem, {done.seconds:.1f} s → {done.out}")

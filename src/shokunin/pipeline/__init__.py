@@ -1,0 +1,198 @@
+"""The whole story: rows → dataset → specialist → report → served answers. Only this package and the command line compose."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+from shokunin import registry
+from shokunin.answer import Answer, Inputs
+from shokunin.dataset import Dataset
+from shokunin.files import write_text
+from shokunin.pipeline import rows as row_stage
+from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.ladder import climb
+from shokunin.pipeline.predicting import is_rows_file, predict_file
+from shokunin.pipeline.proof import prove_specialist
+from shokunin.pipeline.publish import publish, read_report
+from shokunin.pipeline.rows import Data
+from shokunin.pipeline.serving import serve
+from shokunin.progress import Progress, silent
+from shokunin.project import open_project
+from shokunin.prove.calibrate import calibrate
+from shokunin.report import Report
+from shokunin.specialist import Specialist, read_specialist
+from shokunin.task import Task
+from shokunin.tasks import kind as kind_of
+
+__all__ = ["curate", "is_rows_file", "keep_report", "load", "predict", "predict_file", "prove", "read_report", "serve", "train"]
+
+
+def train(
+    data: Data,
+    *,
+    task: Task | None = None,
+    name: str | None = None,
+    test: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    kind: str = "classify_text",
+    inputs: Sequence[str] | None = None,
+    target: str | None = None,
+    base: str | None = None,
+    budget: float = 30.0,
+    learners: Sequence[str] | None = None,
+    metric: str | None = None,
+    target_score: float | None = None,
+    max_error: float | None = None,
+    mask: bool = False,
+    seed: int = 0,
+    project: str | Path | None = None,
+    replayed: bool = True,
+    progress: Progress = silent,
+) -> Specialist:
+    """Train a specialist from past work, prove it and publish it.
+
+    Args:
+        data: a file of rows, rows as dictionaries, a curated dataset or its folder, or a task's folder.
+        task: what is asked; by default guessed from the columns.
+        name: the specialist's name; by default the file's.
+        test: rows to seal as the test; by default a part of `data`.
+        kind: which sort of work it is.
+        inputs: the columns to read; by default guessed.
+        target: the column with the answer; by default guessed.
+        base: base encoder for the learners that use one.
+        budget: minutes to spend on training.
+        learners: try only these.
+        metric: `accuracy` or `macro_f1`.
+        target_score: the verdict is pass only if the metric's lower end reaches this.
+        max_error: of the answers given without the large model, at most this share may be wrong.
+        mask: mask personal data before training.
+        seed: for the split and the fits.
+        project: the project's folder; by default the current one.
+        replayed: send the sealed rows through a real server process before publishing.
+        progress: told how far it is.
+
+    Returns:
+        The published specialist, ready to answer. Its verdict is in `report.json`; only a pass makes it the champion.
+
+    Raises:
+        UsageError: the rows, columns or options cannot be used; nothing was written.
+        ReplayError: the served model answers differently from the tested one; nothing was published.
+    """
+    place = open_project(None if project is None else Path(project))
+    dataset, folder = row_stage.curate(
+        data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask, seed=seed, progress=progress,
+        wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
+    )  # fmt: skip
+    work = place.work / dataset.digest[:16]
+    side_files = work / "side_files"
+    side_files.mkdir(parents=True, exist_ok=True)
+    the_kind = kind_of(dataset.task.kind)
+    the_kind.prepare(dataset.task, dataset.train, side_files)
+    codec = the_kind.codec(dataset.task, side_files)
+    ladder = climb(
+        dataset, codec, work, base=base, budget_seconds=budget * 60, seed=seed, learners=learners, progress=progress
+    )
+    none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
+    calibration = calibrate(
+        ladder.chosen.raw, ladder.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
+        none_raw=none_raw, seed=seed,
+    )  # fmt: skip
+    specialist = publish(
+        dataset, ladder, calibration, place, dataset_folder=folder, replayed=replayed, progress=progress, seed=seed
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return open_specialist(specialist)
+
+
+def curate(
+    data: Data,
+    *,
+    name: str | None = None,
+    test: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    inputs: Sequence[str] | None = None,
+    target: str | None = None,
+    mask: bool = False,
+    seed: int = 0,
+    project: str | Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Dataset, Path | None]:
+    """Rows to a dataset in the project, and its folder. Arguments and errors as for `train`."""
+    place = open_project(None if project is None else Path(project))
+    return row_stage.curate(
+        data, project=place, name=name, test=test, inputs=inputs, target=target, mask=mask, seed=seed, progress=progress
+    )
+
+
+def load(reference: str | Path, *, project: str | Path | None = None, threads: int | None = None) -> Specialist:
+    """A published specialist, verified and ready to answer.
+
+    Args:
+        reference: `inquiries` (the champion, else the newest), `inquiries@champion`, `inquiries@3`, or a specialist's folder.
+        project: the project's folder; by default the current one.
+        threads: threads for the model; by default one for each core.
+
+    Raises:
+        ProjectError: there is no such specialist.
+        ArtefactError: its folder is incomplete, changed or unsafe, or it no longer answers as it did.
+    """
+    place = open_project(None if project is None else Path(project))
+    return open_specialist(read_specialist(registry.find(place.specialists, str(reference))), threads=threads)
+
+
+@overload
+def predict(specialist: Specialist | str | Path, inputs: str | Inputs, *, project: str | Path | None = None) -> Answer: ...
+@overload
+def predict(
+    specialist: Specialist | str | Path, inputs: Sequence[str | Inputs], *, project: str | Path | None = None
+) -> list[Answer]: ...
+def predict(
+    specialist: Specialist | str | Path, inputs: str | Inputs | Sequence[str | Inputs], *, project: str | Path | None = None
+) -> Answer | list[Answer]:
+    """Answer one text, one row of input fields, or a sequence of either. Loads the specialist if it is only named.
+
+    Raises:
+        ProjectError: there is no such specialist.
+        ArtefactError: its folder is incomplete, changed or unsafe.
+    """
+    return _opened(specialist, project).predict(inputs)
+
+
+def prove(
+    specialist: Specialist | str | Path,
+    data: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    *,
+    against: str | Sequence[str] | None = None,
+    project: str | Path | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """The report of a specialist on rows it has not seen.
+
+    Args:
+        specialist: a specialist, or what `load` takes.
+        data: rows with answers; by default the sealed rows of the dataset it was trained beside.
+        against: the large model: recorded answers in the rows' order, `column:NAME`, a file, a specialist, or `URL#MODEL`.
+        project: the project's folder; by default the current one.
+        progress: told how far it is.
+
+    Raises:
+        DataError: the rows lack a column, or the recorded answers do not fit them.
+        ProjectError: the specialist or its dataset is not there.
+    """
+    place = open_project(None if project is None else Path(project))
+    return prove_specialist(_opened(specialist, project), data, place, against=against, progress=progress)
+
+
+def keep_report(report: Report, page: str, *, place: Path | None, project: str | Path | None) -> Path:
+    """Write the page where it was asked for, or into the project's `reports`."""
+    root = open_project(None if project is None else Path(project)).root
+    place = place or root / "reports" / f"{report.specialist}-{report.version}-{report.created.replace(':', '')}.html"
+    write_text(place, page)
+    return place
+
+
+def _opened(specialist: Specialist | str | Path, project: str | Path | None) -> Specialist:
+    if isinstance(specialist, Specialist):
+        return specialist if specialist.predictor is not None else load(specialist.folder, project=project)
+    return load(specialist, project=project)

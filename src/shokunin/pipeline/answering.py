@@ -1,0 +1,83 @@
+"""A kind's codec around an engine's session: the predictor that proof, prediction and serving all use."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from shokunin.answer import Answer, Inputs
+from shokunin.engines import Session, engine_for
+from shokunin.errors import ArtefactError
+from shokunin.specialist import Specialist, read_golden, read_specialist
+from shokunin.tasks import Codec, kind
+
+GOLDEN_TOLERANCE = 0.02
+"""Another processor rounds differently; the label must be the same and the confidence this close."""
+
+
+class SpecialistPredictor:
+    """Encode, run, decode. Safe to call from several threads: one batch at a time reaches the session."""
+
+    def __init__(self, codec: Codec, session: Session, answered_by: str) -> None:
+        self._codec = codec
+        self._session = session
+        self._answered_by = answered_by
+        self._lock = threading.Lock()
+
+    def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
+        """Answer every input; one that cannot be answered gets an Answer with a problem."""
+        start = time.perf_counter()
+        problems = [self._codec.problem(inputs) for inputs in batch]
+        good = [inputs for inputs, problem in zip(batch, problems, strict=True) if problem is None]
+        with self._lock:
+            raw = self._session.run(self._codec.encode(good)) if good else np.zeros((0, 1), dtype=np.float32)
+        answers = iter(self._codec.decode(raw, self._answered_by) if good else [])
+        each = (time.perf_counter() - start) / max(1, len(batch))
+        return [
+            replace(next(answers), seconds=each)
+            if problem is None
+            else Answer(None, 0.0, self._answered_by, problem=problem, sure=False, seconds=each)
+            for problem in problems
+        ]
+
+
+def codec_of(specialist: Specialist) -> Codec:
+    """The codec that the specialist was trained, proven and is served with."""
+    return kind(specialist.task.kind).codec(specialist.task, specialist.side_files)
+
+
+def open_specialist(folder_specialist: Specialist, *, threads: int | None = None, golden: bool = True) -> Specialist:
+    """Load the weights and check the golden inputs.
+
+    Raises:
+        ArtefactError: the weights cannot be read, or do not answer as they did when the specialist was made.
+    """
+    specialist = folder_specialist
+    session = engine_for(specialist.weights.format).load(specialist.weights, threads=threads)
+    predictor = SpecialistPredictor(codec_of(specialist), session, specialist.id)
+    opened = specialist.with_predictor(predictor)
+    if golden:
+        check_golden(opened)
+    return opened
+
+
+def check_golden(specialist: Specialist) -> None:
+    """Ask the sample inputs again.
+
+    Raises:
+        ArtefactError: an answer is not the recorded one.
+    """
+    golden = read_golden(specialist)
+    answers = specialist.predict([g["inputs"] for g in golden])
+    for expected, answer in zip(golden, answers, strict=True):
+        if answer.value != expected["value"] or abs(answer.confidence - expected["confidence"]) > GOLDEN_TOLERANCE:
+            raise ArtefactError(
+                f"{specialist.id!r} answers {answer.value!r} ({answer.confidence:.3f}) to a sample input where it once answered "
+                f"{expected['value']!r} ({expected['confidence']:.3f}); the libraries or files differ from those it was made with"
+            )
+
+

@@ -1,0 +1,257 @@
+"""The ladder: fit the learners from the cheapest to the dearest, then keep the smallest that is not measurably worse.
+
+Every rung is scored on the same rows, none of which it was fitted on: the dataset's validation rows or, where there are too
+few rows to set any aside, out of fold. A finished rung is kept in the scratch folder, so an interrupted run goes on there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from shokunin import metrics
+from shokunin.dataset import Dataset
+from shokunin.engines import Session, engine_for
+from shokunin.errors import MissingExtraError, UsageError
+from shokunin.files import folder_in_making, publish_folder, read_json, write_json
+from shokunin.forms import Lessons
+from shokunin.metrics import Interval
+from shokunin.progress import Progress
+from shokunin.report import Rung
+from shokunin.tasks import Codec
+from shokunin.train import LEARNERS, Learner, learner
+from shokunin.weights import Weights
+
+FOLDS = 5
+TOLERANCE = 0.005
+"""A smaller model may be chosen while it is at most half a point behind and no test can tell it from the best."""
+LEVEL = 0.05
+LATENCY_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What one learner did: its weights, fitted on all training rows, and its raw scores on the judging rows, shape (n, k)."""
+
+    name: str
+    weights: Weights
+    raw: npt.NDArray[np.float32]
+    train_seconds: float
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All rungs, which one was chosen and why.
+
+    Attributes:
+        climbs: the learners that were fitted, cheapest first.
+        rungs: one for every learner, for the report.
+        chosen: the climb that becomes the specialist.
+        why: one sentence.
+        labels: the judging rows' labels, shape (n,).
+        out_of_fold: whether the judging rows are the training rows, scored out of fold.
+    """
+
+    climbs: list[Climb]
+    rungs: list[Rung]
+    chosen: Climb
+    why: str
+    labels: npt.NDArray[np.int64]
+    out_of_fold: bool
+
+    def raw_of(self, forms: Sequence[Any]) -> npt.NDArray[np.float32] | None:
+        """The chosen learner's raw scores of further forms, shape (m, k); None if there are none."""
+        return _session(self.chosen.weights).run(forms) if forms else None
+
+
+def climb(
+    dataset: Dataset,
+    codec: Codec,
+    work: Path,
+    *,
+    base: str | None,
+    budget_seconds: float,
+    seed: int,
+    learners: Sequence[str] | None,
+    progress: Progress,
+) -> Ladder:
+    """Fit what fits into the budget, and choose.
+
+    Raises:
+        UsageError: nothing but the trivial baseline could be fitted.
+    """
+    lessons = codec.lessons(dataset.train)
+    judged = codec.lessons(dataset.validation) if dataset.validation else lessons
+    folds = None if dataset.validation else folds_of(lessons, seed)
+    end = time.monotonic() + budget_seconds
+    climbs: list[Climb] = []
+    notes: dict[str, str] = {}
+    for name in learners or LEARNERS:
+        try:
+            module = learner(name)
+            options = _options(module, base, end - time.monotonic(), 1 if folds is None else len(folds) + 1)
+            place = work / f"{name}-{seed}"
+            if not (place / "climb.json").exists():
+                fits = 1 if folds is None else len(folds) + 1
+                note = _too_dear(module.forecast(lessons, options) * fits, end - time.monotonic())
+                if climbs and note:
+                    notes[name] = note
+                    continue
+                _fit_rung(module, name, lessons, judged, folds, options, place, seed, progress)
+            climbs.append(_read_rung(name, place, judged))
+        except MissingExtraError as error:
+            notes[name] = f"not tried: {error}"
+    return _choose(dataset, climbs, judged, notes, out_of_fold=folds is not None, seed=seed)
+
+
+def folds_of(lessons: Lessons, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Pairs of (fit, judge) row numbers: stratified, groups whole, every row judged once."""
+    smallest = int(np.bincount(lessons.labels).min())
+    splits = StratifiedGroupKFold(min(FOLDS, max(2, smallest)), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is judged where it can be
+        return [(a.astype(np.int64), b.astype(np.int64)) for a, b in splits.split(lessons.labels, lessons.labels, lessons.groups)]
+
+
+def out_of_fold(
+    module: Learner, lessons: Lessons, folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]], options: Any,
+    scratch: Path, *, seed: int, progress: Progress,
+) -> npt.NDArray[np.float32]:
+    """Raw scores of every lesson by a model that was not fitted on its group, shape (n, k)."""
+    raw = np.zeros((len(lessons), len(lessons.names)), dtype=np.float32)
+    for number, (fit, judge) in enumerate(folds, 1):
+        def within(what: str, done: float, total: float | None, number: int = number) -> None:
+            progress(f"{what} (part {number} of {len(folds)})", done, total)
+
+        with folder_in_making(scratch) as folder:
+            weights = module.fit(lessons.take(fit), options, folder, seed=seed, progress=within)
+            raw[judge] = _session(weights).run([lessons.texts[i] for i in judge])
+    return raw
+
+
+def _too_dear(seconds: float, left: float) -> str | None:
+    if seconds <= left:
+        return None
+    return f"not tried: about {seconds / 60:.1f} min needed, {max(0.0, left) / 60:.1f} min left; raise --budget"
+
+
+def _options(module: Learner, base: str | None, seconds_left: float, fits: int) -> Any:
+    """The learner's defaults, with the base model and the time that are left to it where it has such options."""
+    fields = module.Options.model_fields
+    given: dict[str, Any] = {}
+    if base is not None and "base" in fields:
+        given["base"] = base
+    if "minutes" in fields:
+        given["minutes"] = max(0.5, seconds_left / 60 / fits)
+    return module.Options(**given)
+
+
+def _fit_rung(
+    module: Learner, name: str, lessons: Lessons, judged: Lessons,
+    folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] | None,
+    options: Any, place: Path, seed: int, progress: Progress,
+) -> None:
+    with folder_in_making(place.parent) as made:
+        start = time.perf_counter()
+        raw = None
+        if folds is not None:
+            raw = out_of_fold(module, lessons, folds, options, place.parent, seed=seed, progress=progress)
+        (made / "weights").mkdir()
+        fit_start = time.perf_counter()
+        weights = module.fit(lessons, options, made / "weights", seed=seed, progress=progress)
+        fitted = time.perf_counter()
+        session = _session(weights)
+        if raw is None:
+            raw = session.run(list(judged.texts))
+        np.save(made / "raw.npy", raw, allow_pickle=False)
+        write_json(made / "climb.json", {
+            "format": weights.format, "form": weights.form, "exact": weights.exact, "facts": weights.facts,
+            "train_seconds": fitted - (fit_start if folds is None else start), "latency_ms": _latency_ms(session, judged),
+        })  # fmt: skip
+        shutil.rmtree(place, ignore_errors=True)
+        publish_folder(made, place)
+
+
+def _read_rung(name: str, place: Path, judged: Lessons) -> Climb:
+    about = read_json(place / "climb.json")
+    weights = Weights(place / "weights", about["form"], about["format"], about["exact"], about["facts"])
+    raw = np.load(place / "raw.npy", allow_pickle=False)
+    if raw.shape != (len(judged), len(judged.names)):
+        raise UsageError(f"the scratch folder {str(place)!r} is of other rows; remove it and run the same command again")
+    return Climb(name, weights, raw, about["train_seconds"], about["latency_ms"])
+
+
+def _choose(
+    dataset: Dataset, climbs: list[Climb], judged: Lessons, notes: dict[str, str], *, out_of_fold: bool, seed: int
+) -> Ladder:
+    given = [c.raw.argmax(axis=1) for c in climbs]
+    correct = [g == judged.labels for g in given]
+    by_f1 = dataset.task.metric == "macro_f1"
+    scores = [
+        metrics.macro_f1(judged.labels, g, judged.groups, seed=seed) if by_f1 else metrics.accuracy(c, judged.groups)
+        for g, c in zip(given, correct, strict=True)
+    ]
+    best = max(range(len(climbs)), key=lambda i: scores[i].value)
+    worse = [1.0 if i == best else _p_worse(judged, given[i], given[best], by_f1, seed) for i in range(len(climbs))]
+    behind = [scores[best].value - s.value for s in scores]
+    chosen = next(i for i in range(len(climbs)) if i == best or (worse[i] > LEVEL and behind[i] <= TOLERANCE))
+    rungs = []
+    for name in dict.fromkeys([*(c.name for c in climbs), *notes]):
+        i = next((i for i, c in enumerate(climbs) if c.name == name), None)
+        if i is None:
+            rungs.append(Rung(name, None, note=notes[name]))
+        else:
+            c = climbs[i]
+            rungs.append(Rung(
+                name, scores[i], None if i == best else worse[i], behind[i], c.train_seconds, c.latency_ms,
+                c.weights.size_bytes(), i == chosen,
+            ))  # fmt: skip
+    rows = "out of fold on the training rows" if out_of_fold else f"on {len(judged):,} validation rows"
+    return Ladder(climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged.labels, out_of_fold)
+
+
+def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: bool, seed: int) -> float:
+    """One-sided p-value of "a is not worse than b" on the same rows."""
+    if by_f1:
+        return metrics.macro_f1_worse(judged.labels, a, b, judged.groups, seed=seed)
+    return metrics.mcnemar_worse(a == judged.labels, b == judged.labels)
+
+
+def _why(
+    climbs: list[Climb], scores: list[Interval], worse: list[float], behind: list[float], chosen: int, best: int, rows: str
+) -> str:
+    name = climbs[chosen].name
+    if chosen != best:
+        return (
+            f"{name} is the smallest that is not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} points "
+            f"behind {rows} (paired test p = {worse[chosen]:.2f})"
+        )
+    if best == 0:
+        return f"nothing beat {name} {rows}"
+    rival = max(range(best), key=lambda i: scores[i].value)
+    return f"{name} has the best score {rows}; the best smaller one, {climbs[rival].name}, is {behind[rival] * 100:.1f} points behind (paired test p = {worse[rival]:.2g})"
+
+
+def _session(weights: Weights) -> Session:
+    return engine_for(weights.format).load(weights)
+
+
+def _latency_ms(session: Session, lessons: Lessons) -> float:
+    """Median time of one answer at a time, in milliseconds."""
+    texts = [lessons.texts[i] for i in np.linspace(0, len(lessons) - 1, min(LATENCY_ROWS, len(lessons))).astype(int)]
+    times = []
+    for text in texts:
+        start = time.perf_counter()
+        session.run([text])
+        times.append(time.perf_counter() - start)
+    return float(np.median(times) * 1000)

@@ -1,0 +1,137 @@
+"""From a chosen rung to a published specialist: assemble the folder, prove it, replay it through a real server, publish."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shokunin import registry
+from shokunin.calibration import Calibration, calibration_to_dict
+from shokunin.dataset import Dataset, Example
+from shokunin.files import folder_in_making, read_json, write_json, write_text
+from shokunin.pipeline.answering import codec_of, open_specialist
+from shokunin.pipeline.ladder import Ladder
+from shokunin.pipeline.proof import make_report
+from shokunin.progress import Progress
+from shokunin.project import Project
+from shokunin.prove.render import model_card, report_html
+from shokunin.prove.replay import check_replay, replay
+from shokunin.report import Report, report_from_dict, report_to_dict
+from shokunin.serve.process import ServerProcess
+from shokunin.specialist import FORMAT, Specialist, read_specialist
+from shokunin.task import task_to_dict
+from shokunin.version import __version__
+
+GOLDEN = 16
+REPLAYED = 5_000
+"""At most so many sealed rows are replayed; the newest file sizes make more only slower, not surer."""
+INT8_TOLERANCE = 0.01
+
+
+def publish(
+    dataset: Dataset,
+    ladder: Ladder,
+    calibration: Calibration,
+    project: Project,
+    *,
+    dataset_folder: Path | None,
+    replayed: bool,
+    progress: Progress,
+    seed: int,
+) -> Specialist:
+    """Assemble, prove, replay and publish the chosen rung; it becomes the champion when its verdict is pass.
+
+    Raises:
+        ReplayError: the served model answers differently from the tested one; nothing was published.
+    """
+    name = dataset.task.name
+    version = registry.next_version(project.specialists, name)
+    with folder_in_making(project.specialists / name) as made:
+        _assemble(made, dataset, ladder, calibration, version, seed)
+        specialist = open_specialist(read_specialist(made))
+        report = make_report(
+            specialist, dataset, why="proof at training", ladder=ladder, progress=progress, dataset_folder=dataset_folder
+        )
+        _write_report(made, report)
+        if replayed:
+            report = replace(report, replay=replay_folder(made, report, progress=progress))
+            _write_report(made, report)
+        published = registry.publish(made, project.specialists, name, version)
+    if report.verdict == "pass":
+        registry.promote(project.specialists, name, published.version)
+    return published
+
+
+def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[str, Any]:
+    """Send the sealed rows through a server process that serves `folder`, and compare with the report's cases.
+
+    Raises:
+        ReplayError: too many answers differ.
+    """
+    specialist = read_specialist(folder)
+    cases = report.cases[:REPLAYED]
+    examples = [Example(c.inputs, c.expected, c.origin, c.group) for c in cases]
+    tolerance = 0.0 if specialist.weights.exact else INT8_TOLERANCE
+    with ServerProcess(["--specialist", str(folder)]) as server:
+        result = replay(
+            server.base_url, specialist.name, examples, [c.value for c in cases],
+            exact=specialist.weights.exact, tolerance=tolerance, progress=progress,
+        )  # fmt: skip
+    check_replay(result, exact=specialist.weights.exact, tolerance=tolerance)
+    return result.about()
+
+
+def _assemble(made: Path, dataset: Dataset, ladder: Ladder, calibration: Calibration, version: int, seed: int) -> None:
+    chosen = ladder.chosen
+    side_files = made / "side_files"
+    side_files.mkdir()
+    shutil.copytree(chosen.weights.folder, made / "weights")
+    write_json(side_files / "labels.json", list(dataset.labels))
+    write_json(side_files / "calibration.json", calibration_to_dict(calibration))
+    write_json(side_files / "golden.json", [])
+    manifest = {
+        "format": FORMAT,
+        "name": dataset.task.name,
+        "version": version,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "made_with": f"shokunin {__version__}",
+        "task": task_to_dict(dataset.task),
+        "labels": list(dataset.labels),
+        "weights": {
+            "form": chosen.weights.form, "format": chosen.weights.format, "exact": chosen.weights.exact, "facts": chosen.weights.facts,
+        },
+        "dataset": {"digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": dataset.sealed.count},
+        "steps": [{"step": "train", "learner": chosen.name, "seed": seed, "seconds": round(chosen.train_seconds, 3)}],
+        "parent": None,
+        "licences": chosen.weights.facts.get("licences", {}),
+    }  # fmt: skip
+    registry.seal(made, manifest)
+    specialist = open_specialist(read_specialist(made), golden=False)
+    sample = [dict(e.inputs) for e in _spread(dataset.train, GOLDEN)]
+    answers = specialist.predict(sample)
+    golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
+    write_json(side_files / "golden.json", golden)
+    registry.seal(made, manifest)
+
+
+def _write_report(folder: Path, report: Report) -> None:
+    """The report in its two shapes and the card, and the manifest that covers them."""
+    manifest = read_json(folder / "manifest.json")
+    write_json(folder / "report.json", report_to_dict(report))
+    write_text(folder / "report.html", report_html(report))
+    write_text(folder / "card.md", model_card(report, manifest))
+    registry.seal(folder, manifest)
+
+
+def read_report(specialist: Specialist) -> Report:
+    """The report that was published with the specialist."""
+    return report_from_dict(read_json(specialist.folder / "report.json"))
+
+
+def _spread(examples: tuple[Example, ...], count: int) -> list[Example]:
+    return [examples[i] for i in np.unique(np.linspace(0, len(examples) - 1, count).astype(int))]

@@ -1,0 +1,150 @@
+"""Rows to dataset: from what the user names (a file, rows, a dataset's folder) to curated rows in the project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.curate.build import build_dataset
+from shokunin.curate.card import card_html, card_markdown
+from shokunin.curate.columns import Columns, guess_columns
+from shokunin.curate.read import Table, read_rows
+from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
+from shokunin.errors import DataError
+from shokunin.files import folder_in_making, publish_folder, write_text
+from shokunin.forms import TextLessons
+from shokunin.pipeline.ladder import folds_of, out_of_fold
+from shokunin.progress import Progress, silent
+from shokunin.project import Project
+from shokunin.task import Task, read_task
+from shokunin.tasks import kind
+from shokunin.tasks.classify_text import softmax
+from shokunin.train import learner
+
+Data = str | Path | Sequence[Mapping[str, Any]] | Dataset
+SAMPLE = 2_000
+MARGIN_SHARPNESS = 4.0
+"""Margins of a linear support vector machine times this make usable probabilities; only their order matters here."""
+
+
+def curate(
+    data: Data,
+    *,
+    project: Project,
+    task: Task | None = None,
+    name: str | None = None,
+    test: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    inputs: Sequence[str] | None = None,
+    target: str | None = None,
+    mask: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[Dataset, Path | None]:
+    """The curated dataset and its folder in the project, written there unless the very same one is there already."""
+    if isinstance(data, Dataset):
+        return data, None
+    if isinstance(data, (str, Path)) and (Path(data) / "dataset.json").is_file():
+        return read_dataset(Path(data)), Path(data)
+    if isinstance(data, (str, Path)) and (Path(data) / "task.toml").is_file():
+        task = task or read_task(Path(data) / "task.toml")
+        data = _only_file(Path(data) / "rows")
+    table = _table(data, "rows")
+    columns = _columns(table, task, inputs, target)
+    task = _task(task, columns, name or _name_of(data))
+    test_table = None if test is None else _table(test, "test rows")
+    dataset = _build(table, test_table, columns, task, mask=mask, seed=seed, scratch=project.work, progress=progress)
+    place = project.datasets(task.name) / dataset.digest[:16]
+    if not place.exists():
+        with folder_in_making(place.parent) as made:
+            write_dataset(dataset, made)
+            write_text(made / "card.md", card_markdown(dataset))
+            write_text(made / "card.html", card_html(dataset))
+            publish_folder(made, place)
+    return read_dataset(place), place
+
+
+def examples_of(data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool) -> tuple[list[Example], Table]:
+    """The rows of a file as examples of an existing task.
+
+    Raises:
+        DataError: the file lacks one of the task's columns.
+    """
+    table = _table(data, "rows")
+    needed = (*task.inputs, *([task.target] if needs_target else []))
+    missing = [c for c in needed if c not in table.columns]
+    if missing:
+        names, there = (", ".join(map(repr, c)) for c in (needed, table.columns))
+        raise DataError(f"the rows have no column {missing[0]!r}; task {task.name!r} needs {names}; the rows have {there}")
+    return list(kind(task.kind).gather(task, table.rows())), table
+
+
+def _table(data: str | Path | Sequence[Mapping[str, Any]], what: str) -> Table:
+    if isinstance(data, (str, Path)):
+        return read_rows(Path(data))
+    if not data:
+        raise DataError(f"there are no {what}; pass at least two labels with a few rows each")
+    columns = tuple(dict.fromkeys(str(key) for row in data for key in row))
+    return Table.of_rows(columns, data)
+
+
+def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
+    if task is not None:
+        inputs, target = inputs or task.inputs, target or task.target
+    return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
+
+
+def _task(task: Task | None, columns: Columns, name: str) -> Task:
+    if task is not None:
+        return replace(task, inputs=columns.inputs, target=columns.target)
+    return Task(name=name, inputs=columns.inputs, target=columns.target, group=columns.group)
+
+
+def _build(
+    table: Table, test: Table | None, columns: Columns, task: Task, *, mask: bool, seed: int, scratch: Path, progress: Progress
+) -> Dataset:
+    gather = kind(task.kind).gather
+
+    def cheap_out_of_fold(texts: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Probabilities for the search for wrong labels, from the cheapest learner that reads."""
+        module = learner("text_linear")
+        lessons = TextLessons(tuple(texts), labels, tuple(map(str, range(int(labels.max()) + 1))), groups)
+        raw = out_of_fold(module, lessons, folds_of(lessons, seed), module.Options(), scratch, seed=seed, progress=progress)
+        return softmax(raw * MARGIN_SHARPNESS)
+
+    return build_dataset(
+        task,
+        gather(task, table.rows()),
+        test=None if test is None else gather(task, test.rows()),
+        tables=[table] if test is None else [table, test],
+        columns=columns,
+        mask=mask,
+        seed=seed,
+        out_of_fold=cheap_out_of_fold,
+        progress=progress,
+    )
+
+
+def _sample(table: Table) -> list[dict[str, str]]:
+    return [row for _, (_, row) in zip(range(SAMPLE), table.rows(), strict=False)]
+
+
+def _only_file(folder: Path) -> Path:
+    files = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
+    if len(files) != 1:
+        raise DataError(f"{str(folder)!r} should hold one file of rows; it holds {len(files)}; name the file instead of the folder")
+    return files[0]
+
+
+def _name_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
+    """A task's name from a file's: `Inquiries 2024.csv` is `inquiries-2024`; `train.csv` is named after its folder."""
+    if not isinstance(data, (str, Path)):
+        return "task"
+    path = Path(data).resolve()
+    stem = path.parent.name if path.stem.lower() in ("train", "data", "rows", "dataset") else path.stem
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-") or "task"

@@ -1,0 +1,64 @@
+"""Open the specialists that are to be served and run the server."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from shokunin import registry
+from shokunin.errors import ProjectError
+from shokunin.pipeline.answering import codec_of, open_specialist
+from shokunin.project import Project, open_project
+from shokunin.serve.app import create_app
+from shokunin.serve.process import run
+from shokunin.serve.served import Served
+from shokunin.specialist import Specialist, read_specialist
+
+
+def serve(
+    names: Sequence[str],
+    *,
+    folders: Sequence[Path] = (),
+    host: str | None = None,
+    port: int | None = None,
+    threads: int | None = None,
+    project: str | Path | None = None,
+) -> None:
+    """Serve until stopped. Without names or folders: every specialist with a champion, else the newest version of each.
+
+    Raises:
+        ProjectError: there is nothing to serve, or a name is not there.
+        UsageError: the port is in use, or the address is not loopback.
+    """
+    place = open_project(None if project is None else Path(project))
+    specialists = [open_specialist(read_specialist(f), threads=threads) for f in chosen_folders(place, names, folders)]
+    served = {s.id: served_of(s, place) for s in specialists}
+    run(create_app(served), host or place.settings.host, place.settings.port if port is None else port)
+
+
+def chosen_folders(place: Project, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+    """The folders to serve, each once."""
+    if not names and not folders:
+        names = sorted({s.name for s in registry.list_specialists(place.specialists)})
+        if not names:
+            raise ProjectError(f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv")
+    return list(dict.fromkeys([*(registry.find(place.specialists, n) for n in names), *folders]))
+
+
+def served_of(specialist: Specialist, place: Project) -> Served:
+    """What the server needs to know of one specialist."""
+    assert specialist.predictor is not None
+    aliases = registry.aliases(place.specialists, specialist.name)
+    return Served(
+        id=specialist.id,
+        name=specialist.name,
+        version=specialist.version,
+        aliases=tuple(a for a, version in aliases.items() if version == specialist.version),
+        kind=specialist.task.kind,
+        predictor=specialist.predictor,
+        codec=codec_of(specialist),
+        created=calendar.timegm(time.strptime(specialist.manifest["created"], "%Y-%m-%dT%H:%M:%SZ")),
+        about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels)},
+    )

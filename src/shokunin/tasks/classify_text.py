@@ -1,0 +1,163 @@
+"""The kind `classify_text`: a text gets one label out of a fixed set, or "none of these"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.answer import Answer, Inputs
+from shokunin.calibration import Calibration, calibration_from_dict
+from shokunin.dataset import Example
+from shokunin.errors import ArtefactError, TaskError
+from shokunin.files import read_json, write_json
+from shokunin.forms import Form, Lessons, TextLessons
+from shokunin.task import Task
+
+FORMS: tuple[Form, ...] = ("labelled_text",)
+NONE = "none_of_these"
+SHOWN_SCORES = 5
+LONGEST = 100_000
+"""Characters of one text that are looked at; no learner of this kind reads further."""
+
+
+def gather(task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
+    """One row is one example; an empty label is an example that nobody has answered yet."""
+    for origin, row in rows:
+        label = str(row.get(task.target) or "").strip()
+        yield Example({name: str(row.get(name) or "") for name in task.inputs}, label or None, origin)
+
+
+def prepare(task: Task, examples: Sequence[Example], side_files: Path) -> None:
+    """Write `labels.json`: the names in the order of the model's outputs."""
+    names = sorted({e.expected for e in examples if e.expected is not None and e.expected not in task.none_labels})
+    write_json(side_files / "labels.json", names)
+
+
+def codec(task: Task, side_files: Path) -> TextCodec:
+    """The codec, from `labels.json` and, once it is there, `calibration.json`.
+
+    Raises:
+        ArtefactError: a side file is damaged.
+    """
+    names = read_json(side_files / "labels.json")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ArtefactError(f"{str(side_files / 'labels.json')!r} is not a list of names")
+    path = side_files / "calibration.json"
+    calibration = calibration_from_dict(read_json(path)) if path.exists() else Calibration()
+    return TextCodec(task, tuple(names), calibration)
+
+
+class TextCodec:
+    """Wording, decoding and chat for texts with labels."""
+
+    def __init__(self, task: Task, names: tuple[str, ...], calibration: Calibration) -> None:
+        self._task = task
+        self._names = names
+        self._index = {name: i for i, name in enumerate(names)}
+        self._calibration = calibration
+
+    @property
+    def calibration(self) -> Calibration:
+        """The numbers that turn raw scores into confidence and decisions."""
+        return self._calibration
+
+    def lessons(self, examples: Sequence[Example]) -> Lessons:
+        """The examples as `labelled_text`; all must have a known label."""
+        texts = tuple(self.encode([e.inputs for e in examples]))
+        labels = np.asarray([self._index[e.expected or ""] for e in examples], dtype=np.int64)
+        return TextLessons(texts, labels, self._names, np.asarray([e.group for e in examples], dtype=np.int64))
+
+    def encode(self, batch: Sequence[Inputs]) -> list[str]:
+        """One text an input: the only field, or the fields under each other, named."""
+        if len(self._task.inputs) == 1:
+            return [self._field(row, self._task.inputs[0])[:LONGEST] for row in batch]
+        return ["\n".join(f"{name}: {self._field(row, name)}" for name in self._task.inputs)[:LONGEST] for row in batch]
+
+    def problem(self, inputs: Inputs) -> str | None:
+        """Why this input cannot be answered, or None."""
+        for name in self._task.inputs:
+            if not isinstance(inputs.get(name), str):
+                return f"the input field {name!r} is missing or not a text"
+        if not any(inputs[name].strip() for name in self._task.inputs):
+            return "the text is empty"
+        return None
+
+    def decode(self, raw: npt.NDArray[np.float32], answered_by: str) -> list[Answer]:
+        """Answers from raw log-scores of shape (n, k).
+
+        The confidence is the largest softmax of the scores over the temperature. A row whose best score stays below the scope
+        threshold is answered "none of these" with what is left, and is never sure: the promise was made about labels.
+        """
+        probabilities = softmax(raw / self._calibration.temperature)
+        best = probabilities.argmax(axis=1)
+        return [self._answer(p, int(i), float(r.max()), answered_by) for p, i, r in zip(probabilities, best, raw, strict=True)]
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether the label is right; every spelling of "none of these" is the same answer."""
+        none = (NONE, *self._task.none_labels)
+        return value is not None and (value == expected or (value in none and expected in none))
+
+    def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
+        """The last user message is the text; for several fields it must be a JSON object of them.
+
+        Raises:
+            TaskError: there is no user message with text.
+        """
+        text = next((_content(m) for m in reversed(messages) if m.get("role") == "user"), "")
+        if not text:
+            raise TaskError("the request has no user message with text; put the text to classify into the last user message")
+        if len(self._task.inputs) == 1:
+            return {self._task.inputs[0]: text}
+        return self._fields_of(text)
+
+    def write_chat(self, answer: Answer) -> str:
+        """The label and nothing else."""
+        return answer.value or ""
+
+    def _answer(self, p: npt.NDArray[np.float64], best: int, score: float, answered_by: str) -> Answer:
+        top = np.argsort(-p, kind="stable")[:SHOWN_SCORES]
+        scores = {self._names[i]: float(p[i]) for i in top}
+        confidence = float(p[best])
+        limit, promise = self._calibration.scope_threshold, self._calibration.promise
+        out_of_scope = limit is not None and score < limit
+        sure = not out_of_scope and (promise is None or confidence >= promise.threshold)
+        if out_of_scope:
+            return Answer(NONE, 1 - confidence, answered_by, sure=False, scores=scores)
+        return Answer(self._names[best], confidence, answered_by, sure=sure, scores=scores)
+
+    def _field(self, row: Inputs, name: str) -> str:
+        value = row.get(name)
+        if not isinstance(value, str):
+            raise TaskError(f"the input field {name!r} is missing; task {self._task.name!r} needs {', '.join(self._task.inputs)}")
+        return value
+
+    def _fields_of(self, text: str) -> Inputs:
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict) or not all(isinstance(fields.get(n), str) for n in self._task.inputs):
+            names = ", ".join(repr(n) for n in self._task.inputs)
+            raise TaskError(f"the last user message must be a JSON object with the text fields {names}")
+        return {n: fields[n] for n in self._task.inputs}
+
+
+def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Row-wise softmax in float64, shape (n, k); rows add up to 1."""
+    shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+    exp = np.exp(shifted)
+    return np.asarray(exp / exp.sum(axis=1, keepdims=True))
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(str(p.get("text", "")) for p in content if isinstance(p, Mapping) and p.get("type") == "text")
+    return ""
