@@ -1,0 +1,26 @@
+"""A server program with a fake specialist: `fake_server.py [--slow SECONDS] --host H --port P`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serve_fakes import LengthPredictor, lengths
+
+from shokunin.errors import UsageError
+from shokunin.serve.app import create_app
+from shokunin.serve.process import run
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--slow", type=float, default=0.0)
+    options.add_argument("--host", required=True)
+    options.add_argument("--port", type=int, required=True)
+    asked = options.parse_args()
+    try:
+        app = create_app(lengths(LengthPredictor(seconds=asked.slow)))
+        run(app, asked.host, asked.port, started=lambda url: print(f"serving on {url}", flush=True))
+    except UsageError as error:
+        print(error)
+        sys.exit(2)
