@@ -1,4 +1,9 @@
-"""Writing so that a crash leaves the old thing or the new thing, never half of one; digests; reading JSON and TOML."""
+"""Writing so that a crash leaves the old thing or the new thing, never half of one; locks; digests; reading JSON.
+
+Two promises carry the rest. A *name* appears only after everything behind it is on disk (write beside, fsync, rename).
+And a process that dies lets go of what it held: locks and scratch folders are held by `flock`, which the kernel
+releases, so no lock ever has to be broken, and nobody guesses from a process number whether its owner still lives.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +25,11 @@ from typing import Any
 from shokunin.errors import ArtefactError, ProjectError
 
 CHUNK = 1 << 20
+MAKING = ".making-"
+ABANDONED_SECONDS = 24 * 3600.0
+"""Where folders cannot be locked (Windows, some network disks) a scratch folder this old is taken to be abandoned."""
+
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff\\:*?"<>|]')
 
 
 def sha256_of(path: Path) -> str:
@@ -27,19 +41,32 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def contained(name: str) -> bool:
+    """Whether `name` is a relative POSIX path that stays inside its folder, on every operating system."""
+    if not 0 < len(name) <= 400 or _UNSAFE.search(name):
+        return False
+    return not any(part in ("", ".", "..") or part[-1] in ". " for part in name.split("/"))
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8, `\\n`) at once: write beside it, fsync, rename.
+    """Replace `path` by `text` (UTF-8, `\\n`) at once: write beside it, fsync, rename. Its permissions stay.
 
     Raises:
         ProjectError: the disk is full or the folder cannot be written; `path` is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise disk_error(error, path) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp is private to its owner; a new file should be as open as the folder it lies in.
+        open_as = path.stat().st_mode if path.exists() else path.parent.stat().st_mode & 0o666
+        Path(name).chmod(stat.S_IMODE(open_as))
         Path(name).replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -55,13 +82,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+def read_json(path: Path, *, limit: int | None = None) -> Any:
+    """The value in a JSON file of at most `limit` bytes.
 
     Raises:
-        ArtefactError: the file is missing or is not JSON.
+        ArtefactError: the file is missing, too large, or not JSON.
     """
     try:
+        if limit is not None and path.stat().st_size > limit:
+            raise ArtefactError(f"{str(path)!r} has {path.stat().st_size} bytes; at most {limit} are read")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtefactError(f"{str(path)!r} is missing") from error
@@ -70,44 +99,142 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def folder_in_making(parent: Path, prefix: str = ".making-") -> Iterator[Path]:
-    """A scratch folder inside `parent`, gone afterwards unless `publish_folder` has moved it into place."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+def exclusive(path: Path, *, seconds: float = 60.0) -> Iterator[None]:
+    """Hold the lock file `path`, one holder at a time among all processes and threads; wait for it at most `seconds`.
+
+    The file stays behind, empty: removing it would let two processes hold two different locks of the same name.
+
+    Raises:
+        ProjectError: somebody else kept it too long, or the disk does not know locks.
+    """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        deadline = time.monotonic() + seconds
+        while not _locked(handle, path):
+            if time.monotonic() > deadline:
+                raise ProjectError(
+                    f"another process keeps {str(path)!r} locked for {seconds:.0f} seconds; wait for it, or end it"
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def folder_in_making(parent: Path, prefix: str = MAKING) -> Iterator[Path]:
+    """A scratch folder inside `parent`, gone afterwards unless `publish_folder` has moved it into place.
+
+    It is held while this process lives, so that `sweep_folders` can tell it from one that a killed process left.
+
+    Raises:
+        ProjectError: the operating system refused to read or write something, in here or in the body.
+    """
+    folder: Path | None = None
+    hold: int | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+            hold = _hold(folder, wait=True)
+            if hold is None or _is_still(folder, hold):
+                break
+            os.close(hold)  # swept away between the two calls; take another one
+            hold = None
         yield folder
     except OSError as error:
-        raise disk_error(error, folder) from error
+        raise disk_error(error, folder or parent) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            remove_folder(folder)
+        if hold is not None:
+            os.close(hold)
 
 
-def publish_folder(made: Path, place: Path) -> None:
+def sweep_folders(parent: Path, prefix: str = MAKING) -> list[Path]:
+    """Remove the scratch folders in `parent` whose maker is gone; returns them."""
+    swept = []
+    for folder in sorted(parent.glob(f"{prefix}*")):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            hold = _hold(folder, wait=False)
+            if hold is None and time.time() - folder.stat().st_mtime < ABANDONED_SECONDS:
+                continue
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its maker lives, or somebody else has swept it
+        remove_folder(folder)
+        swept.append(folder)
+        if hold is not None:
+            os.close(hold)
+    return swept
+
+
+def publish_folder(made: Path, place: Path, *, read_only: bool = False) -> None:
     """Move the finished folder `made` to `place` at once; every file is on disk before the name exists.
+
+    Args:
+        made: the finished folder; it may lie on another disk than `place`.
+        place: its new name.
+        read_only: take the write permission off the files.
 
     Raises:
         ProjectError: `place` exists already, or the disk is full.
     """
     try:
-        for path in made.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        _sync_folder(made)
-        if place.exists():
-            raise ProjectError(f"{str(place)!r} exists already; nothing was overwritten")
-        made.chmod(0o755)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if made.stat().st_dev != place.parent.stat().st_dev:
+            with folder_in_making(place.parent) as near:
+                shutil.copytree(made, near, dirs_exist_ok=True)
+                publish_folder(near, place, read_only=read_only)
+            return
+        _settle(made, open_as=place.parent.stat().st_mode, read_only=read_only)
+        if place.exists() or place.is_symlink():
+            raise _exists(place)
         made.rename(place)
         _sync_folder(place.parent)
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise _exists(place) from error
         raise disk_error(error, place) from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, read-only files too; what cannot be removed stays."""
+    if os.name == "nt":
+        for path in folder.rglob("*"):
+            path.chmod(stat.S_IWRITE)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def disk_error(error: OSError, path: Path) -> ProjectError:
     """Say in our words what the operating system refused."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ProjectError(f"the disk is full while writing {str(path)!r}; free some space and run the same command again")
-    return ProjectError(f"cannot write {str(path)!r}: {error.strerror or error}")
+        return ProjectError(f"the disk is full while writing {str(path)!r}; free some space and run this again")
+    return ProjectError(f"cannot write {str(error.filename or path)!r}: {error.strerror or error}")
+
+
+def _settle(folder: Path, *, open_as: int, read_only: bool) -> None:
+    """Flush every file and folder to disk and make them as open as the folder they will lie in."""
+    writable = 0o444 if read_only else 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("r+b" if os.name == "nt" else "rb") as file:
+                os.fsync(file.fileno())
+            path.chmod(open_as & writable)
+        elif path.is_dir():
+            path.chmod(open_as & 0o777)
+            _sync_folder(path)
+    folder.chmod(open_as & 0o777)
+    _sync_folder(folder)
+
+
+def _exists(place: Path) -> ProjectError:
+    return ProjectError(f"{str(place)!r} exists already; nothing was overwritten")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -118,3 +245,52 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_still(folder: Path, hold: int) -> bool:
+    try:
+        return folder.stat().st_ino == os.fstat(hold).st_ino
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _locked(handle: int, path: Path) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EDEADLK):
+                return False
+            raise disk_error(error, path) from error
+        return True
+
+    def _hold(folder: Path, *, wait: bool) -> int | None:
+        return None  # a folder cannot be locked here; age decides
+
+else:
+    import fcntl
+
+    def _locked(handle: int, path: Path) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            why = error.strerror
+            raise ProjectError(f"the disk of {str(path)!r} does not know locks ({why}); use a local disk") from error
+        return True
+
+    def _hold(folder: Path, *, wait: bool) -> int | None:
+        """A descriptor that holds `folder`, or None where the disk cannot lock one; BlockingIOError if it is held."""
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise
+        except OSError:
+            os.close(handle)
+            return None
+        return handle

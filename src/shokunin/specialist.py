@@ -2,31 +2,41 @@
 
 ```
 <name>/<version>/
-├── manifest.json        who it is: task, labels, weights, dataset digest, steps, licences, and the SHA-256 of every other file
+├── manifest.json        task, labels, weights, dataset digest, steps, licences; size and SHA-256 of every other file
 ├── weights/             the model files, in one of the known formats
-├── side_files/          what the kind's codec needs: labels.json, calibration.json, golden.json (sample inputs, expected outputs)
+├── side_files/          what the kind's codec needs; golden.json: sample inputs with the answers they must get
 ├── report.json          the proof
 ├── report.html          the proof, for people
 └── card.md              the model card
 ```
+
+The manifest's own `digest` is the SHA-256 of the rest of it, so one number stands for every byte of the folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, overload
 
 from shokunin.answer import Answer, Inputs, Predictor
-from shokunin.errors import ArtefactError, UsageError
-from shokunin.files import read_json, sha256_of
+from shokunin.errors import ArtefactError, TaskError, UsageError
+from shokunin.files import contained, read_json, sha256_of, write_json
 from shokunin.task import Task, task_from_dict
 from shokunin.weights import Weights
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 ALLOWED = frozenset({".json", ".jsonl", ".txt", ".md", ".html", ".toml", ".safetensors", ".onnx", ".gguf"})
+MANIFEST_LIMIT = 32 << 20
+"""No manifest has more bytes than this; a larger one is not read."""
+
+_NAME = re.compile(r"[a-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,17 @@ class Specialist:
         return f"{self.name}@{self.version}"
 
     @property
+    def digest(self) -> str:
+        """SHA-256 over the manifest and with it over every file: the identity of its content."""
+        return str(self.manifest["digest"])
+
+    @property
     def side_files(self) -> Path:
         """The folder that the kind's codec reads."""
         return self.folder / "side_files"
 
     @overload
-    def predict(self, inputs: str | Inputs) -> Answer: ...
+    def predict(self, inputs: str | Inputs) -> Answer: ...  # type: ignore[overload-overlap]  # a str is a sequence of str
     @overload
     def predict(self, inputs: Sequence[str | Inputs]) -> list[Answer]: ...
     def predict(self, inputs: str | Inputs | Sequence[str | Inputs]) -> Answer | list[Answer]:
@@ -87,59 +102,157 @@ class Specialist:
         return {self.task.inputs[0]: inputs} if isinstance(inputs, str) else inputs
 
 
+class Golden(TypedDict):
+    """A sample input and what the specialist answered to it before it was published."""
+
+    inputs: dict[str, str]
+    value: str | None
+    confidence: float
+
+
+def seal(folder: Path, manifest: Mapping[str, Any]) -> Specialist:
+    """Finish the specialist in `folder`: record the size and SHA-256 of every file in the manifest and write it, last.
+
+    Args:
+        folder: weights/, side_files/, reports and card are in it already.
+        manifest: at least `name`, `version`, `task`, `labels` and `weights` (`form`, `format`, `exact`, `facts`).
+
+    Raises:
+        ArtefactError: a file is a link, badly named or of a kind that is never loaded; the manifest lacks something.
+    """
+    content = {k: v for k, v in json.loads(json.dumps(manifest)).items() if k not in ("format", "files", "digest")}
+    made = dict(_files(folder))
+    made.pop(MANIFEST, None)
+    files = {name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for name, path in made.items()}
+    sealed = {"format": FORMAT, **content, "files": files}
+    specialist = _from_manifest(folder, {**sealed, "digest": _digest(sealed)})
+    write_json(folder / MANIFEST, specialist.manifest)
+    return specialist
+
+
 def read_specialist(folder: Path, *, verify: bool = True) -> Specialist:
     """The specialist in `folder`, after checking that it is whole and unchanged.
+
+    Args:
+        folder: a folder with a manifest.json.
+        verify: compare the SHA-256 of every file; otherwise only names, kinds and sizes.
 
     Raises:
         ArtefactError: a file is missing, changed, unknown or of a kind that is never loaded; the message names it.
     """
-    if not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).is_file() or (folder / MANIFEST).is_symlink():
         raise ArtefactError(f"{str(folder)!r} is not a specialist: it has no {MANIFEST}")
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST, limit=MANIFEST_LIMIT)
+    where = str(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ArtefactError(f"{str(folder / MANIFEST)!r} is not of format {FORMAT}; update shokunin to read it")
-    if verify:
-        verify_files(folder, manifest)
-    try:
-        about = manifest["weights"]
-        weights = Weights(folder / "weights", about["form"], about["format"], about["exact"], about["facts"])
-        task = task_from_dict(manifest["task"], where=repr(str(folder / MANIFEST)))
-        return Specialist(
-            manifest["name"], int(manifest["version"]), folder, task, tuple(manifest["labels"]), weights, manifest
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"{str(folder / MANIFEST)!r} lacks or garbles {error}; restore the folder from a copy") from error
+        raise ArtefactError(f"{where!r} is not of format {FORMAT}; update shokunin to read it")
+    if manifest.get("digest") != _digest(manifest):
+        raise ArtefactError(f"{where!r} was changed after publication; restore the folder from a copy")
+    verify_files(folder, manifest, digests=verify)
+    return _from_manifest(folder, manifest)
 
 
-def verify_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+def verify_files(folder: Path, manifest: Mapping[str, Any], *, digests: bool = True) -> None:
     """Check every file of the folder against the manifest: none missing, changed, added, linked or of a forbidden kind.
 
     Raises:
         ArtefactError: naming the first file that is not as it should be.
     """
+    where, restore = repr(str(folder)), "restore the folder from a copy"
     expected = manifest.get("files")
-    if not isinstance(expected, dict):
-        raise ArtefactError(f"{str(folder / MANIFEST)!r} lists no files; restore the folder from a copy")
-    present = set()
-    for path in sorted(folder.rglob("*")):
+    if not isinstance(expected, dict) or not all(_is_record(r) for r in expected.values()):
+        raise ArtefactError(f"{str(folder / MANIFEST)!r} does not list its files as it should; {restore}")
+    present = dict(_files(folder))
+    present.pop(MANIFEST, None)
+    for name in present:
+        if name not in expected:
+            raise ArtefactError(f"{name!r} in {where} is not in the manifest; remove it, or {restore}")
+    for name, record in expected.items():
+        if name not in present:
+            raise ArtefactError(f"{name!r} is missing from {where}; {restore}")
+        if present[name].stat().st_size != record["bytes"]:
+            raise ArtefactError(f"{name!r} in {where} was changed after publication (another size); {restore}")
+        if digests and sha256_of(present[name]) != record["sha256"]:
+            raise ArtefactError(f"{name!r} in {where} was changed after publication; {restore}")
+
+
+def read_golden(specialist: Specialist) -> list[Golden]:
+    """The sample inputs of a specialist with the answers it must give to them.
+
+    Raises:
+        ArtefactError: `side_files/golden.json` is missing, empty or not as it should be.
+    """
+    path = specialist.side_files / "golden.json"
+    value = read_json(path)
+    try:
+        golden = [Golden(inputs=dict(g["inputs"]), value=g["value"], confidence=float(g["confidence"])) for g in value]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{str(path)!r} lacks or garbles {error}; restore the folder from a copy") from error
+    if not golden:
+        raise ArtefactError(f"{str(path)!r} has no sample; a specialist that cannot be checked at load is not used")
+    return golden
+
+
+def known_name(name: str) -> bool:
+    """Whether `name` can be the name of a specialist or of an alias."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _from_manifest(folder: Path, manifest: dict[str, Any]) -> Specialist:
+    where = repr(str(folder / MANIFEST))
+    try:
+        about = manifest["weights"]
+        weights = Weights(folder / "weights", about["form"], about["format"], about["exact"], about["facts"])
+        task = task_from_dict(manifest["task"], where=where)
+        name, version, labels = manifest["name"], manifest["version"], manifest["labels"]
+    except (KeyError, TypeError, ValueError, TaskError) as error:
+        raise ArtefactError(f"{where} lacks or garbles {error}; restore the folder from a copy") from error
+    if not isinstance(name, str) or not known_name(name):
+        raise ArtefactError(f"{where} has the name {name!r}; expected 1 to 100 lower case letters, digits, '-' and '_'")
+    if type(version) is not int or version < 1:
+        raise ArtefactError(f"{where} has the version {version!r}; versions are 1, 2, 3 …")
+    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
+        raise ArtefactError(f"{where} has no list of labels; restore the folder from a copy")
+    return Specialist(name, version, folder, task, tuple(labels), weights, manifest)
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    content = {k: v for k, v in manifest.items() if k != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and type(value.get("bytes")) is int and isinstance(value.get("sha256"), str)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below `folder` by relative POSIX path, in order.
+
+    Raises:
+        ArtefactError: at a link, a device, a badly named file or one of a kind that is never loaded.
+    """
+    for path in sorted(_walk(folder)):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise ArtefactError(f"{name!r} in {str(folder)!r} is a link; a specialist holds its own files")
-        if path.is_dir() or name == MANIFEST:
-            continue
+        if not path.is_file():
+            raise ArtefactError(f"{name!r} in {str(folder)!r} is not an ordinary file; remove it")
         if path.suffix not in ALLOWED:
-            raise ArtefactError(f"{name!r} in {str(folder)!r} is of a kind that is never loaded ({path.suffix or 'no ending'!r}); remove it")
-        if name not in expected:
-            raise ArtefactError(f"{name!r} in {str(folder)!r} is not in the manifest; remove it, or restore the folder from a copy")
-        present.add(name)
-    for name, digest in expected.items():
-        if name not in present:
-            raise ArtefactError(f"{name!r} is missing from {str(folder)!r}; restore the folder from a copy")
-        if sha256_of(folder / name) != digest:
-            raise ArtefactError(f"{name!r} in {str(folder)!r} was changed after publication; restore the folder from a copy")
+            ending = repr(path.suffix) if path.suffix else "no ending"
+            raise ArtefactError(f"{name!r} in {str(folder)!r} is of a kind that is never loaded ({ending}); remove it")
+        if not contained(name):
+            raise ArtefactError(f"{name!r} in {str(folder)!r} is not a name that every computer can keep; rename it")
+        yield name, path
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file below `folder` but the manifest, by relative POSIX path."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
+def _walk(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            found = list(entries)
+    except OSError as error:
+        raise ArtefactError(f"cannot read {str(folder)!r}: {error.strerror}") from error
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        else:
+            yield Path(entry.path)
