@@ -11,13 +11,16 @@ class Promise:
     """The escalation threshold and what it promises (learn-then-test, Angelopoulos et al., arXiv 2110.01052).
 
     Attributes:
-        threshold: an answer whose confidence is at least this is given; below it the large model is asked. Above 1: never sure.
+        threshold: an answer whose confidence is at least this is given; below it the large model is asked. Above 1:
+            never sure.
         coverage: the share of validation rows that reach the threshold.
         bound: upper bound on the share of wrong answers among the given ones.
         confidence: probability that the bound holds, over the draw of the validation rows.
         rows: how many validation rows the bound rests on.
         exact: False when the rows were scored out of fold and the model was then fitted again on all of them.
         reason: why no promise can be made, or None.
+        given: how many of these rows reach the threshold.
+        errors: how many of those were wrong.
     """
 
     threshold: float
@@ -27,6 +30,8 @@ class Promise:
     rows: int
     exact: bool
     reason: str | None = None
+    given: int = 0
+    errors: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Calibration:
 
     Attributes:
         temperature: raw log-scores are divided by this before the softmax (Guo et al., arXiv 1706.04599).
-        scope_threshold: a largest raw log-probability below this means "none of these"; None: the specialist always answers.
+        scope_threshold: a largest raw log-probability below this means "none of these"; None: the specialist always
+            answers.
         promise: the escalation threshold; None before it was chosen.
     """
 

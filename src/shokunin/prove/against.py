@@ -1,0 +1,124 @@
+"""The specialist beside the large model on the same rows: recorded answers or live ones, compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from shokunin import metrics
+from shokunin.answer import Answer, Predictor
+from shokunin.dataset import Example
+from shokunin.errors import DataError
+from shokunin.progress import Progress, silent
+from shokunin.prove.evaluate import LEVEL, METRIC_NAMES, Correct, ask, compare_cases, scores
+from shokunin.report import Case
+from shokunin.task import Task
+
+Recorded = Mapping[str, str | None] | Sequence[str | None]
+
+
+def recorded_answers(recorded: Recorded, examples: Sequence[Example], *, name: str) -> list[Answer]:
+    """Answers that were kept earlier, one a row.
+
+    Args:
+        recorded: by origin (`file:row`) or by the row's number in it (`"17"`), or a list as long as `examples`.
+        examples: the rows they belong to.
+        name: whose answers they are.
+
+    Raises:
+        DataError: a list of another length, or not one row is among the recorded.
+    """
+    if isinstance(recorded, Mapping):
+        found = [recorded.get(e.origin, recorded.get(e.origin.rpartition(":")[2])) for e in examples]
+        if examples and all(value is None for value in found):
+            raise DataError(
+                f"none of the {len(recorded):,} recorded answers of {name!r} belongs to the rows to prove; "
+                f"expected keys like {examples[0].origin!r}"
+            )
+    elif len(recorded) != len(examples):
+        raise DataError(
+            f"{len(recorded):,} recorded answers of {name!r} for {len(examples):,} rows; one a row is needed"
+        )
+    else:
+        found = list(recorded)
+    missing = "no answer was recorded"
+    return [Answer(v, 1.0, name) if v else Answer(None, 0.0, name, problem=missing, sure=False) for v in found]
+
+
+def live_answers(predictor: Predictor, examples: Sequence[Example], progress: Progress = silent) -> list[Answer]:
+    """The answers of a predictor that is asked now."""
+    return ask(predictor, examples, progress)
+
+
+def compare_against(
+    cases: Sequence[Case],
+    answers: Sequence[Answer],
+    *,
+    name: str,
+    task: Task,
+    correct: Correct,
+    live: bool,
+    seed: int = 0,
+) -> tuple[dict[str, Any], list[Case]]:
+    """The paired comparison, and the cases with the other's answer in `against`.
+
+    Returns:
+        `name`, `live`, `rows`, `answered`, `scores` (the other's, with intervals), `difference` (the specialist's score
+        minus the other's), `p` (two-sided), `agreement`, `p50_ms`, `cost`, `together` (sure answers kept, the rest
+        passed on: `passed_on`, `scores`, `difference` to the other alone, `p`) and `sentence`.
+    """
+    theirs = [
+        replace(c, value=a.value, confidence=a.confidence, correct=_right(c, a, correct), sure=True, problem=a.problem)
+        for c, a in zip(cases, answers, strict=True)
+    ]
+    together = [ours if ours.sure else other for ours, other in zip(cases, theirs, strict=True)]
+    alone, both = (compare_cases(first, theirs, task, seed=seed) for first in (cases, together))
+    seconds = sorted(a.seconds for a in answers if a.problem is None)
+    about = {
+        "name": name,
+        "live": live,
+        "rows": len(cases),
+        "answered": sum(a.problem is None for a in answers),
+        "scores": _plain(scores(theirs, task.none_labels, seed=seed)),
+        "difference": asdict(alone.difference),
+        "p": alone.p,
+        "agreement": asdict(metrics.accuracy(_agree(cases, theirs, task), [c.group for c in cases], seed=seed)),
+        "p50_ms": 1000 * seconds[len(seconds) // 2] if live and seconds else None,
+        "cost": sum(a.cost for a in answers),
+        "together": {
+            "passed_on": sum(not c.sure for c in cases) / len(cases),
+            "scores": _plain(scores(together, task.none_labels, seed=seed)),
+            "difference": asdict(both.difference),
+            "p": both.p,
+        },
+        "sentence": _sentence(alone, name, task),
+    }
+    return about, [replace(c, against=a.value) for c, a in zip(cases, answers, strict=True)]
+
+
+def _right(case: Case, answer: Answer, correct: Correct) -> bool:
+    return answer.problem is None and correct(case.expected, answer.value)
+
+
+def _agree(ours: Sequence[Case], theirs: Sequence[Case], task: Task) -> list[bool]:
+    none = task.none_labels
+    return [
+        a.value is not None and (a.value == b.value or (a.value in none and b.value in none))
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+
+
+def _plain(found: Mapping[str, metrics.Interval]) -> dict[str, dict[str, float]]:
+    return {name: asdict(interval) for name, interval in found.items()}
+
+
+def _sentence(found: metrics.Comparison, name: str, task: Task) -> str:
+    gap = found.difference
+    points = f"{abs(100 * gap.value):.1f} points"
+    side, way = ("better", "higher") if gap.value > 0 else ("worse", "lower")
+    span = f"(95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}, p = {found.p:.2g})"
+    metric = METRIC_NAMES[task.metric]
+    if found.p >= LEVEL:
+        return f"The specialist and {name} cannot be told apart on these rows: {metric} {points} {way} {span}."
+    return f"The specialist is measurably {side} than {name}: {metric} {points} {way} {span}."
