@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from shokunin.cli.compress import compress
 from shokunin.cli.curate import curate
 from shokunin.cli.doctor import doctor
 from shokunin.cli.init import init
@@ -39,7 +40,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Say which rele
         raise typer.Exit
 
 
-for command in (quickstart, init, curate, train, prove, predict, serve, doctor):
+for command in (quickstart, init, curate, train, compress, prove, predict, serve, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -22,4 +22,8 @@ def serve(
     with reporting(Output.text):
         from shokunin import pipeline
 
-        pipeline.serve(names or [], folders=specialist or [], host=host, port=port, threads=threads, project=project)
+        pipeline.serve(names or [], folders=specialist or [], host=host, port=port, threads=threads, project=project, started=_started)
+
+
+def _started(url: str, ids: list[str]) -> None:
+    typer.echo(f"serving {', '.join(ids)} at {url}/v1 (OpenAI-compatible; Ctrl-C stops)", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from shokunin import registry
 from shokunin.answer import Answer, Inputs
@@ -13,6 +13,7 @@ from shokunin.dataset import Dataset
 from shokunin.files import write_text
 from shokunin.pipeline import rows as row_stage
 from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.deriving import compress
 from shokunin.pipeline.ladder import climb
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
@@ -27,7 +28,7 @@ from shokunin.specialist import Specialist, read_specialist
 from shokunin.task import Task
 from shokunin.tasks import kind as kind_of
 
-__all__ = ["curate", "is_rows_file", "keep_report", "load", "predict", "predict_file", "prove", "read_report", "serve", "train"]
+__all__ = ["compress", "curate", "is_rows_file", "keep_report", "load", "predict", "predict_file", "prove", "read_report", "serve", "train"]
 
 
 def train(
@@ -81,7 +82,7 @@ def train(
         ReplayError: the served model answers differently from the tested one; nothing was published.
     """
     place = open_project(None if project is None else Path(project))
-    dataset, folder = row_stage.curate(
+    dataset, _ = row_stage.curate(
         data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask, seed=seed, progress=progress,
         wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
     )  # fmt: skip
@@ -96,11 +97,12 @@ def train(
     )
     none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
     calibration = calibrate(
-        ladder.chosen.raw, ladder.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
-        none_raw=none_raw, seed=seed,
+        ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
+        none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
     )  # fmt: skip
+    step = {"step": "train", "learner": ladder.chosen.name, "seed": seed, "seconds": round(ladder.chosen.train_seconds, 3)}
     specialist = publish(
-        dataset, ladder, calibration, place, dataset_folder=folder, replayed=replayed, progress=progress, seed=seed
+        dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step]
     )
     shutil.rmtree(work, ignore_errors=True)
     return open_specialist(specialist)
@@ -142,7 +144,9 @@ def load(reference: str | Path, *, project: str | Path | None = None, threads: i
 
 
 @overload
-def predict(specialist: Specialist | str | Path, inputs: str | Inputs, *, project: str | Path | None = None) -> Answer: ...
+def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str, but here it is one text
+    specialist: Specialist | str | Path, inputs: str | Inputs, *, project: str | Path | None = None
+) -> Answer: ...
 @overload
 def predict(
     specialist: Specialist | str | Path, inputs: Sequence[str | Inputs], *, project: str | Path | None = None
@@ -163,7 +167,7 @@ def prove(
     specialist: Specialist | str | Path,
     data: str | Path | Sequence[Mapping[str, Any]] | None = None,
     *,
-    against: str | Sequence[str] | None = None,
+    against: str | Sequence[str | None] | None = None,
     project: str | Path | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -186,8 +190,8 @@ def prove(
 
 def keep_report(report: Report, page: str, *, place: Path | None, project: str | Path | None) -> Path:
     """Write the page where it was asked for, or into the project's `reports`."""
-    root = open_project(None if project is None else Path(project)).root
-    place = place or root / "reports" / f"{report.specialist}-{report.version}-{report.created.replace(':', '')}.html"
+    reports = open_project(None if project is None else Path(project)).reports
+    place = place or reports / f"{report.specialist}-{report.version}-{report.created.replace(':', '')}.html"
     write_text(place, page)
     return place
 

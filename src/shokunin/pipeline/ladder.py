@@ -58,7 +58,7 @@ class Ladder:
         rungs: one for every learner, for the report.
         chosen: the climb that becomes the specialist.
         why: one sentence.
-        labels: the judging rows' labels, shape (n,).
+        judged: the judging rows.
         out_of_fold: whether the judging rows are the training rows, scored out of fold.
     """
 
@@ -66,7 +66,7 @@ class Ladder:
     rungs: list[Rung]
     chosen: Climb
     why: str
-    labels: npt.NDArray[np.int64]
+    judged: Lessons
     out_of_fold: bool
 
     def raw_of(self, forms: Sequence[Any]) -> npt.NDArray[np.float32] | None:
@@ -176,7 +176,7 @@ def _fit_rung(
         np.save(made / "raw.npy", raw, allow_pickle=False)
         write_json(made / "climb.json", {
             "format": weights.format, "form": weights.form, "exact": weights.exact, "facts": weights.facts,
-            "train_seconds": fitted - (fit_start if folds is None else start), "latency_ms": _latency_ms(session, judged),
+            "train_seconds": fitted - (fit_start if folds is None else start), "latency_ms": median_latency_ms(session, judged),
         })  # fmt: skip
         shutil.rmtree(place, ignore_errors=True)
         publish_folder(made, place)
@@ -217,7 +217,7 @@ def _choose(
                 c.weights.size_bytes(), i == chosen,
             ))  # fmt: skip
     rows = "out of fold on the training rows" if out_of_fold else f"on {len(judged):,} validation rows"
-    return Ladder(climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged.labels, out_of_fold)
+    return Ladder(climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged, out_of_fold)
 
 
 def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: bool, seed: int) -> float:
@@ -246,7 +246,7 @@ def _session(weights: Weights) -> Session:
     return engine_for(weights.format).load(weights)
 
 
-def _latency_ms(session: Session, lessons: Lessons) -> float:
+def median_latency_ms(session: Session, lessons: Lessons) -> float:
     """Median time of one answer at a time, in milliseconds."""
     texts = [lessons.texts[i] for i in np.linspace(0, len(lessons) - 1, min(LATENCY_ROWS, len(lessons))).astype(int)]
     times = []

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from shokunin.answer import Answer
-from shokunin.curate.read import Table, read_rows
+from shokunin.curate.read import read_rows
+from shokunin.curate.table import Table
 from shokunin.errors import DataError, UsageError
 from shokunin.files import disk_error
 from shokunin.progress import Progress, silent

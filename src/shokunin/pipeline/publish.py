@@ -13,14 +13,14 @@ import numpy as np
 from shokunin import registry
 from shokunin.calibration import Calibration, calibration_to_dict
 from shokunin.dataset import Dataset, Example
-from shokunin.files import folder_in_making, read_json, write_json, write_text
+from shokunin.files import read_json, write_json, write_text
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.ladder import Ladder
-from shokunin.pipeline.proof import make_report
+from shokunin.pipeline.proof import make_report, sealed_ground
 from shokunin.progress import Progress
 from shokunin.project import Project
 from shokunin.prove.render import model_card, report_html
-from shokunin.prove.replay import check_replay, replay
+from shokunin.prove.replay import check_replay, replay, replay_to_dict
 from shokunin.report import Report, report_from_dict, report_to_dict
 from shokunin.serve.process import ServerProcess
 from shokunin.specialist import FORMAT, Specialist, read_specialist
@@ -39,24 +39,32 @@ def publish(
     calibration: Calibration,
     project: Project,
     *,
-    dataset_folder: Path | None,
     replayed: bool,
     progress: Progress,
-    seed: int,
+    steps: list[dict[str, Any]],
+    parent: str | None = None,
 ) -> Specialist:
     """Assemble, prove, replay and publish the chosen rung; it becomes the champion when its verdict is pass.
+
+    Args:
+        dataset: its sealed rows are opened once.
+        ladder: the chosen rung, and all of them for the report.
+        calibration: what turns its raw scores into confidence and decisions.
+        project: where it goes.
+        replayed: whether the sealed rows go through a server process first.
+        progress: told how far it is.
+        steps: how the weights came to be, oldest first, for the manifest.
+        parent: `name@version` of the specialist it was derived from.
 
     Raises:
         ReplayError: the served model answers differently from the tested one; nothing was published.
     """
     name = dataset.task.name
-    version = registry.next_version(project.specialists, name)
-    with folder_in_making(project.specialists / name) as made:
-        _assemble(made, dataset, ladder, calibration, version, seed)
+    with registry.making(project.specialists, name) as (made, version):
+        _assemble(made, dataset, ladder, calibration, version, steps, parent)
         specialist = open_specialist(read_specialist(made))
-        report = make_report(
-            specialist, dataset, why="proof at training", ladder=ladder, progress=progress, dataset_folder=dataset_folder
-        )
+        ground = sealed_ground(dataset, why=f"proof of {specialist.id}")
+        report = make_report(specialist, ground, rungs=ladder.rungs, why=ladder.why, place=project, progress=progress)
         _write_report(made, report)
         if replayed:
             report = replace(report, replay=replay_folder(made, report, progress=progress))
@@ -82,11 +90,13 @@ def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[s
             server.base_url, specialist.name, examples, [c.value for c in cases],
             exact=specialist.weights.exact, tolerance=tolerance, progress=progress,
         )  # fmt: skip
-    check_replay(result, exact=specialist.weights.exact, tolerance=tolerance)
-    return result.about()
+    check_replay(result)
+    return replay_to_dict(result)
 
 
-def _assemble(made: Path, dataset: Dataset, ladder: Ladder, calibration: Calibration, version: int, seed: int) -> None:
+def _assemble(
+    made: Path, dataset: Dataset, ladder: Ladder, calibration: Calibration, version: int, steps: list[dict[str, Any]], parent: str | None
+) -> None:
     chosen = ladder.chosen
     side_files = made / "side_files"
     side_files.mkdir()
@@ -106,8 +116,8 @@ def _assemble(made: Path, dataset: Dataset, ladder: Ladder, calibration: Calibra
             "form": chosen.weights.form, "format": chosen.weights.format, "exact": chosen.weights.exact, "facts": chosen.weights.facts,
         },
         "dataset": {"digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": dataset.sealed.count},
-        "steps": [{"step": "train", "learner": chosen.name, "seed": seed, "seconds": round(chosen.train_seconds, 3)}],
-        "parent": None,
+        "steps": steps,
+        "parent": parent,
         "licences": chosen.weights.facts.get("licences", {}),
     }  # fmt: skip
     registry.seal(made, manifest)

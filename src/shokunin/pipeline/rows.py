@@ -14,14 +14,16 @@ import numpy.typing as npt
 from shokunin.curate.build import build_dataset
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.columns import Columns, guess_columns
-from shokunin.curate.read import Table, read_rows
+from shokunin.curate.read import read_rows
+from shokunin.curate.table import Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
-from shokunin.errors import DataError
+from shokunin.errors import DataError, ProjectError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
 from shokunin.pipeline.ladder import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
+from shokunin.specialist import Specialist
 from shokunin.task import Task, read_task
 from shokunin.tasks import kind
 from shokunin.tasks.classify_text import softmax
@@ -44,6 +46,7 @@ def curate(
     target: str | None = None,
     mask: bool = False,
     seed: int = 0,
+    wishes: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> tuple[Dataset, Path | None]:
     """The curated dataset and its folder in the project, written there unless the very same one is there already."""
@@ -56,7 +59,7 @@ def curate(
         data = _only_file(Path(data) / "rows")
     table = _table(data, "rows")
     columns = _columns(table, task, inputs, target)
-    task = _task(task, columns, name or _name_of(data))
+    task = _task(task, columns, name or _name_of(data), wishes or {})
     test_table = None if test is None else _table(test, "test rows")
     dataset = _build(table, test_table, columns, task, mask=mask, seed=seed, scratch=project.work, progress=progress)
     place = project.datasets(task.name) / dataset.digest[:16]
@@ -67,6 +70,21 @@ def curate(
             write_text(made / "card.html", card_html(dataset))
             publish_folder(made, place)
     return read_dataset(place), place
+
+
+def dataset_folder(place: Project, specialist: Specialist) -> Path:
+    """Where the dataset that a specialist was trained on is.
+
+    Raises:
+        ProjectError: it is not in this project.
+    """
+    digest = specialist.manifest["dataset"]["digest"]
+    folder = place.datasets(specialist.name) / digest[:16]
+    if not (folder / "dataset.json").is_file():
+        raise ProjectError(
+            f"the dataset of {specialist.id!r} is not at {str(folder)!r}; give rows: shokunin prove {specialist.name} ROWS.csv"
+        )
+    return folder
 
 
 def examples_of(data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool) -> tuple[list[Example], Table]:
@@ -99,10 +117,12 @@ def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, targ
     return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
 
 
-def _task(task: Task | None, columns: Columns, name: str) -> Task:
+def _task(task: Task | None, columns: Columns, name: str, wishes: Mapping[str, Any]) -> Task:
+    """The task with its columns; what the user asked for explicitly (not None) replaces what it said."""
+    asked = {key: value for key, value in wishes.items() if value is not None}
     if task is not None:
-        return replace(task, inputs=columns.inputs, target=columns.target)
-    return Task(name=name, inputs=columns.inputs, target=columns.target, group=columns.group)
+        return replace(task, inputs=columns.inputs, target=columns.target, **asked)
+    return Task(name=name, inputs=columns.inputs, target=columns.target, group=columns.group, **asked)
 
 
 def _build(
@@ -131,7 +151,7 @@ def _build(
 
 
 def _sample(table: Table) -> list[dict[str, str]]:
-    return [row for _, (_, row) in zip(range(SAMPLE), table.rows(), strict=False)]
+    return table.sample(SAMPLE)
 
 
 def _only_file(folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shokunin import registry
@@ -25,17 +25,23 @@ def serve(
     port: int | None = None,
     threads: int | None = None,
     project: str | Path | None = None,
+    started: Callable[[str, list[str]], None] = lambda url, ids: None,
 ) -> None:
-    """Serve until stopped. Without names or folders: every specialist with a champion, else the newest version of each.
+    """Serve until stopped; `started` is told the address and what answers there. Without names or folders: every specialist with a champion, else the newest version of each.
 
     Raises:
         ProjectError: there is nothing to serve, or a name is not there.
         UsageError: the port is in use, or the address is not loopback.
     """
     place = open_project(None if project is None else Path(project))
-    specialists = [open_specialist(read_specialist(f), threads=threads) for f in chosen_folders(place, names, folders)]
+    specialists = [open_specialist(read_specialist(f), threads=threads or place.limits.threads) for f in chosen_folders(place, names, folders)]
     served = {s.id: served_of(s, place) for s in specialists}
-    run(create_app(served), host or place.settings.host, place.settings.port if port is None else port)
+    run(
+        create_app(served),
+        host or place.serve.host,
+        place.serve.port if port is None else port,
+        started=lambda url: started(url, list(served)),
+    )
 
 
 def chosen_folders(place: Project, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:

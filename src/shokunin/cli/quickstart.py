@@ -1,0 +1,73 @@
+"""`shokunin quickstart`: the whole journey on an example business, without any network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shokunin.cli.output import Output, bars, emit, reporting, say
+
+QUESTIONS = ("Where is my parcel? It should have been here on Monday", "Ich möchte mein Geld zurück, der Topf ist verbeult")
+
+
+def quickstart(
+    folder: Annotated[Path, typer.Option(help="Where the example project goes.")] = Path("quickstart"),
+    rows: Annotated[int, typer.Option(min=200, help="How many inquiries the example business has.")] = 2400,
+    seed: Annotated[int, typer.Option(help="For the rows, the split and the fits.")] = 7,
+    output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
+) -> None:
+    """Run curate → train → prove → serve → one answered request on a synthetic example business, in about a minute."""
+    with reporting(output):
+        from shokunin import example_business, pipeline
+        from shokunin.project import init_project
+        from shokunin.prove.render import report_json, report_terminal
+
+        init_project(folder)
+        file = folder / "inquiries.csv"
+        say(f"[bold]1 of 5  An example business[/]  {example_business.NOTICE}", output=output)
+        example_business.write_csv(file, seed=seed, rows=rows)
+        say(f"        {rows:,} past inquiries → {file}\n[bold]2 of 5  Curate[/]  duplicates, leaks, wrong labels, personal data", output=output)
+        with bars(output) as progress:
+            dataset, place = pipeline.curate(file, project=folder, seed=seed, progress=progress)
+        say(_counts(dataset.facts, place), output=output)
+        say("[bold]3 of 5  Train, prove, replay[/]  the ladder from the cheapest learner to the dearest", output=output)
+        with bars(output) as progress:
+            specialist = pipeline.train(dataset if place is None else place, project=folder, seed=seed, progress=progress)
+        report = pipeline.read_report(specialist)
+        if output is Output.text:
+            report_terminal(report)
+        say(f"\n[bold]4 of 5  Serve[/]  {specialist.id} behind an OpenAI-compatible address on this machine", output=output)
+        asked = _ask(folder, specialist.name, output)
+        say("[bold]5 of 5  Where to look next[/]", output=output)
+        say(f"        the report        {specialist.folder / 'report.html'}\n        the data card     {place and place / 'card.html'}", output=output)
+        say(f"        serve it          shokunin serve --project {folder}", output=output)
+        say("        your own rows     shokunin train YOUR_INQUIRIES.csv", output=output)
+        if output is Output.json:
+            emit({**report_json(report), "folder": str(specialist.folder), "asked": asked})
+    if report.verdict != "pass":
+        raise typer.Exit(1)
+
+
+def _counts(facts: dict, place: Path | None) -> str:  # type: ignore[type-arg]
+    rows = facts["rows"]
+    aside = "; ".join(f"{count} {reason}" for reason, count in rows["set_aside"].items())
+    return f"        {rows['in']:,} rows in = {rows['used']:,} used + {rows['in'] - rows['used']:,} set aside ({aside}) → {place}"
+
+
+def _ask(folder: Path, name: str, output: Output) -> list[dict[str, str]]:
+    """Ask the running server as an application would."""
+    import openai
+
+    from shokunin.serve.process import ServerProcess
+
+    asked = []
+    with ServerProcess(["--project", str(folder)]) as server:
+        client = openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="not-needed-on-loopback")
+        for question in QUESTIONS:
+            reply = client.chat.completions.create(model=name, messages=[{"role": "user", "content": question}])
+            answer = reply.choices[0].message.content or ""
+            asked.append({"question": question, "answer": answer})
+            say(f"        “{question}”  →  [bold green]{answer}[/]", output=output)
+    return asked

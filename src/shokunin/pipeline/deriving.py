@@ -1,0 +1,95 @@
+"""A smaller specialist from a published one: compress the weights, calibrate and prove again, publish with the parent named."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from shokunin import metrics, registry
+from shokunin.compress import compressor
+from shokunin.dataset import read_dataset
+from shokunin.engines import engine_for
+from shokunin.errors import UsageError
+from shokunin.files import folder_in_making
+from shokunin.forms import Lessons
+from shokunin.pipeline.answering import codec_of, open_specialist
+from shokunin.pipeline.ladder import Climb, Ladder, median_latency_ms
+from shokunin.pipeline.publish import publish
+from shokunin.pipeline.rows import dataset_folder
+from shokunin.progress import Progress, silent
+from shokunin.project import open_project
+from shokunin.prove.calibrate import calibrate
+from shokunin.report import Rung
+from shokunin.specialist import Specialist, read_specialist
+from shokunin.weights import Weights
+
+
+def compress(
+    reference: str | Path, *, method: str = "integer", project: str | Path | None = None, progress: Progress = silent
+) -> Specialist:
+    """Publish a smaller version of a specialist, measured again from validation rows to replay.
+
+    Args:
+        reference: what `load` takes.
+        method: a compressor's name.
+        project: the project's folder; by default the current one.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: the method does not read this specialist's format.
+        ProjectError: the specialist or the dataset it was trained on is not in the project.
+        ReplayError: more served answers differ from the tested ones than is allowed for compressed weights.
+    """
+    place = open_project(None if project is None else Path(project))
+    parent = read_specialist(registry.find(place.specialists, str(reference)))
+    module = compressor(method)
+    if parent.weights.format not in module.FORMATS:
+        raise UsageError(
+            f"{method!r} compresses weights of format {', '.join(module.FORMATS)}; {parent.id!r} has {parent.weights.format!r}"
+        )
+    dataset = read_dataset(dataset_folder(place, parent))
+    codec = codec_of(parent)
+    judged = codec.lessons(dataset.validation or dataset.train)
+    with folder_in_making(place.work) as made:
+        progress("making the weights smaller", 0, 1)
+        start = time.perf_counter()
+        weights = module.shrink(parent.weights, codec.lessons(dataset.train), module.Options(), made)
+        climbs = [_measure(str(parent.id), parent.weights, judged, 0.0), _measure(method, weights, judged, time.perf_counter() - start)]
+        ladder = _two_rungs(climbs, judged, held_out=bool(dataset.validation))
+        calibration = codec.calibration
+        if dataset.validation:
+            none = [codec.encode([e.inputs])[0] for e in dataset.none]
+            calibration = calibrate(
+                climbs[1].raw, judged.labels, task=dataset.task, candidates=2, exact=True, none_raw=ladder.raw_of(none), groups=judged.groups
+            )
+        steps = [*parent.manifest["steps"], {"step": "compress", "method": method}]
+        specialist = publish(
+            dataset, ladder, calibration, place, replayed=True, progress=progress, steps=steps, parent=parent.id
+        )
+    return open_specialist(specialist)
+
+
+def _measure(name: str, weights: Weights, judged: Lessons, seconds: float) -> Climb:
+    session = engine_for(weights.format).load(weights)
+    raw = session.run(list(judged.texts))
+    return Climb(name, weights, raw, seconds, median_latency_ms(session, judged))
+
+
+def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladder:
+    before, after = (c.raw.argmax(axis=1) == judged.labels for c in climbs)
+    rungs = [
+        Rung(
+            c.name, metrics.accuracy(right, judged.groups), p, float(before.mean() - right.mean()), c.train_seconds, c.latency_ms,
+            c.weights.size_bytes(), chosen,
+        )
+        for c, right, p, chosen in zip(climbs, (before, after), (None, metrics.mcnemar_worse(after, before)), (False, True), strict=True)
+    ]  # fmt: skip
+    small, large = climbs[1].weights.size_bytes(), climbs[0].weights.size_bytes()
+    rows = f"{len(judged):,} {'validation' if held_out else 'training'} rows"
+    why = (
+        f"asked for: {large / small:.1f} times smaller than {climbs[0].name}, {(before.mean() - after.mean()) * 100:+.2f} points lost on {rows} "
+        f"(paired test p = {rungs[1].worse_than_best:.2f})"
+    )
+    return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=not held_out)
+
+
