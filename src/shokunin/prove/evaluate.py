@@ -38,9 +38,8 @@ class Evaluation:
         cases: one a row, in the order of the rows.
         scores: `accuracy` and `macro_f1` with 95 % intervals; an unanswered row is wrong.
         worst_pairs: the commonest confusions, most frequent first: `expected`, `given`, `count`.
-        calibration: `ece`, `temperature` if known, and the reliability `bins`.
-        risk_coverage: pairs (share answered, share of those wrong), at most 200; `aurc` is its area.
-        aurc: the area under it; smaller is better.
+        calibration: `ece`, `temperature` if known, the reliability `bins`, and `aurc`, the area under `risk_coverage`.
+        risk_coverage: pairs (share answered, share of those wrong), at most 200.
         given: the answers given without asking the large model: `rows`, `coverage_here`, `error_here` and its interval.
         scope: how well "none of these" is told apart, where such rows exist: `auroc`, `rows`, `declined`, `lost`.
     """
@@ -50,7 +49,6 @@ class Evaluation:
     worst_pairs: list[dict[str, Any]]
     calibration: dict[str, Any]
     risk_coverage: list[tuple[float, float]]
-    aurc: float
     given: dict[str, Any]
     scope: dict[str, Any] | None
 
@@ -84,13 +82,13 @@ def evaluate(
     confidence, right = [c.confidence for c in cases], [c.correct for c in cases]
     bins = [asdict(b) for b in metrics.reliability_bins(confidence, right)]
     ece = metrics.expected_calibration_error(confidence, right)
+    aurc = metrics.area_under_risk_coverage(confidence, right)
     return Evaluation(
         cases=cases,
         scores=scores(cases, none_labels, seed=seed),
         worst_pairs=_worst_pairs(cases),
-        calibration={"ece": ece, "temperature": temperature, "bins": bins},
+        calibration={"ece": ece, "aurc": aurc, "temperature": temperature, "bins": bins},
         risk_coverage=metrics.risk_coverage(confidence, right),
-        aurc=metrics.area_under_risk_coverage(confidence, right),
         given=_given(cases),
         scope=_scope(cases, answers, none_labels),
     )
