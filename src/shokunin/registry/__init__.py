@@ -187,15 +187,25 @@ def find(shelf: Path, reference: str | Path) -> Path:
     raise ProjectError(f"{text!r} is no specialist; expected NAME, NAME@3, NAME@champion or a folder with {MANIFEST}")
 
 
-def verify(shelf: Path, reference: str | Path) -> Specialist:
-    """The specialist, after comparing every byte of it with its manifest.
+def read(shelf: Path, reference: str | Path, *, verify: bool = True) -> Specialist:
+    """The specialist that a reference means, after checking that it is whole, unchanged and in its own place.
+
+    Args:
+        shelf: the folder of all specialists.
+        reference: as for `find`.
+        verify: compare the SHA-256 of every file; otherwise only names, kinds and sizes.
 
     Raises:
         ProjectError: there is no such specialist.
         ArtefactError: a file is missing, changed, added or of a kind that is never loaded; the message names it.
     """
     folder = find(shelf, reference)
-    specialist = _on_shelf(folder) if folder.parent.parent == shelf else read_specialist(folder)
+    return _on_shelf(folder, verify=verify) if folder.parent.parent == shelf else read_specialist(folder, verify=verify)
+
+
+def verify(shelf: Path, reference: str | Path) -> Specialist:
+    """`read`, and its golden samples are there as well; they are asked again when it is opened."""
+    specialist = read(shelf, reference)
     read_golden(specialist)
     return specialist
 

@@ -1,0 +1,323 @@
+"""`shokunin models …`: the shelf of published specialists: what is there, which is champion, in and out of archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shokunin.cli.output import Output, bars, emit, reporting
+
+if TYPE_CHECKING:
+    from shokunin.registry import Summary
+    from shokunin.specialist import Specialist
+
+app = typer.Typer(
+    help="List, show, promote, roll back, verify, export, import and remove published specialists.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Reference = Annotated[
+    str, typer.Argument(help="NAME, NAME@champion, NAME@3, or a specialist's folder.", show_default=False)
+]
+InProject = Annotated[Path | None, typer.Option("--project", help="The project's folder; by default this one.")]
+HowToAnswer = Annotated[Output, typer.Option("--output", help="For people, or one JSON document.")]
+
+
+@app.command("list")
+def list_all(
+    name: Annotated[str | None, typer.Argument(help="Only this specialist.", show_default=False)] = None,
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Every published version, with its aliases, its proof and its size; damaged ones with the reason."""
+    with reporting(output):
+        from shokunin import registry
+
+        shelf = _shelf(project)
+        found = registry.list_specialists(shelf)
+        if name is not None:
+            registry.find(shelf, name)  # an unknown name is an error, not an empty list
+            found = [s for s in found if s.name == name]
+    if output is Output.json:
+        emit({"specialists": [_plain(s) for s in found]})
+    elif found:
+        _table(found)
+    else:
+        typer.echo("no specialist yet; `shokunin train DATA` makes one")
+
+
+@app.command()
+def show(reference: Reference, project: InProject = None, output: HowToAnswer = Output.text) -> None:
+    """One version: what it is for, what it was made from, how well it did, and where."""
+    with reporting(output):
+        from shokunin import registry
+        from shokunin.registry.aliases import read_aliases
+
+        shelf = _shelf(project)
+        folder = registry.find(shelf, reference)
+        specialist = registry.read(shelf, reference, verify=False)
+        on_shelf = folder.parent.parent == shelf
+        summary = registry.summary(folder.parent.parent, specialist.name, specialist.version) if on_shelf else None
+        manifest = specialist.manifest
+        about: dict[str, Any] = _plain(summary) if summary else {"id": specialist.id, "folder": str(folder)}
+        for key in (
+            "task",
+            "labels",
+            "weights",
+            "dataset",
+            "steps",
+            "parent",
+            "origin",
+            "licences",
+            "made_with",
+            "files",
+        ):
+            about[key] = manifest.get(key)
+        about["changes"] = read_aliases(folder.parent).changes if on_shelf else []
+    if output is Output.json:
+        emit(about)
+    else:
+        _show(about)
+
+
+@app.command()
+def promote(
+    reference: Annotated[
+        str, typer.Argument(help="NAME@3, NAME@candidate, or NAME: its newest version.", show_default=False)
+    ],
+    alias: Annotated[str, typer.Option(help="Which alias should mean this version.")] = "champion",
+    force: Annotated[bool, typer.Option("--force", help="Promote it although its verdict is no.")] = False,
+    replay: Annotated[
+        bool, typer.Option(help="First send its sealed rows through a server and compare with the report.")
+    ] = True,
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Make a version the champion, which NAME alone means. Exit code 1 when its verdict or the replay says no."""
+    with reporting(output):
+        from shokunin import pipeline, registry
+        from shokunin.errors import RefusedError
+        from shokunin.pipeline.publish import replay_folder
+
+        shelf = _shelf(project)
+        if "@" not in reference and (there := registry.versions(shelf, reference)):
+            reference = f"{reference}@{there[-1]}"
+        specialist = registry.verify(shelf, reference)
+        if specialist.folder.parent.parent != shelf:
+            raise _not_on_shelf(reference)
+        pipeline.load(specialist.folder)  # it opens, and answers its golden samples as it did
+        if (specialist.folder / "report.json").exists():
+            report = pipeline.read_report(specialist)
+            if report.verdict != "pass" and not force:
+                why = " ".join(report.reasons)
+                raise RefusedError(
+                    f"{specialist.id!r} did not pass its proof: {why} `--force` promotes it all the same"
+                )
+            if replay:
+                with bars(output) as progress:
+                    replay_folder(specialist.folder, report, progress=progress)
+        previous = registry.set_alias(shelf, specialist.name, alias, specialist.version)
+    if output is Output.json:
+        emit({"name": specialist.name, "alias": alias, "version": specialist.version, "previous": previous})
+    else:
+        before = "it meant nothing before" if previous is None else f"before: version {previous}"
+        typer.echo(f"{specialist.name}@{alias} is now version {specialist.version} ({before})")
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="The specialist's name.", show_default=False)],
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Make the champion what it was before the last promotion: one step back each time."""
+    with reporting(output):
+        from shokunin import registry
+
+        shelf = _shelf(project)
+        previous = registry.aliases(shelf, name).get(registry.CHAMPION)
+        version = registry.rollback(shelf, name)
+    if output is Output.json:
+        emit({"name": name, "alias": "champion", "version": version, "previous": previous})
+    else:
+        typer.echo(f"{name}@champion is version {version} again (before: version {previous})")
+
+
+@app.command()
+def verify(
+    references: Annotated[
+        list[str] | None, typer.Argument(help="Which; by default every version.", show_default=False)
+    ] = None,
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Compare every byte with the manifest and ask the golden samples again. Exit code 2 when a version is damaged."""
+    with reporting(output):
+        from shokunin import pipeline, registry
+        from shokunin.errors import ArtefactError
+
+        shelf = _shelf(project)
+        chosen = references or [f"{s.name}@{s.version}" for s in registry.list_specialists(shelf)]
+        results = []
+        for reference in chosen:
+            try:
+                specialist = registry.verify(shelf, reference)
+                pipeline.load(specialist.folder)
+                results.append({"reference": reference, "whole": True, "problem": None, "digest": specialist.digest})
+            except ArtefactError as error:
+                results.append({"reference": reference, "whole": False, "problem": str(error), "digest": None})
+    if output is Output.json:
+        emit({"specialists": results})
+    for result in results:
+        if output is Output.text:
+            typer.echo(f"{result['reference']}  {'whole' if result['whole'] else result['problem']}")
+    if not all(result["whole"] for result in results):
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    reference: Reference,
+    file: Annotated[Path, typer.Argument(help="Where to: a new .zip or .tar.gz.", show_default=False)],
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Write a verified specialist into one archive: the same bytes every time."""
+    with reporting(output):
+        from shokunin import registry
+
+        specialist = registry.export(_shelf(project), reference, file)
+    _done(specialist, f"{specialist.id} is in {file} ({_bytes(file.stat().st_size)})", file, output)
+
+
+@app.command("import")
+def import_one(
+    file: Annotated[Path, typer.Argument(help="A .zip or .tar.gz made by `models export`.", show_default=False)],
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Verify the specialist in an archive and publish it here; its number stays if it is free."""
+    with reporting(output):
+        from shokunin import registry
+
+        specialist = registry.import_archive(_shelf(project), file)
+    _done(specialist, f"{specialist.id} is published in {specialist.folder}", specialist.folder, output)
+
+
+@app.command()
+def remove(
+    reference: Annotated[str, typer.Argument(help="NAME@3 or NAME@alias.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Remove it although it is the champion.")] = False,
+    project: InProject = None,
+    output: HowToAnswer = Output.text,
+) -> None:
+    """Remove one version for good; its number is not used again."""
+    with reporting(output):
+        from shokunin import registry
+
+        name, version = registry.remove(_shelf(project), reference, force=force)
+    if output is Output.json:
+        emit({"name": name, "version": version, "removed": True})
+    else:
+        typer.echo(f"{name}@{version} is removed")
+
+
+def _shelf(project: Path | None) -> Path:
+    from shokunin.project import open_project
+
+    return open_project(project).specialists
+
+
+def _not_on_shelf(reference: str) -> Exception:
+    from shokunin.errors import ProjectError
+
+    return ProjectError(
+        f"{reference!r} is a folder outside of this project; export it there and `models import` it here"
+    )
+
+
+def _done(specialist: Specialist, text: str, place: Path, output: Output) -> None:
+    if output is Output.json:
+        about = {"name": specialist.name, "version": specialist.version, "digest": specialist.digest}
+        emit({**about, "place": str(place), "origin": specialist.manifest.get("origin")})
+    else:
+        typer.echo(text)
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"id": f"{summary.name}@{summary.version}", **asdict(summary), "folder": str(summary.folder)}
+
+
+def _table(found: list[Summary]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("specialist", "aliases", "verdict", "score (95 % interval)", "learner", "size", "made"):
+        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=title == "specialist")
+    for s in found:
+        name = f"{s.name}@{s.version}"
+        if s.damaged:
+            table.add_row(
+                name, ", ".join(s.aliases), Text("damaged", style="bold red"), Text(s.damaged, overflow="fold")
+            )
+            continue
+        verdict = Text(s.verdict or "–", style={"pass": "green", "fail": "red"}.get(s.verdict or "", ""))
+        size = "–" if s.size_bytes is None else _bytes(s.size_bytes)
+        table.add_row(
+            name, ", ".join(s.aliases), verdict, _score(s.metric, s.score), s.learner or "–", size, s.created or "–"
+        )
+    Console(highlight=False).print(table)
+
+
+def _show(about: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    labels, weights, steps = about["labels"], about["weights"], about["steps"] or []
+    lines = {
+        "specialist": about["id"],
+        "aliases": ", ".join(about.get("aliases", ())) or "none",
+        "damaged": about.get("damaged"),
+        "task": f"{about['task']['kind']}: {', '.join(about['task']['inputs'])} → {about['task']['target']}",
+        "answers": f"{len(labels)}: {', '.join(labels[:8])}{' …' if len(labels) > 8 else ''}",
+        "verdict": about.get("verdict"),
+        "score": _score(about.get("metric"), about.get("score")) if about.get("score") else None,
+        "weights": f"{weights['format']}{'' if weights['exact'] else ', quantised'}",
+        "made by": " → ".join(str(step.get("learner") or step.get("step")) for step in steps) or None,
+        "made": about.get("created"),
+        "parent": about["parent"],
+        "imported": (about["origin"] or {}).get("id"),
+        "dataset": (about["dataset"] or {}).get("digest"),
+        "licences": ", ".join(f"{what}: {which}" for what, which in (about["licences"] or {}).items()) or None,
+        "size": _bytes(sum(record["bytes"] for record in about["files"].values())) + f" in {len(about['files'])} files",
+        "digest": about.get("digest"),
+        "folder": about["folder"],
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, line in lines.items():
+        if line is not None:
+            table.add_row(title, Text(str(line)))
+    Console(highlight=False).print(table)
+
+
+def _score(metric: str | None, score: dict[str, float] | None) -> str:
+    return f"{metric} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" if score else "–"
+
+
+def _bytes(count: int) -> str:
+    size, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
