@@ -1,0 +1,162 @@
+"""The rows being curated, and the book that is kept of those set aside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.curate import redact
+from shokunin.curate.table import SET_ASIDE_SURROGATE, Table
+from shokunin.dataset import Example
+from shokunin.errors import DataError
+from shokunin.progress import Progress
+
+Rows = npt.NDArray[np.int64]
+NO_TEXT = "no text"
+NO_LABEL = "no label"
+SHOWN_ORIGINS = 5
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass
+class Intake:
+    """All usable rows, those of the test file after the others.
+
+    Attributes:
+        examples: n examples; labels trimmed.
+        texts: their n texts, the input fields under each other.
+        is_test: shape (n,): whether a row came from the test file.
+        alive: shape (n,): whether a row has not been set aside since.
+        rows_in: number of rows that came in, usable or not.
+        aside: number of rows set aside, by reason.
+        origins: for each reason, where the first few of them came from.
+        personal: pieces of personal data found, by kind; `rows` is the number of rows with any.
+    """
+
+    examples: list[Example] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    is_test: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    alive: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    rows_in: int = 0
+    aside: Counter[str] = field(default_factory=Counter)
+    origins: dict[str, list[str]] = field(default_factory=dict)
+    personal: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, rows: Rows, reason: str) -> None:
+        """Set aside these rows, all of them still alive."""
+        assert self.alive[rows].all() and len(np.unique(rows)) == len(rows)
+        self.alive[rows] = False
+        for row in rows.tolist():
+            self.note(reason, self.examples[row].origin)
+
+    def note(self, reason: str, origin: str) -> None:
+        """Count one row that is set aside."""
+        self.aside[reason] += 1
+        shown = self.origins.setdefault(reason, [])
+        if len(shown) < SHOWN_ORIGINS:
+            shown.append(origin)
+
+    def learnable(self) -> Rows:
+        """The living rows that are not from the test file."""
+        return np.flatnonzero(self.alive & ~self.is_test)
+
+    def label(self, row: int) -> str:
+        """The label of a row."""
+        return self.examples[row].expected or ""
+
+
+def take_in(
+    examples: Iterable[Example],
+    test: Iterable[Example] | None,
+    *,
+    tables: Sequence[Table],
+    set_aside: Mapping[str, int],
+    mask: bool,
+    progress: Progress,
+) -> Intake:
+    """Read all examples; set aside those without text or label; find (and mask) personal data.
+
+    Raises:
+        DataError: no row is usable, or rows got lost between the tables and the examples.
+    """
+    intake = Intake()
+    intake.aside.update(set_aside)
+    intake.rows_in = sum(set_aside.values())
+    _read_side(intake, examples, "", tables[:1], mask=mask, progress=progress)
+    learning = len(intake.examples)
+    if test is not None:
+        _read_side(intake, test, "test file: ", tables[1:2], mask=mask, progress=progress)
+    intake.is_test = np.arange(len(intake.examples)) >= learning
+    intake.alive = np.ones(len(intake.examples), dtype=bool)
+    for side, count in (("rows", learning), ("test file", len(intake.examples) - learning)):
+        if count == 0 and (side == "rows" or test is not None):
+            reasons = ", ".join(f"{n} with {reason!r}" for reason, n in intake.aside.most_common(5)) or "there are none"
+            raise DataError(f"the {side} have no row with a text and a label ({reasons}); check --input and --target")
+    return intake
+
+
+def _read_side(
+    intake: Intake,
+    examples: Iterable[Example],
+    side: str,
+    tables: Sequence[Table],
+    *,
+    mask: bool,
+    progress: Progress,
+) -> None:
+    labels: dict[str, str] = {}
+    seen = 0
+    for seen, example in enumerate(examples, 1):
+        if seen % 10_000 == 0:
+            progress(f"{side}reading rows", seen, None)
+        values = list(example.inputs.values())
+        text = values[0] if len(values) == 1 else "\n".join(values)
+        label = (example.expected or "").strip()
+        if problem := _problem(text, label):
+            intake.note(side + problem, example.origin)
+            continue
+        label = labels.setdefault(label, label)  # one string for a label, not one a row
+        masked = _look_for_personal(intake, example, mask=mask)
+        if masked is not None:
+            example = replace(example, inputs=masked, expected=label)
+            text = "\n".join(masked.values())
+        elif label is not example.expected:
+            example = replace(example, expected=label)
+        intake.examples.append(example)
+        intake.texts.append(text)
+    given = seen
+    for table in tables:
+        for origin, reason in table.broken:
+            intake.note(side + reason, origin)
+        given = table.given
+        intake.rows_in += len(table.broken)
+    if given != seen:
+        raise DataError(f"{given} rows were read but {seen} arrived; this is a mistake in the program, not in the rows")
+    intake.rows_in += seen
+
+
+def _problem(text: str, label: str) -> str | None:
+    if not text or text.isspace():
+        return NO_TEXT
+    if not label:
+        return NO_LABEL
+    if (not text.isascii() and _SURROGATE.search(text)) or (not label.isascii() and _SURROGATE.search(label)):
+        return SET_ASIDE_SURROGATE
+    return None
+
+
+def _look_for_personal(intake: Intake, example: Example, *, mask: bool) -> dict[str, str] | None:
+    """Count personal data; the masked inputs if there was any and it is to be masked."""
+    any_found = False
+    for value in example.inputs.values():
+        found = redact.find_personal(value)
+        if found:
+            any_found = True
+            intake.personal.update(item.kind for item in found)
+    intake.personal["rows"] += any_found
+    return {name: redact.mask(value) for name, value in example.inputs.items()} if any_found and mask else None

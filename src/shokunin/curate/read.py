@@ -1,0 +1,54 @@
+"""Files to raw rows: which reader a file needs is told by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shokunin.curate.table import Table
+from shokunin.errors import DataError
+from shokunin.files import sha256_of
+
+READS = "CSV (.csv, .txt), TSV (.tsv, .tab), JSONL (.jsonl, .ndjson), Parquet (.parquet, .pq) and Excel (.xlsx, .xlsm)"
+
+
+def read_rows(path: Path) -> Table:
+    """The rows of a file, to be streamed; here the encoding is checked and the header read.
+
+    Raises:
+        DataError: the file is missing, empty, of a kind that is not read, or not what its name says.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; expected a file with rows: {READS}")
+    if not path.exists():
+        raise DataError(f"{str(path)!r} does not exist; expected a file with rows: {READS}")
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is not a regular file; save the rows to disk first")
+    if path.stat().st_size == 0:
+        raise DataError(f"{str(path)!r} is empty; expected a header line and at least one row")
+    table = _reader(path)
+    table.about["bytes"] = path.stat().st_size
+    table.about["sha256"] = sha256_of(path)
+    return table
+
+
+def _reader(path: Path) -> Table:
+    suffix = path.suffix.lower()
+    # The libraries behind a format are loaded when a file asks for it.
+    if suffix in (".csv", ".tsv", ".tab", ".txt"):
+        from shokunin.curate.read_csv import read_csv
+
+        return read_csv(path)
+    if suffix in (".jsonl", ".ndjson", ".jsonlines"):
+        from shokunin.curate.read_jsonl import read_jsonl
+
+        return read_jsonl(path)
+    if suffix in (".parquet", ".pq"):
+        from shokunin.curate.read_parquet import read_parquet
+
+        return read_parquet(path)
+    if suffix in (".xlsx", ".xlsm"):
+        from shokunin.curate.read_xlsx import read_xlsx
+
+        return read_xlsx(path)
+    raise DataError(f"{str(path)!r}: files ending in {suffix!r} are not read; expected {READS}")
