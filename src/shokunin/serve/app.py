@@ -25,6 +25,20 @@ from shokunin.serve.typed_wire import PredictRequest, parse_predict, predictions
 from shokunin.version import __version__
 
 JSON = "application/json"
+_ERROR = {
+    "type": "object",
+    "required": ["message", "type", "param", "code"],
+    "properties": {
+        "message": {"type": "string"},
+        "type": {"type": "string"},
+        "param": {"type": ["string", "null"]},
+        "code": {"type": ["string", "null"]},
+    },
+}
+ENVELOPE: dict[str, Any] = {
+    "description": "The OpenAI error envelope",
+    "content": {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _ERROR}}}},
+}
 
 
 def create_app(served: Mapping[str, Served], *, limits: Limits | None = None, gate: Gate = loopback_only) -> FastAPI:
@@ -41,6 +55,7 @@ def create_app(served: Mapping[str, Served], *, limits: Limits | None = None, ga
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        responses={"4XX": ENVELOPE, "5XX": ENVELOPE},
         redirect_slashes=False,
         lifespan=room.lifespan,
     )

@@ -1,0 +1,144 @@
+"""Requests read and replies written without a server: any bytes give a request or a 400, replies are always JSON."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serve_fakes import lengths
+
+from shokunin.answer import Answer
+from shokunin.serve.openai_reply import completion, cut, stream
+from shokunin.serve.openai_wire import IGNORED, REFUSED, ChatRequest, parse_chat
+from shokunin.serve.refusal import Refusal, internal_error
+from shokunin.serve.typed_wire import parse_predict, predictions
+
+ASK = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+SERVED = lengths()["lengths@2"]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+confidences = st.floats(0, 1)
+
+
+def chat(**fields: Any) -> ChatRequest:
+    return parse_chat(json.dumps({**ASK, **fields}).encode(), choices=8)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_400(body: bytes) -> None:
+    for parse in (lambda: parse_chat(body, choices=8), lambda: parse_predict(body, rows=10)):
+        with pytest.raises(Refusal) as caught:
+            parse()
+        assert caught.value.status == 400
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(ChatRequest.model_fields)), json_values)
+def test_any_value_of_any_field_is_taken_or_refused_by_name(field: str, value: Any) -> None:
+    try:
+        request = parse_chat(json.dumps({**ASK, field: value}).encode(), choices=8)
+    except Refusal as refusal:
+        assert refusal.status == 400
+        assert refusal.param is not None
+        assert refusal.param.startswith(field) or refusal.code == "missing_required_parameter"
+        assert json.loads(refusal.body())["error"]["message"] == refusal.message
+    else:
+        assert request.model
+
+
+@given(st.text(max_size=30).filter(lambda name: name not in ChatRequest.model_fields), json_values)
+def test_an_unknown_field_is_refused(field: str, value: Any) -> None:
+    try:
+        body = json.dumps({**ASK, field: value}).encode()
+    except UnicodeEncodeError:
+        return
+    with pytest.raises(Refusal) as caught:
+        parse_chat(body, choices=8)
+    assert caught.value.code in ("unknown_parameter", "invalid_json")
+
+
+def test_every_field_is_honoured_ignored_openly_or_refused() -> None:
+    honoured = {
+        "model", "messages", "n", "stop", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "stream",
+        "stream_options", "response_format", "modalities", "tool_choice",
+    }  # fmt: skip
+    assert honoured | set(IGNORED) | set(REFUSED) == set(ChatRequest.model_fields)
+    assert len(honoured) + len(IGNORED) + len(REFUSED) == len(ChatRequest.model_fields)
+
+
+def test_every_field_of_the_official_client_is_known() -> None:
+    from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+
+    assert set(CompletionCreateParamsBase.__annotations__) | {"stream"} == set(ChatRequest.model_fields)
+
+
+def test_null_means_not_said() -> None:
+    nothing = dict.fromkeys(name for name in ChatRequest.model_fields if name not in ASK)
+    assert chat(**nothing) == chat()
+
+
+@pytest.mark.parametrize("value", ["1", True, 1.5])
+def test_values_are_not_bent_to_fit(value: Any) -> None:
+    with pytest.raises(Refusal, match=r"^n: "):
+        chat(n=value)
+
+
+def test_a_refusal_never_quotes_the_text() -> None:
+    for body in (
+        {**ASK, "messages": [{"role": "user", "content": {"secret": "words"}}]},
+        {**ASK, "user": {"secret": "words"}},
+        {**ASK, "messages": "secret words"},
+    ):
+        with pytest.raises(Refusal) as caught:
+            parse_chat(json.dumps(body).encode(), choices=8)
+        assert "words" not in caught.value.message
+
+
+@given(st.text(max_size=20), st.lists(st.text(min_size=1, max_size=3), max_size=4))
+def test_cut_ends_before_the_first_stop(text: str, stops: list[str]) -> None:
+    left = cut(text, stops)
+    assert text.startswith(left)
+    assert not any(stop in left for stop in stops)
+    if left != text:
+        assert any(text[len(left) :].startswith(stop) for stop in stops)
+
+
+@given(st.text(), confidences, st.dictionaries(st.text(max_size=5), confidences, max_size=5), st.integers(0, 20))
+def test_replies_are_json_whatever_the_label(label: str, confidence: float, scores: dict[str, float], top: int) -> None:
+    request = chat(logprobs=True, top_logprobs=top)
+    answer = Answer(label, confidence, "lengths@2", scores=dict(sorted(scores.items(), key=lambda item: -item[1])))
+    reply = json.loads(completion(request, SERVED, answer, label, request_id="1", created=5))
+    (token,) = reply["choices"][0]["logprobs"]["content"]
+    assert reply["choices"][0]["message"]["content"] == token["token"] == label
+    assert bytes(token["bytes"]).decode() == label
+    assert math.exp(token["logprob"]) == pytest.approx(confidence, abs=1e-9)
+    assert len(token["top_logprobs"]) <= top
+    ranks = [t["logprob"] for t in token["top_logprobs"]]
+    assert ranks == sorted(ranks, reverse=True)
+    events = stream(request, SERVED, answer, label, request_id="1", created=5).decode().split("\n\n")
+    assert events[-2:] == ["data: [DONE]", ""]
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == label
+    assert json.loads(predictions(SERVED, [answer]))["answers"][0]["value"] == label
+
+
+@given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
+def test_prompt_tokens_are_a_quarter_of_the_bytes(texts: list[str]) -> None:
+    request = chat(messages=[{"role": "user", "content": t} for t in texts])
+    reply = json.loads(completion(request, SERVED, Answer("odd", 0.5, "x"), "odd", request_id="1", created=5))
+    assert reply["usage"]["prompt_tokens"] == math.ceil(sum(len(t.encode()) for t in texts) / 4)
+    assert reply["usage"]["total_tokens"] == reply["usage"]["prompt_tokens"] + 1
+
+
+def test_an_internal_error_names_the_request_only() -> None:
+    assert json.loads(internal_error("abc").body())["error"] == {
+        "message": "the server failed on this request; its log has the reason under abc",
+        "type": "server_error",
+        "param": None,
+        "code": "internal_error",
+    }
