@@ -11,7 +11,8 @@ from shokunin.answer import Answer, Predictor
 from shokunin.dataset import Example
 from shokunin.errors import DataError
 from shokunin.progress import Progress, silent
-from shokunin.prove.evaluate import LEVEL, METRIC_NAMES, Correct, ask, compare_cases, scores
+from shokunin.prove.evaluate import Correct, ask, compare_cases, scores
+from shokunin.prove.wording import LEVEL, METRIC_NAMES, p_value
 from shokunin.report import Case
 from shokunin.task import Task
 
@@ -117,7 +118,7 @@ def _sentence(found: metrics.Comparison, name: str, task: Task) -> str:
     gap = found.difference
     points = f"{abs(100 * gap.value):.1f} points"
     side, way = ("better", "higher") if gap.value > 0 else ("worse", "lower")
-    span = f"(95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}, p = {found.p:.2g})"
+    span = f"(95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}, {p_value(found.p)})"
     metric = METRIC_NAMES[task.metric]
     if found.p >= LEVEL:
         return f"The specialist and {name} cannot be told apart on these rows: {metric} {points} {way} {span}."

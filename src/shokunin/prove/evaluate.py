@@ -19,14 +19,12 @@ from shokunin.calibration import Calibration
 from shokunin.dataset import Example
 from shokunin.metrics import Interval
 from shokunin.progress import Progress, silent
+from shokunin.prove.wording import LEVEL, METRIC_NAMES, percent
 from shokunin.report import Case
 from shokunin.task import Task
 
 BATCH = 64
 WORST_PAIRS = 20
-LEVEL = 0.05
-"""A difference counts as measured when its p-value is below this."""
-
 Correct = Callable[[str, str | None], bool]
 
 
@@ -180,14 +178,6 @@ def verdict(evaluation: Evaluation, baseline: dict[str, Any], task: Task) -> tup
         rows = "row" if unanswered == 1 else "rows"
         reasons.append(f"{unanswered:,} {rows} could not be answered and count as wrong.")
     return ("pass" if beats and reached else "fail"), reasons
-
-
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-
-
-def percent(share: float) -> str:
-    """A share for people: `94.3 %`."""
-    return f"{100 * share:.1f} %"
 
 
 def threshold(calibration: Calibration, evaluation: Evaluation) -> dict[str, Any]:

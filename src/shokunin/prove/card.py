@@ -1,0 +1,126 @@
+"""The model card: Markdown with the front matter that model hubs read, made from the report and the manifest alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from shokunin.prove.wording import METRIC_NAMES, milliseconds, percent, points, printable, share, size
+from shokunin.report import Report
+
+HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
+PIPELINE_TAGS = {"classify_text": "text-classification"}
+
+
+def model_card(report: Report, manifest: Mapping[str, Any]) -> str:
+    """The card of one specialist.
+
+    Args:
+        report: the proof.
+        manifest: the specialist's manifest; `weights.facts.base` names the base model and its licence, if there is one.
+    """
+    base = ((manifest.get("weights") or {}).get("facts") or {}).get("base") or {}
+    return "\n".join([*_front_matter(report, base), *_body(report, manifest, base), ""])
+
+
+def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
+    licence = str(base.get("licence") or "").lower()
+    lines = ["---", f"license: {_yaml(licence if licence and ' ' not in licence else 'other')}"]
+    if "/" in str(base.get("name") or ""):
+        lines += [f"base_model: {_yaml(base['name'])}", "base_model_relation: finetune"]
+    tag = PIPELINE_TAGS.get(report.kind)
+    lines += ["library_name: shokunin", *([f"pipeline_tag: {tag}"] if tag else [])]
+    lines += ["tags:", "- shokunin", "- specialist", "metrics:", *(f"- {HUB_METRICS[m]}" for m in report.scores)]
+    lines += ["model-index:", f"- name: {_yaml(f'{report.specialist}@{report.version}')}", "  results:"]
+    lines += ["  - task:", f"      type: {tag or report.kind}", "    dataset:"]
+    lines += [f"      name: {_yaml('sealed rows of ' + report.specialist)}", f"      type: {_yaml(report.specialist)}"]
+    if report.dataset.get("digest"):
+        lines += [f"      revision: {_yaml(report.dataset['digest'])}"]
+    lines += ["    metrics:"]
+    for metric, interval in report.scores.items():
+        lines += [
+            f"    - type: {HUB_METRICS[metric]}",
+            f"      name: {_yaml(METRIC_NAMES[metric])}",
+            f"      value: {interval.value:.4f}",
+        ]
+    return [*lines, "---"]
+
+
+def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+    verdict = "ready to use" if report.verdict == "pass" else "not ready to use"
+    lines = ["", f"# {_md(report.specialist)}, version {report.version}", "", f"**{verdict.capitalize()}.**"]
+    lines += [_md(" ".join(report.reasons)), "", "## What it does", ""]
+    labels = [f"`{printable(label, 80).replace('`', '´')}`" for label in manifest.get("labels") or ()]
+    lines += [
+        f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}."
+        if labels
+        else f"Kind of work: {report.kind}."
+    ]
+    lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows, with 95 % intervals:", ""]
+    lines += [
+        "| | " + " | ".join(METRIC_NAMES[m] for m in report.scores) + " |",
+        "|---" * (1 + len(report.scores)) + "|",
+    ]
+    lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]
+    trivial = report.baseline
+    lines += [
+        f"| always `{printable(trivial['label'], 60).replace('`', '´').replace('|', '/')}` | {_row(trivial, report)} |"
+    ]
+    if report.against is not None:
+        lines += [f"| {_md(report.against['name'])} | {_row(report.against, report)} |", ""]
+        lines += [f"{_md(report.against['sentence'])} Difference: {points(report.against['difference'])}."]
+    lines += ["", "## When it asks for help", "", *_promise(report), "", "## What it costs to run", ""]
+    ms = report.latency_ms
+    lines += [
+        f"- One answer: {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
+        f"{report.throughput:,.0f} a second in batches",
+        f"- Size: {size(report.size_bytes)}; memory while answering: {size(report.peak_memory_bytes)}",
+        f"- Measured on: {_md(str(report.machine.get('processor')))}, {report.machine.get('cores')} cores",
+    ]
+    lines += ["", "## Where it comes from", "", f"- Dataset: `{printable(report.dataset.get('digest'), 80)}`"]
+    if base:
+        lines += [
+            f"- Base model: {_md(str(base.get('name')))}, licence {_md(str(base.get('licence')))}, "
+            f"SHA-256 `{base.get('sha256')}`"
+        ]
+    steps = [
+        str(step.get("step")) + " " + str(step.get("learner") or step.get("method") or "")
+        for step in manifest.get("steps") or ()
+    ]
+    if steps:
+        lines += [f"- Steps: {_md(', then '.join(s.strip() for s in steps))}"]
+    if manifest.get("parent"):
+        lines += [f"- Derived from: {_md(str(manifest['parent']))}"]
+    return [*lines, f"- Sealed rows opened: {report.openings:,} times", f"- Made: {report.created}"]
+
+
+def _promise(report: Report) -> list[str]:
+    t = report.threshold
+    if t.get("value") is None or t["value"] > 1:
+        return [
+            f"No threshold can be promised: {_md(str(t.get('reason')))}. "
+            "Every request is passed on where there is a large model."
+        ]
+    exact = "" if t["exact"] else ", scored out of fold,"
+    return [
+        f"It answers when its confidence is at least {t['value']:.4g}. Of the answers it gives itself at most "
+        f"{percent(t['bound'])} are wrong, with {percent(t['confidence'])} confidence over the draw of the "
+        f"{t['rows']:,} rows{exact} that this was tested on. On the sealed rows it answered "
+        f"{percent(t['coverage_here'])} itself; {percent(t['error_here'])} of those were wrong."
+    ]
+
+
+def _row(scored: Mapping[str, Any], report: Report) -> str:
+    return " | ".join(share(scored["scores"][m]) for m in report.scores)
+
+
+def _yaml(text: Any) -> str:
+    """A JSON string is a YAML string."""
+    return json.dumps(printable(text, 400))
+
+
+def _md(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    plain = printable(text, 2_000).replace("\n", " ")
+    return "".join("\\" + c if c in "\\`*_[]<>|#~" else c for c in plain)

@@ -1,0 +1,206 @@
+"""The page that a bank manager can read: the verdict first, in plain words; one file, no network, nothing unescaped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from shokunin.prove import plots
+from shokunin.prove.wording import (
+    LEVEL,
+    METRIC_NAMES,
+    duration,
+    milliseconds,
+    p_value,
+    percent,
+    points,
+    printable,
+    share,
+    size,
+    span,
+)
+from shokunin.report import Case, Report, Rung
+
+WORST_CASES = 12
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+
+
+def report_html(report: Report) -> str:
+    """The whole report as one HTML page with its styles and plots inside."""
+    promised = _promised(report)
+    wrong = [c for c in report.cases if not c.correct]
+    covered, error = report.threshold.get("coverage_here") or 0.0, report.threshold.get("error_here") or 0.0
+    rivals = _rivals(report)
+    order = [report.metric, *(m for m in report.scores if m != report.metric)]
+    own = [row["scores"] for row in rivals[1:]]
+    scales = {m: plots.scale_of([scores[m] for scores in own]) for m in order}
+    return _template().render(
+        r=report,
+        t=report.threshold,
+        yes=report.verdict == "pass",
+        headline=headline(report),
+        summary=summary(report),
+        main=report.scores[report.metric],
+        metric_name=METRIC_NAMES[report.metric],
+        promised=promised,
+        shares={"right": covered * (1 - error), "wrong": covered * error, "rest": 1 - covered},
+        metrics=[{"key": m, "name": METRIC_NAMES[m], "low": scales[m][0], "high": scales[m][1]} for m in order],
+        rivals=rivals,
+        ladder_scale=plots.scale_of([r.score for r in report.ladder if r.score is not None and _is_near(r, report)]),
+        risk_plot=Markup(plots.risk_coverage_plot(report.risk_coverage, report.threshold if promised else {})),
+        reliability_plot=Markup(plots.reliability_plot(report.calibration["bins"])),
+        worst=sorted(wrong, key=_badness)[:WORST_CASES],
+        wrong_count=len(wrong),
+        provenance=_provenance(report),
+        machine=_machine(report),
+    )
+
+
+def headline(report: Report) -> str:
+    """The verdict in one line."""
+    return "Yes: ready to use." if report.verdict == "pass" else "No: not ready to use."
+
+
+def summary(report: Report) -> str:
+    """The figures behind the verdict in two sentences."""
+    if report.metric == "accuracy":
+        first = f"It is right in {share(report.scores['accuracy'])} of {report.rows:,} cases it had never seen."
+    else:
+        first = f"Its macro-F1 is {share(report.scores['macro_f1'])} on {report.rows:,} cases it had never seen."
+    if not _promised(report):
+        return first
+    t = report.threshold
+    return (
+        f"{first} It answers {percent(t['coverage_here'], 0)} by itself; of those at most "
+        f"{percent(t['bound'])} are wrong, with {percent(t['confidence'])} confidence, and the rest it passes on."
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    environment.filters |= {
+        "percent": percent,
+        "span": span,
+        "share": share,
+        "ms": milliseconds,
+        "size": size,
+        "duration": duration,
+        "clean": printable,
+        "sentence": lambda text: text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."),
+        "beside": _beside,
+        "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
+    }
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _promised(report: Report) -> bool:
+    value = report.threshold.get("value")
+    return value is not None and value <= 1 and report.threshold.get("coverage_here") is not None
+
+
+def _badness(case: Case) -> tuple[bool, float, str]:
+    """Confidently wrong first, unanswered last."""
+    return (case.problem is not None, -case.confidence, case.origin)
+
+
+def _rivals(report: Report) -> list[dict[str, Any]]:
+    """The rows of the comparison: the trivial baseline, the specialist, the large model, both together."""
+    trivial = report.baseline
+    clearly = "measurably worse" if trivial["p"] < LEVEL else "not measurably worse"
+    label = f"always “{printable(trivial['label'], 60)}” (trivial baseline)"
+    rows = [_rival(label, trivial["scores"], f"{clearly} ({p_value(trivial['p'])})")]
+    rows.append(_rival("this specialist", {m: asdict(i) for m, i in report.scores.items()}, "", this=True))
+    other = report.against
+    if other is not None:
+        name, together = printable(other["name"], 60), other["together"]
+        rows.append(_rival(name, other["scores"], _against_note(other)))
+        passed = f"{percent(together['passed_on'])} of the rows asked of {name}"
+        beside = f"{points(together['difference'])} beside {name} alone, {p_value(together['p'])}"
+        rows.append(_rival(f"both together: {passed}", together["scores"], beside))
+    return rows
+
+
+def _rival(name: str, scores: dict[str, Any], note: str, *, this: bool = False) -> dict[str, Any]:
+    return {"name": name, "scores": scores, "note": note, "this": this}
+
+
+def _against_note(other: dict[str, Any]) -> str:
+    difference = {
+        "value": -other["difference"]["value"],
+        "low": -other["difference"]["high"],
+        "high": -other["difference"]["low"],
+    }
+    word = (
+        "cannot be told apart"
+        if other["p"] >= LEVEL
+        else "measurably " + ("better" if difference["value"] > 0 else "worse")
+    )
+    return f"{word}: {points(difference)}, {p_value(other['p'])}"
+
+
+def _is_near(rung: Rung, report: Report) -> bool:
+    """Whether a rung belongs on the common scale; the trivial baseline would squeeze the others together."""
+    best = max((r.score.value for r in report.ladder if r.score is not None), default=0.0)
+    return rung.score is not None and best - rung.score.value < 0.3
+
+
+def _beside(rung: Rung) -> str:
+    if rung.shortfall is None:
+        return ""
+    if rung.worse_than_best is None or rung.shortfall <= 0:
+        return "the best"
+    behind = f"{100 * rung.shortfall:.1f} points behind"
+    told = "measurably worse" if rung.worse_than_best < LEVEL else "not measurably worse"
+    return f"{behind}, {told} ({p_value(rung.worse_than_best)})"
+
+
+def _provenance(report: Report) -> list[tuple[str, str]]:
+    about = report.dataset
+    facts: list[tuple[str, str]] = []
+    for key, name in (("source", "rows from"), ("digest", "dataset"), ("labels", "labels")):
+        if about.get(key) is not None:
+            facts.append((name, f"{about[key]:,}" if isinstance(about[key], int) else printable(about[key], 200)))
+    parts = [
+        f"{about[k]:,} {word}"
+        for k, word in (("train", "to learn from"), ("validation", "to choose by"), ("test", "sealed for the proof"))
+        if about.get(k)
+    ]
+    if parts:
+        facts.append(("rows", ", ".join(parts)))
+    for key in ("rows_in", "without_answer", "broken"):
+        if about.get(key):
+            facts.append((key.replace("_", " "), f"{about[key]:,}"))
+    if about.get("labels_never_learnt"):
+        facts.append(("labels it never learnt", printable(", ".join(map(str, about["labels_never_learnt"])), 400)))
+    if report.openings:
+        often = "once, for this proof" if report.openings == 1 else f"{report.openings:,} times, this one included"
+        facts.append(("sealed rows opened", often))
+    if report.replay is not None:
+        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
+        facts.append(
+            ("replay", f"{rows:,} rows were sent through the running server; {differ:,} were answered differently")
+        )
+    if report.calibration.get("temperature") is not None:
+        facts.append(("temperature", f"{report.calibration['temperature']:.2f} (set on validation rows)"))
+    return facts
+
+
+def _machine(report: Report) -> list[tuple[str, str]]:
+    m = report.machine
+    facts = [
+        (
+            "machine",
+            f"{m.get('processor', 'unknown processor')}, {m.get('cores', '?')} cores, {size(m.get('memory_bytes'))}",
+        ),
+        ("system", f"{m.get('system', '')}, Python {m.get('python', '')}"),
+    ]
+    libraries = m.get("libraries") or {}
+    if libraries:
+        facts.append(("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items())))
+    return [(name, printable(value, 400)) for name, value in facts]

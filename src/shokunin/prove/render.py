@@ -1,0 +1,132 @@
+"""The report for people and for programs: one self-contained page, tables in the terminal, JSON, and the model card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shokunin.prove.card import model_card
+from shokunin.prove.page import headline, report_html, summary
+from shokunin.prove.wording import METRIC_NAMES, duration, milliseconds, p_value, percent, printable, share, size
+from shokunin.report import Report, Rung, report_to_dict
+
+__all__ = ["model_card", "report_html", "report_json", "report_terminal"]
+
+SHOWN_PAIRS = 5
+LEFT_OUT = ("cases", "kind")
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report without its cases, in the fixed spelling that scripts rely on, ready for JSON.
+
+    Returns:
+        `specialist`, `version`, `verdict`, `rows`, `scores` (metric → `value`, `low`, `high`), `baseline`, `ladder`,
+        `latency_ms`, `threshold` (`value`, `coverage`, `bound`, `confidence`, …), then the other fields of the report,
+        and `wrong`: how many answers were wrong.
+    """
+    plain = report_to_dict(report)
+    first = ("specialist", "version", "verdict", "rows", "scores", "baseline", "ladder", "latency_ms", "threshold")
+    ordered = {name: plain[name] for name in first}
+    ordered |= {name: value for name, value in plain.items() if name not in ordered and name not in LEFT_OUT}
+    return ordered | {"kind": report.kind, "wrong": sum(not c.correct for c in report.cases)}
+
+
+def report_terminal(report: Report, console: Console | None = None) -> None:
+    """Print the report: the verdict, the promise, the comparison, the ladder, the commonest confusions, the speed."""
+    out = console or Console(highlight=False)
+    tone = "green" if report.verdict == "pass" else "red"
+    out.print()
+    out.print(Text(f"  {headline(report)}", style=f"bold {tone}"))
+    out.print(Text(f"  {summary(report)}"))
+    for reason in report.reasons:
+        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
+    out.print()
+    out.print(_comparison(report))
+    if len(report.ladder) > 1:
+        out.print()
+        out.print(_ladder(report))
+        out.print(Text(f"  {printable(report.why_chosen, 600)}", style="dim"))
+    if report.worst_pairs:
+        out.print()
+        out.print(_confusions(report))
+    out.print()
+    ms = report.latency_ms
+    out.print(
+        Text(
+            f"  one answer   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
+            f"in batches {report.throughput:,.0f} a second"
+        )
+    )
+    out.print(
+        Text(f"  size         {size(report.size_bytes)} on disk, {size(report.peak_memory_bytes)} of memory at most")
+    )
+    if report.replay is not None:
+        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
+        out.print(Text(f"  replay       {rows:,} rows through the running server, {differ:,} answered differently"))
+
+
+def _comparison(report: Report) -> Table:
+    table = _table("", *(METRIC_NAMES[m] for m in report.scores), "beside the specialist")
+    trivial = report.baseline
+    table.add_row(
+        Text(f"always {printable(trivial['label'], 40)!r}"),
+        *(share(trivial["scores"][m]) for m in report.scores),
+        Text(p_value(trivial["p"])),
+    )
+    table.add_row(
+        Text("this specialist", style="bold"), *(Text(share(i), style="bold") for i in report.scores.values()), ""
+    )
+    if report.against is not None:
+        other = report.against
+        table.add_row(
+            Text(printable(other["name"], 40)),
+            *(share(other["scores"][m]) for m in report.scores),
+            Text(p_value(other["p"])),
+        )
+        passed = percent(other["together"]["passed_on"])
+        table.add_row(
+            Text(f"both together, {passed} passed on"),
+            *(share(other["together"]["scores"][m]) for m in report.scores),
+            Text(f"{p_value(other['together']['p'])} beside {printable(other['name'], 40)}"),
+        )
+    return table
+
+
+def _ladder(report: Report) -> Table:
+    table = _table("learner", METRIC_NAMES[report.metric], "size", "trained in", "one answer", "")
+    for rung in report.ladder:
+        style = "bold" if rung.chosen else "dim" if rung.score is None else ""
+        cells = (
+            printable(rung.learner, 40),
+            "–" if rung.score is None else share(rung.score),
+            size(rung.size_bytes),
+            duration(rung.train_seconds),
+            milliseconds(rung.latency_ms),
+            _note(rung),
+        )
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    return table
+
+
+def _note(rung: Rung) -> str:
+    if rung.chosen:
+        return "chosen"
+    return printable(rung.note or p_value(rung.worse_than_best), 120)
+
+
+def _confusions(report: Report) -> Table:
+    table = _table("it should have said", "it said", "times")
+    for pair in report.worst_pairs[:SHOWN_PAIRS]:
+        given = "no answer" if pair["given"] is None else printable(pair["given"], 60)
+        table.add_row(Text(printable(pair["expected"], 60)), Text(given), f"{pair['count']:,}")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=True, padding=(0, 2, 0, 2), header_style="dim")
+    for name in columns:
+        table.add_column(name)
+    return table

@@ -1,0 +1,92 @@
+"""Figures in the words that a page for people uses, the same on paper, in the terminal and in the card."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shokunin.metrics import Interval
+
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+LEVEL = 0.05
+"""A difference counts as measured when its p-value is below this."""
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of the text around them."""
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share: `94.3 %`; whole numbers without the zero: `100 %`, `5 %`."""
+    if share is None:
+        return "–"
+    text = f"{100 * share:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text and text.endswith('0') else text} %"
+
+
+def span(interval: Interval | Mapping[str, float]) -> str:
+    """The ends of an interval: `93.5–95.1 %`."""
+    low, high = _ends(interval)
+    return f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+def share(interval: Interval | Mapping[str, float]) -> str:
+    """A share with its interval: `94.3 % (93.5–95.1 %)`."""
+    value = interval.value if isinstance(interval, Interval) else interval["value"]
+    return f"{100 * value:.1f} % ({span(interval)})"
+
+
+def points(difference: Interval | Mapping[str, float]) -> str:
+    """A difference of shares with its interval: `+0.4 points (−0.2 to +0.9)`."""
+    value = difference.value if isinstance(difference, Interval) else difference["value"]
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in _ends(difference))
+    return f"{100 * value:+.1f} points ({low} to {high})".replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as one writes it: `p = 0.17`, `p < 0.001`."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `83 s`, `19 min`, `1.5 h`."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def milliseconds(ms: float | None) -> str:
+    """`0.62 ms`, `6.1 ms`, `140 ms`."""
+    if ms is None:
+        return "–"
+    return f"{ms:.2f} ms" if ms < 1 else f"{ms:.1f} ms" if ms < 100 else f"{ms:,.0f} ms"
+
+
+def size(n: int | None) -> str:
+    """Bytes in decimal units, as disks are sold: `900 B`, `4.2 MB`."""
+    if n is None:
+        return "–"
+    value = float(n)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5 or unit == "GB":
+            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def printable(text: Any, longest: int = 10_000) -> str:
+    """Any text as one that can be encoded and shown: no lone surrogates or control characters, cut with `…`."""
+    clean = str(text).encode("utf-8", "replace").decode("utf-8")
+    clean = _UNSEEN.sub("\ufffd", clean)
+    return clean if len(clean) <= longest else clean[: longest - 1].rstrip() + "…"
+
+
+def _ends(interval: Interval | Mapping[str, float]) -> tuple[float, float]:
+    if isinstance(interval, Interval):
+        return interval.low, interval.high
+    return interval["low"], interval["high"]
