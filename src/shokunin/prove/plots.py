@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 44
 
 
 def risk_coverage_plot(curve: Sequence[tuple[float, float]], threshold: Mapping[str, Any]) -> str:
-    """The share of wrong answers (vertical) against the share answered (horizontal), with the threshold and the bound."""
+    """The share of wrong answers (vertical) against the share answered (horizontal), with threshold and bound."""
     bound, covered, error = threshold.get("bound"), threshold.get("coverage_here"), threshold.get("error_here")
     top = _round_up(max([risk for _, risk in curve] + [1.25 * (bound or 0.0), 0.01]))
     line = " ".join(f"{_x(c)},{_y(r / top)}" for c, r in curve)
@@ -32,9 +32,8 @@ def risk_coverage_plot(curve: Sequence[tuple[float, float]], threshold: Mapping[
         anchor, dx = ("end", -8) if covered > 0.5 else ("start", 8)
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{_y(0)}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="5"/>')
-        parts.append(
-            f'<text class="label" text-anchor="{anchor}" x="{x + dx}" y="{_y(0) - 10}">answers {100 * covered:.0f} % itself</text>'
-        )
+        words = f"answers {100 * covered:.0f} % itself"
+        parts.append(f'<text class="label" text-anchor="{anchor}" x="{x + dx}" y="{_y(0) - 10}">{words}</text>')
     return _svg("Share of wrong answers against the share of rows answered", parts)
 
 
@@ -61,13 +60,14 @@ def interval_bar(interval: Interval | Mapping[str, float], low: float, high: flo
     )
     return (
         f'<svg class="bar" viewBox="0 0 {width} 16" width="{width}" height="16" aria-hidden="true">'
-        f'<line class="track" x1="4" x2="{width - 4}" y1="8" y2="8"/><line class="whisker" x1="{x0}" x2="{x1}" y1="8" y2="8"/>'
+        f'<line class="track" x1="4" x2="{width - 4}" y1="8" y2="8"/>'
+        f'<line class="whisker" x1="{x0}" x2="{x1}" y1="8" y2="8"/>'
         f'<circle class="dot" cx="{x}" cy="8" r="4"/></svg>'
     )
 
 
 def scale_of(intervals: Sequence[Interval | Mapping[str, float]]) -> tuple[float, float]:
-    """A common scale for several interval bars: from a little below the lowest to a little above the highest, within 0 to 1."""
+    """A common scale for several interval bars: from a little below the lowest to a little above the highest."""
     ends = [(i.low, i.high) if isinstance(i, Interval) else (i["low"], i["high"]) for i in intervals]
     low, high = min((e[0] for e in ends), default=0.0), max((e[1] for e in ends), default=1.0)
     margin = 0.1 * (high - low)
@@ -75,7 +75,8 @@ def scale_of(intervals: Sequence[Interval | Mapping[str, float]]) -> tuple[float
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:
-    return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>{"".join(parts)}</svg>'
+    frame = f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+    return f"{frame}<title>{title}</title>{''.join(parts)}</svg>"
 
 
 def _axes(below: str, left: str, top: float) -> str:
@@ -87,7 +88,7 @@ def _axes(below: str, left: str, top: float) -> str:
             f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{_y(share) + 4}">{100 * value:g} %</text>'
         )
         parts.append(
-            f'<text class="tick" text-anchor="middle" x="{_x(share)}" y="{HEIGHT - BOTTOM + 16}">{100 * share:g} %</text>'
+            f'<text class="tick" text-anchor="middle" x="{_x(share)}" y="{_y(0) + 16}">{100 * share:g} %</text>'
         )
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
