@@ -82,6 +82,11 @@ def calibrate(
     return Calibration(temperature, scope, made)
 
 
+def shaping_rows(n: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of n rows `calibrate` with this seed keeps out of the promise, so that they may shape the scores before."""
+    return _random_share(n, np.random.default_rng(seed))
+
+
 def fit_temperature(raw: Scores, labels: npt.NDArray[np.int64]) -> float:
     """The temperature that makes the right labels likeliest (Guo et al., arXiv 1706.04599), between 0.05 and 20.
 
