@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
+from shokunin.curate.legacy import legacy_encodings
 from shokunin.errors import DataError
 
 SAMPLE = 1 << 18
@@ -32,7 +31,6 @@ BINARIES = (
     (b"\x7fELF", "a program"),
 )
 
-LEGACY = ("cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "euc_kr", "cp1252", "cp1251", "cp1250")
 MOSTLY = 0.9
 """Share of the non-ASCII lines that must be valid UTF-8 for the file to count as UTF-8 with a few damaged rows."""
 
@@ -56,14 +54,14 @@ def sniff_encoding(path: Path) -> str:
         return _utf16_without_mark(head, path)
     # Text has line ends and tabs; other control bytes are rare (ISO-2022-JP uses ESC).
     odd = sum(head.count(bytes([b])) for b in range(32) if b not in b"\t\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x1f")
-    if odd > max(8, len(head) // 50):
+    if odd > max(64, len(head) // 10):
         raise DataError(f"{str(path)!r} is not a text file: it is full of control bytes; expected CSV, TSV or JSONL")
     valid, invalid, first, strange = _utf8_lines(path)
     if not invalid:
         return _iso2022(head)
     if valid >= MOSTLY * (valid + invalid):
         return "utf-8"
-    return _legacy(path, strange, first, mixed=valid > 0)
+    return _legacy(path, strange, first, mixed=valid > 0.1 * (valid + invalid))
 
 
 def _head(path: Path) -> bytes:
@@ -78,14 +76,15 @@ def _head(path: Path) -> bytes:
 
 
 def _utf16_without_mark(head: bytes, path: Path) -> str:
-    even, odd = head[0::2].count(0) / len(head), head[1::2].count(0) / len(head)
-    for share, other, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if share > 0.1 and other < 0.02:
+    head = head[: len(head) & ~1]
+    for name, line_end in (("utf-16-le", b"\n\x00"), ("utf-16-be", b"\x00\n")):
+        if line_end in head:
             try:
-                codecs.getincrementaldecoder(name)().decode(head)
+                text = codecs.getincrementaldecoder(name)().decode(head)
             except UnicodeDecodeError:
                 continue
-            return name
+            if sum(c.isprintable() or c in "\r\n\t" for c in text) >= 0.99 * len(text):
+                return name
     raise DataError(f"{str(path)!r} is not a text file: it has zero bytes; expected CSV, TSV or JSONL (UTF-8 is best)")
 
 
@@ -134,15 +133,10 @@ def _whole_lines(block: bytes) -> tuple[bytes, bytes]:
 
 
 def _legacy(path: Path, strange: bytes, first: int, *, mixed: bool) -> str:
-    found = from_bytes(strange, cp_isolation=list(LEGACY))
-    names = [match.encoding for match in found]
+    names = [] if mixed else legacy_encodings(strange)
     for name in names:
         if _decodes(path, name):
             return name
-    if not mixed:
-        for name in LEGACY:
-            if name not in names and _decodes(path, name):
-                return name
     raise DataError(
         f"{str(path)!r}, line {first}: these bytes are not UTF-8, and no single encoding fits the whole file "
         "(it seems to mix several); save it as UTF-8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -178,7 +179,8 @@ def _sniff_dialect(path: Path, encoding: str, separator: str | None) -> dict[str
     expected = separator or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
     best: tuple[float, dict[str, Any]] | None = None
     for candidate in (separator,) if separator else sorted(SEPARATORS, key=lambda s: s != expected):
-        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+        # Files with tabs are often written without any quoting; with other separators that is rare.
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE) if candidate == "\t" else (csv.QUOTE_MINIMAL,):
             dialect = {"delimiter": candidate, "quoting": quoting, "doublequote": True, "strict": False}
             score = _regularity(sample, dialect, whole)
             # The expected separator, and quotes that mean something, win ties.
@@ -191,19 +193,22 @@ def _sniff_dialect(path: Path, encoding: str, separator: str | None) -> dict[str
 def _regularity(sample: str, dialect: dict[str, Any], whole: bool) -> float:
     """Share of the first records with as many cells as the header, if that is more than one; 0 for a single column."""
     lines = [line + "\n" for line in sample.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    counts: list[int] = []
-    longest = 0
+    lines = lines if whole else lines[:-1]
     try:
-        for record in csv.reader(lines if whole else lines[:-1], **dialect):
-            if record:
-                counts.append(len(record))
-                longest = max(longest, sum(map(len, record)))
-            if len(counts) >= SAMPLE_RECORDS:
-                break
+        records = [r for r in islice(csv.reader(lines, **dialect), SAMPLE_RECORDS) if r]
     except csv.Error:
         return 0.0
-    if not counts or counts[0] < 2:
+    if not records or len(records[0]) < 2:
         return 0.0
-    # A cell that begins with a stray quote swallows what follows it: few records, one of them huge, look regular.
-    swallowed = len(counts) < len(lines) / 2 and longest > len(sample) / 2
-    return Counter(counts)[counts[0]] / len(counts) - (0.5 if swallowed else 0.0)
+    counts = Counter(map(len, records))
+    return counts[len(records[0])] / len(records) - (0.25 if _malformed(lines, dialect) else 0.0)
+
+
+def _malformed(lines: list[str], dialect: dict[str, Any]) -> bool:
+    """Whether quotes are used as no CSV writer would: text after a closing quote."""
+    try:
+        for _ in islice(csv.reader(lines, **{**dialect, "strict": True}), SAMPLE_RECORDS):
+            pass
+    except csv.Error as error:
+        return "unexpected end" not in str(error)  # the sample may end inside a cell
+    return False
