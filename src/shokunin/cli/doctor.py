@@ -26,7 +26,7 @@ def doctor(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Say what is installed, what this machine has, and how to get what is missing. Exit code 1: training cannot start."""
+    """Say what is installed, what this machine has, and how to get what is missing. Exit code 1: it cannot train."""
     with reporting(output):
         about = examine(project)
     if output is Output.json:
