@@ -107,7 +107,7 @@ def test_the_written_settings_show_every_key_with_its_default(section: type) -> 
         ('[upstreams.big]\nmodel = "m"\nbase_url = "models.example"', "http"),
         ('[prices.m]\ninput = -1\noutput = 1', "0 or more, not -1"),
         ('[prices.m]\ninput = 1', "lacks 'output'"),
-        ("[limits]\nport =", "not TOML.*line 2"),
+        ("[limits]\nport = =\n", "not TOML.*line 2"),
         ("[limits]\n[limits]", "not TOML"),
     ],
 )  # fmt: skip
