@@ -71,7 +71,7 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
             raise TaskError(f"unknown key {key!r} in {where}; known keys: {', '.join(known)}{_hint(key, known)}")
     if "name" not in value:
         raise TaskError(f"{where} has no `name`")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     if isinstance(plain.get("inputs"), str):
         plain["inputs"] = (plain["inputs"],)
     try:

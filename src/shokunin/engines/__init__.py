@@ -19,9 +19,10 @@ ENGINES = {
     "constant": "shokunin.engines.constant",
     "linear": "shokunin.engines.linear",
     "onnx": "shokunin.engines.onnx",
+    "mixture": "shokunin.engines.mixture",
 }
 
-READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx"}
+READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture"}
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 

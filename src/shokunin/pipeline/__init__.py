@@ -22,7 +22,7 @@ from shokunin.pipeline.rows import Data
 from shokunin.pipeline.serving import serve
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
-from shokunin.prove.calibrate import calibrate
+from shokunin.prove.calibrate import calibrate, shaping_rows
 from shokunin.report import Report
 from shokunin.specialist import Specialist, read_specialist
 from shokunin.task import Task
@@ -93,8 +93,9 @@ def train(
     the_kind.prepare(dataset.task, dataset.train, side_files)
     codec = the_kind.codec(dataset.task, side_files)
     ladder = climb(
-        dataset, codec, work, base=base, budget_seconds=budget * 60, seed=seed, learners=learners, progress=progress
-    )
+        dataset, codec, work, base=base, budget_seconds=budget * 60, seed=seed, learners=learners,
+        shaping=lambda n: shaping_rows(n, seed), progress=progress,
+    )  # fmt: skip
     none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
     calibration = calibrate(
         ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from shokunin.errors import MissingExtraError, UsageError
 from shokunin.files import folder_in_making, publish_folder, read_json, write_json
 from shokunin.forms import Lessons
 from shokunin.metrics import Interval
+from shokunin.pipeline.mixing import MIXTURES, fit_shares, mix, mixture_weights
 from shokunin.progress import Progress
 from shokunin.report import Rung
 from shokunin.tasks import Codec
@@ -83,9 +84,21 @@ def climb(
     budget_seconds: float,
     seed: int,
     learners: Sequence[str] | None,
+    shaping: Callable[[int], npt.NDArray[np.bool_]],
     progress: Progress,
 ) -> Ladder:
-    """Fit what fits into the budget, and choose.
+    """Fit what fits into the budget, mix, and choose.
+
+    Args:
+        dataset: its training and validation rows are used, never the sealed ones.
+        codec: the kind's.
+        work: scratch folder of this dataset.
+        base: base encoder for the learners that use one.
+        budget_seconds: for all fits together.
+        seed: of folds and fits.
+        learners: only these; None: all.
+        shaping: which of n judging rows may shape a mixture; the others carry the promise.
+        progress: told how far it is.
 
     Raises:
         UsageError: nothing but the trivial baseline could be fitted.
@@ -111,6 +124,8 @@ def climb(
             climbs.append(_read_rung(name, place, judged))
         except MissingExtraError as error:
             notes[name] = f"not tried: {error}"
+    climbs.extend(_mixtures(climbs, judged, work, shaping))
+    climbs.sort(key=lambda c: c.weights.size_bytes())
     return _choose(dataset, climbs, judged, notes, out_of_fold=folds is not None, seed=seed)
 
 
@@ -189,6 +204,24 @@ def _read_rung(name: str, place: Path, judged: Lessons) -> Climb:
     if raw.shape != (len(judged), len(judged.names)):
         raise UsageError(f"the scratch folder {str(place)!r} is of other rows; remove it and run the same command again")
     return Climb(name, weights, raw, about["train_seconds"], about["latency_ms"])
+
+
+def _mixtures(climbs: list[Climb], judged: Lessons, work: Path, shaping: Callable[[int], npt.NDArray[np.bool_]]) -> list[Climb]:
+    by_name = {c.name: c for c in climbs}
+    rows = shaping(len(judged))
+    made = []
+    for names in MIXTURES:
+        if not all(n in by_name for n in names) or rows.sum() < 2:
+            continue
+        members = [by_name[n] for n in names]
+        shares = fit_shares([c.raw[rows] for c in members], judged.labels[rows])
+        folder = work / "+".join(names)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        weights = mixture_weights([(c.name, c.weights) for c in members], shares, folder)
+        raw = mix([c.raw for c in members], shares)
+        made.append(Climb("+".join(names), weights, raw, sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)))
+    return made
 
 
 def _choose(

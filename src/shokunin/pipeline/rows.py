@@ -79,7 +79,7 @@ def dataset_folder(place: Project, specialist: Specialist) -> Path:
         ProjectError: it is not in this project.
     """
     digest = specialist.manifest["dataset"]["digest"]
-    folder = place.datasets(specialist.name) / digest[:16]
+    folder = place.datasets(specialist.name) / str(digest)[:16]
     if not (folder / "dataset.json").is_file():
         raise ProjectError(
             f"the dataset of {specialist.id!r} is not at {str(folder)!r}; give rows: shokunin prove {specialist.name} ROWS.csv"
