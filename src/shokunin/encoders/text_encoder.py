@@ -1,0 +1,89 @@
+"""TextEncoder: texts in, embeddings out, from a base model whose ONNX graph is written once and kept in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shokunin.encoders.architecture import read_shape
+from shokunin.encoders.base_models import BaseModel, pooling_of
+from shokunin.encoders.cache import cache_folder
+from shokunin.encoders.graph import GRAPH_VERSION, Pooling, write_encoder
+from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText
+from shokunin.encoders.text_runner import TextRunner, read_pad_id, token_lengths
+from shokunin.errors import BaseModelError, ProjectError
+from shokunin.files import folder_in_making, publish_folder, sha256_of
+from shokunin.progress import Progress, silent
+
+DEFAULT_LENGTH = 128
+LONGEST_BY_ITSELF = 256
+SAMPLE = 5000
+
+
+class TextEncoder:
+    """A frozen encoder. `embed` may be called from one thread at a time.
+
+    Attributes:
+        base: the model it runs.
+        pooling: how token vectors become one.
+        about: the lengths and sizes in use.
+        width: numbers in an embedding.
+    """
+
+    def __init__(self, base: BaseModel, *, max_length: int = DEFAULT_LENGTH, threads: int | None = None) -> None:
+        """Open the encoder; texts beyond `max_length` tokens are cut, at the encoder's own limit at the latest.
+
+        Raises:
+            BaseModelError: this release cannot write such an encoder, or its files are damaged.
+            ProjectError: the cache cannot be written.
+        """
+        shape = read_shape(base.folder)
+        if max_length < 3:
+            raise BaseModelError(f"max_length {max_length!r} leaves no room for a word; at least 3")
+        self.base = base
+        self.pooling = pooling_of(base.folder)
+        self.width = shape.width
+        self.about = OnnxText(
+            max_length=min(max_length, shape.max_length),
+            pad_id=read_pad_id(base.folder, shape.pad_id),
+            outputs=shape.width,
+            one_by_one=False,
+            pooling=self.pooling,
+            precision="float32",
+            base=dict(base.facts()),
+        )
+        self._runner = TextRunner(base.folder, self.about, threads=threads, graph=embedding_graph(base, self.pooling))
+
+    def embed(self, texts: Sequence[str], progress: Progress = silent) -> npt.NDArray[np.float32]:
+        """Embeddings of length 1, float32 of shape (len(texts), width), in the order of the texts."""
+        return self._runner.run(texts, progress, "embedding texts")
+
+
+def embedding_graph(base: BaseModel, pooling: Pooling) -> Path:
+    """The encoder's ONNX file in the cache, written now if it is not there.
+
+    Raises:
+        BaseModelError: this release cannot write such an encoder.
+        ProjectError: the cache cannot be written.
+    """
+    config = sha256_of(base.folder / "config.json")
+    place = cache_folder() / "encoders" / f"{base.sha256[:24]}-{config[:8]}-{pooling}-{GRAPH_VERSION}"
+    if not (place / GRAPH).is_file():
+        with folder_in_making(place.parent) as made:
+            write_encoder(base.folder, made / GRAPH, pooling=pooling)
+            try:
+                publish_folder(made, place)
+            except ProjectError:
+                if not (place / GRAPH).is_file():  # else another process was faster, with the same content
+                    raise
+    return place / GRAPH
+
+
+def length_for(base: BaseModel, texts: Sequence[str]) -> int:
+    """How many tokens to read: what 99 of 100 texts need, rounded up to 8, from 16 to `LONGEST_BY_ITSELF`."""
+    runner_lengths = token_lengths(base.folder / TOKENIZER, texts[:: max(1, len(texts) // SAMPLE)], LONGEST_BY_ITSELF)
+    needed = float(np.percentile(runner_lengths, 99)) if len(runner_lengths) else 0.0
+    return int(np.clip(-(-needed // 8) * 8, 16, LONGEST_BY_ITSELF))
