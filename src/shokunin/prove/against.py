@@ -118,7 +118,8 @@ def _sentence(found: metrics.Comparison, name: str, task: Task) -> str:
     gap = found.difference
     points = f"{abs(100 * gap.value):.1f} points"
     side, way = ("better", "higher") if gap.value > 0 else ("worse", "lower")
-    span = f"(95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}, {p_value(found.p)})"
+    ends = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}".replace("-", "−")
+    span = f"(95 % interval {ends}, {p_value(found.p)})"
     metric = METRIC_NAMES[task.metric]
     if found.p >= LEVEL:
         return f"The specialist and {name} cannot be told apart on these rows: {metric} {points} {way} {span}."

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shokunin.prove.wording import METRIC_NAMES, milliseconds, percent, points, printable, share, size
+from shokunin.prove.wording import METRIC_NAMES, milliseconds, percent, points, printable, round_percent, share, size
 from shokunin.report import Report
 
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
@@ -105,7 +105,7 @@ def _promise(report: Report) -> list[str]:
     exact = "" if t["exact"] else ", scored out of fold,"
     return [
         f"It answers when its confidence is at least {t['value']:.4g}. Of the answers it gives itself at most "
-        f"{percent(t['bound'])} are wrong, with {percent(t['confidence'])} confidence over the draw of the "
+        f"{round_percent(t['bound'])} are wrong, with {round_percent(t['confidence'])} confidence over the draw of the "
         f"{t['rows']:,} rows{exact} that this was tested on. On the sealed rows it answered "
         f"{percent(t['coverage_here'])} itself; {percent(t['error_here'])} of those were wrong."
     ]

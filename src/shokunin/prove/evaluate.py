@@ -19,7 +19,7 @@ from shokunin.calibration import Calibration
 from shokunin.dataset import Example
 from shokunin.metrics import Interval
 from shokunin.progress import Progress, silent
-from shokunin.prove.wording import LEVEL, METRIC_NAMES, percent
+from shokunin.prove.wording import LEVEL, METRIC_NAMES, percent, round_percent
 from shokunin.report import Case
 from shokunin.task import Task
 
@@ -167,7 +167,7 @@ def verdict(evaluation: Evaluation, baseline: dict[str, Any], task: Task) -> tup
     ]
     reached = task.target_score is None or score.low >= task.target_score
     if task.target_score is not None:
-        low, target = percent(score.low), percent(task.target_score)
+        low, target = percent(score.low), round_percent(task.target_score)
         reasons.append(
             f"Even the lower end of its {name}, {low}, reaches the target of {target}."
             if reached

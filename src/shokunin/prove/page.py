@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from shokunin.prove.wording import (
     percent,
     points,
     printable,
+    round_percent,
     share,
     size,
     span,
@@ -27,6 +30,16 @@ from shokunin.prove.wording import (
 from shokunin.report import Case, Report, Rung
 
 WORST_CASES = 12
+DUPLICATES = {"duplicates": "duplicates", "leaks": "test rows found in training"}
+WORDS: dict[str, Callable[..., str]] = {
+    "percent": percent,
+    "round_percent": round_percent,
+    "span": span,
+    "share": share,
+    "ms": milliseconds,
+    "size": size,
+    "duration": duration,
+}
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
@@ -77,7 +90,8 @@ def summary(report: Report) -> str:
     t = report.threshold
     return (
         f"{first} It answers {percent(t['coverage_here'], 0)} by itself; of those at most "
-        f"{percent(t['bound'])} are wrong, with {percent(t['confidence'])} confidence, and the rest it passes on."
+        f"{round_percent(t['bound'])} are wrong, with {round_percent(t['confidence'])} confidence, "
+        "and the rest it passes on."
     )
 
 
@@ -85,18 +99,24 @@ def summary(report: Report) -> str:
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     environment.filters |= {
-        "percent": percent,
-        "span": span,
-        "share": share,
-        "ms": milliseconds,
-        "size": size,
-        "duration": duration,
+        **{name: _never_broken(words) for name, words in WORDS.items()},
         "clean": printable,
-        "sentence": lambda text: text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."),
+        "stopped": lambda text: text if text.endswith(".") else f"{text}.",
+        "unbroken": _unbroken,
         "beside": _beside,
         "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
     }
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _never_broken(words: Callable[..., str]) -> Callable[..., str]:
+    return lambda *arguments: _unbroken(words(*arguments))
+
+
+def _unbroken(text: str) -> str:
+    """No line break between a number and its unit, nor within a range."""
+    text = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
+    return re.sub(r"(?<=\d) (?=(?:%|points|ms|s|min|h|B|kB|MB|GB)(?!\w))|(?<=p) (?=[=<] )|(?<=p [=<]) ", "\u00a0", text)
 
 
 def _promised(report: Report) -> bool:
@@ -113,24 +133,30 @@ def _rivals(report: Report) -> list[dict[str, Any]]:
     """The rows of the comparison: the trivial baseline, the specialist, the large model, both together."""
     trivial = report.baseline
     clearly = "measurably worse" if trivial["p"] < LEVEL else "not measurably worse"
-    label = f"always “{printable(trivial['label'], 60)}” (trivial baseline)"
-    rows = [_rival(label, trivial["scores"], f"{clearly} ({p_value(trivial['p'])})")]
-    rows.append(_rival("this specialist", {m: asdict(i) for m, i in report.scores.items()}, "", this=True))
+    label = f"always “{printable(trivial['label'], 60)}”"
+    rows = [_rival(label, trivial["scores"], f"{clearly}, {p_value(trivial['p'])}", detail="the trivial baseline")]
+    rows.append(_rival("this specialist", {m: asdict(i) for m, i in report.scores.items()}, this=True))
     other = report.against
     if other is not None:
         name, together = printable(other["name"], 60), other["together"]
-        rows.append(_rival(name, other["scores"], _against_note(other)))
-        passed = f"{percent(together['passed_on'])} of the rows asked of {name}"
-        beside = f"{points(together['difference'])} beside {name} alone, {p_value(together['p'])}"
-        rows.append(_rival(f"both together: {passed}", together["scores"], beside))
+        rows.append(
+            _rival(
+                name, other["scores"], *_against_note(other), detail="asked just now" if other["live"] else "recorded"
+            )
+        )
+        passed = f"{percent(together['passed_on'])} of the rows passed on to {name}"
+        alone = f"{points(together['difference'])}, {p_value(together['p'])}"
+        rows.append(_rival("both together", together["scores"], f"beside {name} alone:", alone, detail=passed))
     return rows
 
 
-def _rival(name: str, scores: dict[str, Any], note: str, *, this: bool = False) -> dict[str, Any]:
-    return {"name": name, "scores": scores, "note": note, "this": this}
+def _rival(
+    name: str, scores: dict[str, Any], note: str = "", difference: str = "", *, detail: str = "", this: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "scores": scores, "note": note, "difference": difference, "detail": detail, "this": this}
 
 
-def _against_note(other: dict[str, Any]) -> str:
+def _against_note(other: dict[str, Any]) -> tuple[str, str]:
     difference = {
         "value": -other["difference"]["value"],
         "low": -other["difference"]["high"],
@@ -141,7 +167,7 @@ def _against_note(other: dict[str, Any]) -> str:
         if other["p"] >= LEVEL
         else "measurably " + ("better" if difference["value"] > 0 else "worse")
     )
-    return f"{word}: {points(difference)}, {p_value(other['p'])}"
+    return word, f"{points(difference)}, {p_value(other['p'])}"
 
 
 def _is_near(rung: Rung, report: Report) -> bool:
@@ -178,6 +204,7 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
             facts.append((key.replace("_", " "), f"{about[key]:,}"))
     if about.get("labels_never_learnt"):
         facts.append(("labels it never learnt", printable(", ".join(map(str, about["labels_never_learnt"])), 400)))
+    facts += _care(about.get("facts") or {})
     if report.openings:
         often = "once, for this proof" if report.openings == 1 else f"{report.openings:,} times, this one included"
         facts.append(("sealed rows opened", often))
@@ -189,6 +216,23 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
     if report.calibration.get("temperature") is not None:
         facts.append(("temperature", f"{report.calibration['temperature']:.2f} (set on validation rows)"))
     return facts
+
+
+def _care(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What curation found, as far as the dataset says."""
+    found: list[tuple[str, str]] = []
+    aside = (facts.get("rows") or {}).get("set_aside") or {}
+    if aside:
+        found.append(("set aside", printable("; ".join(f"{n:,} {reason}" for reason, n in aside.items()), 400)))
+    for key in ("duplicates", "leaks"):
+        about = facts.get(key) or {}
+        if about.get("exact") is not None and about.get("near") is not None:
+            action = f"; {about['action']}" if about.get("action") else ""
+            found.append((DUPLICATES[key], printable(f"{about['exact']:,} exact, {about['near']:,} near{action}", 400)))
+    personal = facts.get("personal_data") or {}
+    if personal:
+        found.append(("personal data", printable(", ".join(f"{n:,} {kind}" for kind, n in personal.items()), 400)))
+    return found
 
 
 def _machine(report: Report) -> list[tuple[str, str]]:

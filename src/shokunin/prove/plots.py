@@ -11,7 +11,7 @@ from typing import Any
 from shokunin.metrics import Interval
 
 WIDTH, HEIGHT = 420, 300
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 14, 44
 
 
 def risk_coverage_plot(curve: Sequence[tuple[float, float]], threshold: Mapping[str, Any]) -> str:
@@ -32,8 +32,9 @@ def risk_coverage_plot(curve: Sequence[tuple[float, float]], threshold: Mapping[
         anchor, dx = ("end", -8) if covered > 0.5 else ("start", 8)
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{_y(0)}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="5"/>')
-        words = f"answers {100 * covered:.0f} % itself"
-        parts.append(f'<text class="label" text-anchor="{anchor}" x="{x + dx}" y="{_y(0) - 10}">{words}</text>')
+        words = f"answers {100 * covered:.0f} % itself, {100 * error:.1f} % of that wrong"
+        beside = y - 10 if bound is None or abs(y - 14 - _y(bound / top)) > 12 else _y(bound / top) - 20
+        parts.append(f'<text class="label" text-anchor="{anchor}" x="{x + dx}" y="{beside}">{words}</text>')
     return _svg("Share of wrong answers against the share of rows answered", parts)
 
 
@@ -54,15 +55,18 @@ def reliability_plot(bins: Sequence[Mapping[str, Any]]) -> str:
 def interval_bar(interval: Interval | Mapping[str, float], low: float, high: float) -> str:
     """A value and its interval as a dot on a line from `low` to `high`, for a cell of a table."""
     found = interval if isinstance(interval, Interval) else Interval(**interval)
-    width, reach = 120, (high - low) or 1.0
+    width, reach = 96, (high - low) or 1.0
     x0, x, x1 = (
         round(6 + (width - 12) * min(1.0, max(0.0, (v - low) / reach)), 1) for v in (found.low, found.value, found.high)
     )
+    if found.high < low:  # far to the left of the others
+        dot, whisker = '<path class="off" d="M10 3 L3 8 L10 13 Z"/>', ""
+    else:
+        whisker = f'<line class="whisker" x1="{x0}" x2="{x1}" y1="8" y2="8"/>'
+        dot = f'<circle class="dot" cx="{x}" cy="8" r="4"/>'
     return (
         f'<svg class="bar" viewBox="0 0 {width} 16" width="{width}" height="16" aria-hidden="true">'
-        f'<line class="track" x1="4" x2="{width - 4}" y1="8" y2="8"/>'
-        f'<line class="whisker" x1="{x0}" x2="{x1}" y1="8" y2="8"/>'
-        f'<circle class="dot" cx="{x}" cy="8" r="4"/></svg>'
+        f'<line class="track" x1="4" x2="{width - 4}" y1="8" y2="8"/>{whisker}{dot}</svg>'
     )
 
 
@@ -95,7 +99,7 @@ def _axes(below: str, left: str, top: float) -> str:
         f'<text class="axis" text-anchor="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}">{below}</text>'
     )
     parts.append(
-        f'<text class="axis" text-anchor="middle" transform="translate(11 {middle}) rotate(-90)">{left}</text>'
+        f'<text class="axis" text-anchor="middle" transform="translate(12 {middle}) rotate(-90)">{left}</text>'
     )
     return "".join(parts)
 

@@ -16,11 +16,13 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share: `94.3 %`; whole numbers without the zero: `100 %`, `5 %`."""
-    if share is None:
-        return "–"
-    text = f"{100 * share:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text and text.endswith('0') else text} %"
+    """A measured share: `94.3 %`."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def round_percent(share: float | None) -> str:
+    """A chosen share, without needless digits: `5 %`, `2.5 %`."""
+    return "–" if share is None else f"{round(100 * share, 6):g} %"
 
 
 def span(interval: Interval | Mapping[str, float]) -> str:
