@@ -16,7 +16,7 @@ LABELS = ("invoice", "parcel", "refund")
 SHARES = (0.2, 0.7, 0.1)
 
 
-def fill(folder: Path, name: str = "inquiries", version: int = 1, **more: Any) -> Specialist:
+def fill(folder: Path, name: str = "inquiries", version: int = 1, *, verdict: str = "pass", **more: Any) -> Specialist:
     """Write and seal a whole specialist into the existing, empty `folder`."""
     for part in ("weights", "side_files"):
         (folder / part).mkdir()
@@ -25,8 +25,7 @@ def fill(folder: Path, name: str = "inquiries", version: int = 1, **more: Any) -
     write_json(folder / "side_files" / "calibration.json", calibration_to_dict(Calibration()))
     golden = [{"inputs": {"text": "where is my parcel?"}, "value": "parcel", "confidence": 0.7}]
     write_json(folder / "side_files" / "golden.json", golden)
-    score = {"value": 0.91, "low": 0.88, "high": 0.94}
-    write_json(folder / "report.json", {"verdict": "pass", "metric": "accuracy", "scores": {"accuracy": score}})
+    write_json(folder / "report.json", report(name, version, verdict))
     write_text(folder / "card.md", f"# {name}\n")
     manifest = {
         "name": name,
@@ -47,3 +46,49 @@ def publish(shelf: Path, name: str = "inquiries", *, version: int | None = None,
     with registry.making(shelf, name, version=version) as (made, number):
         fill(made, name, number, **more)
         return registry.publish(made, shelf, name, number)
+
+
+def report(name: str, version: int, verdict: str) -> dict[str, Any]:
+    """A report of three rows, as plain values; its answers are those of the specialist that `fill` writes."""
+    score = {"value": 0.91, "low": 0.88, "high": 0.94}
+    cases = [
+        {
+            "origin": f"rows.csv:{row}",
+            "inputs": {"text": text},
+            "expected": expected,
+            "value": "parcel",
+            "confidence": 0.7,
+            "correct": expected == "parcel",
+            "sure": True,
+        }
+        for row, (text, expected) in enumerate(
+            [("where is it?", "parcel"), ("money back", "refund"), ("when?", "parcel")], 2
+        )
+    ]
+    return {
+        "specialist": name,
+        "version": version,
+        "kind": "classify_text",
+        "created": "2025-01-02T03:04:05Z",
+        "verdict": verdict,
+        "reasons": ["It answers one thing only."],
+        "rows": 3,
+        "metric": "accuracy",
+        "scores": {"accuracy": score, "macro_f1": score},
+        "baseline": {},
+        "ladder": [],
+        "why_chosen": "",
+        "threshold": {},
+        "calibration": {},
+        "risk_coverage": [],
+        "worst_pairs": [],
+        "scope": None,
+        "latency_ms": {"p50": 0.1, "p95": 0.2, "p99": 0.3},
+        "throughput": 1e4,
+        "size_bytes": 100,
+        "peak_memory_bytes": 10**8,
+        "dataset": {},
+        "openings": 1,
+        "machine": {},
+        "cases": cases,
+    }
