@@ -97,7 +97,7 @@ class _Writer:
 
     def constant(self, name: str, value: npt.NDArray[Any]) -> str:
         if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self.constants[name] = numpy_helper.from_array(np.array(value, order="C"), name)
         return name
 
     def ints(self, *values: int) -> str:

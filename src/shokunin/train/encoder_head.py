@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.encoders.base_models import DEFAULT_ENCODER, resolve
 from shokunin.encoders.graph import write_encoder
-from shokunin.encoders.linear_head import GRID, fit_linear_head
+from shokunin.encoders.linear_head import GRID, fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import TextEncoder, length_for
 from shokunin.errors import UsageError
@@ -52,8 +52,7 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
     started = time.perf_counter()
     encoder.embed(probe)
     a_text = (time.perf_counter() - started) / max(1, len(probe))
-    multiply_adds = min(len(texts), 6000) * encoder.width * len(lessons.names) * 30 * 4 * len(chosen.C)
-    return a_text * len(texts) + multiply_adds / 5e9 + 2.0
+    return a_text * len(texts) + seconds_to_fit(len(lessons), encoder.width, len(lessons.names)) + 1.5
 
 
 def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
