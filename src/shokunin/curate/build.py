@@ -30,7 +30,7 @@ from shokunin.curate.intake import Intake, Rows, take_in
 from shokunin.curate.label_errors import find_label_errors
 from shokunin.curate.language import language_of
 from shokunin.curate.minhash import sketch
-from shokunin.curate.split import TEST, VALIDATION, split
+from shokunin.curate.split import TEST, TRAIN, VALIDATION, split
 from shokunin.curate.table import Table
 from shokunin.curate.times import read_time
 from shokunin.dataset import Dataset, Example, Part, SealedRows, digest_of
@@ -111,7 +111,7 @@ def build_dataset(
     given = _keys(intake, task.group, tables)
     duplicates = group_duplicates(intake.texts, given_groups=given, sketches=sketches, progress=progress)
     part, rule = _split(intake, task, labels, duplicates.groups, times, seed)
-    _drop_unseen(intake, task, labels, part, warnings)
+    labels = _drop_unseen(intake, task, labels, part, warnings)
     rows_of = {name: np.flatnonzero(intake.alive & (part == code)) for code, name in enumerate(PART_CODES)}
     _warn(intake, labels, rows_of, warnings)
     errors = _label_errors(intake, labels, duplicates.groups, rows_of, out_of_fold, seed)
@@ -316,18 +316,19 @@ def _split(
 
 def _drop_unseen(
     intake: Intake, task: Task, labels: tuple[str, ...], part: npt.NDArray[np.int8], warnings: list[str]
-) -> None:
-    """A split by time can leave a label without training rows; its rows cannot be answered and are set aside."""
+) -> tuple[str, ...]:
+    """The labels with training rows; a split by time can leave one without, whose rows are then set aside, loudly."""
     none = set(task.none_labels)
     alive = np.flatnonzero(intake.alive)
-    learnt = {intake.label(i) for i in alive[part[alive] == 0].tolist()}
+    learnt = {intake.label(i) for i in alive[part[alive] == TRAIN].tolist()}
     late = [i for i in alive.tolist() if part[i] in (VALIDATION, TEST) and intake.label(i) not in learnt | none]
+    if len(learnt) < 2:
+        raise DataError("the rows before the newest ones have fewer than two labels; split without `time`, or add rows")
     if late:
         names = sorted({intake.label(i) for i in late})
         warnings.append(f"{_names(names)}: only among the newest rows, so set aside; train again when there are more")
         intake.drop(np.asarray(late, dtype=np.int64), UNSEEN)
-    if len(learnt) < 2:
-        raise DataError("the rows before the newest ones have fewer than two labels; split without `time`, or add rows")
+    return tuple(label for label in labels if label in learnt)
 
 
 def _warn(intake: Intake, labels: tuple[str, ...], rows_of: Mapping[Part, Rows], warnings: list[str]) -> None:

@@ -30,7 +30,7 @@ def find_personal(text: str) -> list[Found]:
     """
     if not _HINT.search(text):
         return []
-    plain = text if text.isascii() else text.translate(_HALF_WIDTH)
+    plain = text if text.isascii() else _LONG_VOWEL.sub("-", text.translate(_HALF_WIDTH))
     found: list[Found] = []
     for finder in (_url_credentials, _emails, _ibans, _cards, _my_numbers, _ips, _phones):
         for item in finder(plain):
@@ -49,8 +49,9 @@ def mask(text: str) -> str:
 # Full-width digits and signs, which Japanese keyboards give, one character for one so that places stay right.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x3000: ord(" "),
-    **{ord(dash): ord("-") for dash in "‐‑‒–—―−ー－"},
+    **{ord(dash): ord("-") for dash in "‐‑‒–—―−－"},
 }
+_LONG_VOWEL = re.compile(r"(?<=\d)[ーｰ](?=\d)")  # often typed for a dash, but part of words too
 _HINT = re.compile(
     r"@|＠|://|：／／|\d.{0,3}?\d.{0,3}?\d.{0,3}?\d.{0,3}?\d|[0-9A-Fa-f]{0,4}::?[0-9A-Fa-f]{1,4}:|::1", re.S
 )
@@ -64,22 +65,22 @@ _EMAIL = re.compile(
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _CARD = re.compile(r"(?<![\d.,\-+])\d(?:[ \-]?\d){12,18}(?![\d\-]|[.,]\d)")
-_MY_NUMBER = re.compile(r"(?<![\d\-])(\d{4})([ \-]?)(\d{4})\2(\d{4})(?![\d\-])")
+_MY_NUMBER = re.compile(r"(?<![A-Za-z0-9\-])(?<!\d[ ])(\d{4})([ \-]?)(\d{4})\2(\d{4})(?![A-Za-z0-9\-]|[ ]\d)")
 _MY_NUMBER_WORD = re.compile(r"マイナンバー|個人番号|my ?number", re.I)
-_IPV4 = re.compile(r"(?<![\w.\-])(?:\d{1,3}\.){3}\d{1,3}(?![\w\-]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
+_IPV4 = re.compile(r"(?<![A-Za-z0-9_.\-])(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9_\-]|\.\d)")
+_IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![A-Za-z0-9_:])")
 _VERSION_WORD = re.compile(r"(?:version|ver|v|release|firmware|build|バージョン|§|section)[\s.:]*$", re.I)
 _PHONE = re.compile(
-    r"""(?<![\w.,+\-/=#])(?:
+    r"""(?<![A-Za-z0-9_.,+\-/=#])(?:
       \+\d{1,3}[\s\-.]?(?:\(0?\d{1,4}\)[\s\-.]?)?\d{1,5}(?:[\s\-.]?\d{2,4}){1,4}   # +44 20 7946 0958
     | \(0\d{1,4}\)[\s\-]?\d{1,4}[\s\-]\d{4}                                        # (03) 1234-5678
     | 0\d{1,4}-\d{1,4}-\d{3,4}                                                     # 03-1234-5678, 090-1234-5678
     | 0\d{1,3}\(\d{1,4}\)\d{4}                                                     # 03(1234)5678
-    | 0\d{2,4}\s\d{3,4}\s?\d{3,4}                                                  # 020 7946 0958
+    | (?<!\d\s)0\d{2,4}\s\d{3,4}\s?\d{3,4}(?!\s\d)                                  # 020 7946 0958
     | 0\d{9,10}                                                                    # 09012345678
     | (?:1[\s\-.])?\([2-9]\d{2}\)[\s\-.]?\d{3}[\s\-.]\d{4}                         # (555) 123-4567
     | (?:1[\s\-.])?[2-9]\d{2}([\-.])\d{3}\1\d{4}                                   # 555-123-4567
-    )(?![\w\-/]|[.,]\d)""",
+    )(?![A-Za-z0-9_\-/]|[.,]\d)""",
     re.X,
 )
 # Lengths by country, from the SWIFT registry of IBAN formats.
@@ -136,7 +137,7 @@ def _ibans(text: str) -> Iterator[Found]:
 def _cards(text: str) -> Iterator[Found]:
     for m in _CARD.finditer(text):
         digits = re.sub(r"\D", "", m[0])
-        if _issuer(digits) and _luhn(digits) and len(set(digits)) > 2:
+        if _issuer(digits) and _luhn(digits) and len(set(digits)) > 1:
             yield Found("credit_card", m.start(), m.end())
 
 

@@ -46,8 +46,10 @@ def split(
     part = np.zeros(len(size), dtype=np.int8)
     carry = [0.0, 0.0]
     for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
-        wanted = _rounded(int(size[members].sum()), shares, carry)
-        _fill(part, members, size, wanted, draw)
+        kept = 2 if size[members[0]] == 1 else 1  # train keeps two rows of every label if it can
+        free = members[kept:]
+        wanted = _rounded(int(size[members].sum()), int(size[free].sum()), shares, carry)
+        _fill(part, free, size, wanted, draw)
     return part[group]
 
 
@@ -63,8 +65,8 @@ def _by_time(
     before = np.cumsum(size[order]) - size[order]
     rows = len(group)
     part = np.zeros(len(size), dtype=np.int8)
-    part[order[before < (shares[0] + shares[1]) * rows]] = VALIDATION
-    part[order[before < shares[1] * rows]] = TEST
+    part[order[before < round((shares[0] + shares[1]) * rows)]] = VALIDATION
+    part[order[before < round(shares[1] * rows)]] = TEST
     part[order[-1]] = TRAIN
     return part
 
@@ -81,29 +83,28 @@ def _majority(labels: npt.NDArray[np.int64], group: npt.NDArray[np.int64], group
     return result
 
 
-def _rounded(rows: int, shares: tuple[float, float], carry: list[float]) -> list[int]:
-    wanted = []
-    for i, share in enumerate(shares):
-        exact = share * rows + carry[i]
-        whole = max(0, int(np.floor(exact + 0.5)))
-        carry[i] = exact - whole
-        wanted.append(whole)
+def _rounded(rows: int, free: int, shares: tuple[float, float], carry: list[float]) -> list[int]:
+    """Whole numbers of rows for validation and test, at most `free`; what rounding gives or takes is carried on."""
+    wanted = [0, 0]
+    for i in (TEST - 1, VALIDATION - 1):
+        exact = shares[i] * rows + carry[i]
+        wanted[i] = min(free, max(0, int(np.floor(exact + 0.5))))
+        carry[i] = min(1.0, exact - wanted[i])
+        free -= wanted[i]
     return wanted
 
 
 def _fill(
     part: npt.NDArray[np.int8],
-    members: npt.NDArray[np.int64],
+    free: npt.NDArray[np.int64],
     size: npt.NDArray[np.int64],
     wanted: list[int],
     draw: np.random.Generator,
 ) -> None:
-    """Give the groups of one label, large ones first, to the parts; train keeps the first, and two rows if it can."""
+    """Give the free groups of one label, large ones first, to the parts."""
     left = list(wanted)
-    kept = 2 if size[members[0]] == 1 else 1
-    rest = members[kept:]
-    train = int(size[rest].sum()) - sum(wanted)
-    large = rest[size[rest] > 1]
+    train = int(size[free].sum()) - sum(wanted)
+    large = free[size[free] > 1]
     for g in large:
         # By chance, in proportion to what each part still wants: large groups turn up in the test like others.
         room = [n if n >= size[g] else 0 for n in left]
@@ -116,6 +117,6 @@ def _fill(
             ticket -= n
         else:
             train -= int(size[g])
-    single = rest[len(large) :]
+    single = free[len(large) :]
     part[single[: left[1]]] = TEST
     part[single[left[1] : left[1] + left[0]]] = VALIDATION
