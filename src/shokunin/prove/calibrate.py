@@ -177,16 +177,21 @@ def _one_of_each(
 
 
 def _scope_threshold(raw: Scores, labels: npt.NDArray[np.int64], none: Scores) -> float | None:
-    """With rows of both sorts, the best balanced accuracy; else so low that hardly a right answer is lost."""
+    """Below which largest score a row is called "none of these".
+
+    With rows of both sorts: where most answers are right, over the rows as they come; None if that is nowhere better than
+    always answering. (The best balanced accuracy would decline a quarter of the rows that belong.) With none to learn
+    from: so low that hardly a right answer is lost.
+    """
     best = raw.max(axis=1) if len(raw) else np.zeros(0)
-    if len(none) and len(raw):
+    right = np.sort(best[raw.argmax(axis=1) == labels]) if len(raw) else best
+    if len(none):
         strange = np.sort(none.max(axis=1))
         limits = np.unique(np.concatenate([best, strange]))
-        kept = 1 - np.searchsorted(np.sort(best), limits, "left") / len(best)
-        declined = np.searchsorted(strange, limits, "left") / len(strange)
-        at = int(np.argmax(kept + declined))
-        return float(limits[at]) if kept[at] + declined[at] > 1 else None
-    right = best[raw.argmax(axis=1) == labels] if len(raw) else best
+        kept = len(right) - np.searchsorted(right, limits, "left")
+        total = kept + np.searchsorted(strange, limits, "left")
+        at = int(np.argmax(total))
+        return float(limits[at]) if total[at] > len(right) else None
     if len(right) < SCOPE_ROWS:
         return None
     return float(min(np.quantile(best, DECLINED_SHARE, method="lower"), np.quantile(right, LOST_SHARE, method="lower")))
