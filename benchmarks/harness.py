@@ -95,8 +95,8 @@ def measure(
 ) -> dict[str, Any]:
     """Run a command in `folder` (its output in `log.txt`); its wall time in seconds and its peak memory in MB.
 
-    `peak_rss_mb` is the largest single process as the kernel counted it, `peak_tree_mb` the largest sum over the process
-    and its children, looked at five times a second (shared pages count in each).
+    `peak_rss_mb` is the largest single process as the kernel counted it, `peak_tree_mb` the largest sum over the
+    process and its children, looked at five times a second (shared pages count in each).
     """
     load = os.getloadavg()[0]
     with (folder / "log.txt").open("wb") as log:

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from benchmarks import harness, table
 from benchmarks.rows import Setting, shrink
@@ -64,7 +65,7 @@ def run(name: str, settings: list[Setting], options: argparse.Namespace) -> int:
     return failed
 
 
-def say(one: dict) -> str:
+def say(one: dict[str, Any]) -> str:
     if "error" in one:
         return f"FAILED after {one['wall_seconds']} s\n{one['error']}"
     scores = f"accuracy {one['accuracy']:.4f}, macro-F1 {one['macro_f1']:.4f}"
@@ -98,6 +99,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     for competitor in options.only:
         if competitor not in harness.COMPETITORS:
             say_how.error(f"unknown competitor {competitor!r}; expected {', '.join(harness.COMPETITORS)}")
+        harness.interpreter(competitor)  # says now what is missing, not after an hour
     if options.quick:
         options.out = Path(tempfile.mkdtemp(prefix="benchmark-quick-"))
     return options

@@ -1,8 +1,8 @@
 """SetFit: contrastive tuning of the encoder on pairs, then its logistic head.
 
 Few-shot: the recipe of the paper and of SetFit's own few-shot script (20 pairs of each sort a row, batches of 16, one
-epoch); the library's default draws every pair, which for 77 classes of ten rows is 36,000 steps. More rows: the library's
-defaults with a bound on the steps. Both end early, and say so, when `cap_seconds` are over.
+epoch); the library's default draws every pair, which for 77 classes of ten rows is 36,000 steps. More rows: the
+library's defaults with a bound on the steps. Both end early, and say so, when `cap_seconds` are over.
 """
 
 import json
