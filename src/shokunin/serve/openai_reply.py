@@ -109,7 +109,13 @@ def _head(
         "model": request.model,
         "system_fingerprint": served.id,
         "service_tier": "default",
-        "shokunin": {"answered_by": answer.answered_by, "confidence": answer.confidence, "sure": answer.sure},
+        "shokunin": {
+            "answered_by": answer.answered_by,
+            "confidence": answer.confidence,
+            "sure": answer.sure,
+            "seconds": answer.seconds,
+            "cost": answer.cost,
+        },
     }
 
 

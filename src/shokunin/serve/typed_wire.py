@@ -70,4 +70,6 @@ def _entry(answer: Answer) -> dict[str, object]:
         "sure": answer.sure,
         "scores": dict(answer.scores),
         "problem": answer.problem,
+        "seconds": answer.seconds,
+        "cost": answer.cost,
     }
