@@ -193,3 +193,13 @@ def test_any_file_gives_a_project_or_our_own_error(tmp_path: Path, text: str) ->
         assert open_project(tmp_path).root == tmp_path
     except ProjectError as error:
         assert "shokunin.toml" in str(error)
+
+
+def test_the_documented_settings_are_all_settings(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "project.md").read_text(encoding="utf-8")
+    project = _open(tmp_path, page.split("```toml\n")[1].split("```")[0])
+    assert project.upstreams["openai"].api_key_env == "OPENAI_API_KEY"
+    assert project.prices["gpt-4o-mini"].output == 0.6
+    for section in (Limits, Serve, Upstream, Price):
+        for f in fields(section):
+            assert f"\n{f.name} = " in page

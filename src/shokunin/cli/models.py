@@ -10,6 +10,8 @@ import typer
 from shokunin.cli.output import Output, bars, emit, reporting
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from shokunin.registry import Summary
     from shokunin.specialist import Specialist
 
@@ -254,30 +256,28 @@ def _plain(summary: Summary) -> dict[str, Any]:
 
 
 def _table(found: list[Summary]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("specialist", "aliases", "verdict", "score (95 % interval)", "learner", "size", "made"):
-        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=title == "specialist")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title in ("specialist", "aliases", "verdict", "score", "learner", "size", "made"):
+        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
     for s in found:
-        name = f"{s.name}@{s.version}"
-        if s.damaged:
-            table.add_row(
-                name, ", ".join(s.aliases), Text("damaged", style="bold red"), Text(s.damaged, overflow="fold")
-            )
-            continue
-        verdict = Text(s.verdict or "–", style={"pass": "green", "fail": "red"}.get(s.verdict or "", ""))
+        verdict = "damaged" if s.damaged else s.verdict or "–"
+        shown = Text(verdict, style={"pass": "green", "fail": "red", "damaged": "bold red"}.get(verdict, ""))
+        score = "–" if s.score is None else "{value:.3f} ({low:.3f}–{high:.3f})".format(**s.score)
         size = "–" if s.size_bytes is None else _bytes(s.size_bytes)
-        table.add_row(
-            name, ", ".join(s.aliases), verdict, _score(s.metric, s.score), s.learner or "–", size, s.created or "–"
-        )
-    Console(highlight=False).print(table)
+        name, made = Text(f"{s.name}@{s.version}"), (s.created or "–")[:10]
+        table.add_row(name, Text(", ".join(s.aliases)), shown, score, Text(s.learner or "–"), size, made)
+    _print(table)
+    if metrics := sorted({s.metric for s in found if s.metric}):
+        typer.echo(f"score: {' or '.join(metrics)} with its 95 % interval")
+    for s in found:
+        if s.damaged:
+            typer.echo(f"{s.name}@{s.version} is damaged: {s.damaged}")
 
 
 def _show(about: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -307,7 +307,16 @@ def _show(about: dict[str, Any]) -> None:
     for title, line in lines.items():
         if line is not None:
             table.add_row(title, Text(str(line)))
-    Console(highlight=False).print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000  # a file or a pipe has no edge to wrap at
+    console.print(table)
 
 
 def _score(metric: str | None, score: dict[str, float] | None) -> str:
