@@ -179,9 +179,9 @@ def _one_of_each(
 def _scope_threshold(raw: Scores, labels: npt.NDArray[np.int64], none: Scores) -> float | None:
     """Below which largest score a row is called "none of these".
 
-    With rows of both sorts: where most answers are right, over the rows as they come; None if that is nowhere better than
-    always answering. (The best balanced accuracy would decline a quarter of the rows that belong.) With none to learn
-    from: so low that hardly a right answer is lost.
+    With rows of both sorts: where most answers are right, over the rows as they come; None if that is nowhere better
+    than always answering. (The best balanced accuracy would decline a quarter of the rows that belong.) With none to
+    learn from: so low that hardly a right answer is lost.
     """
     best = raw.max(axis=1) if len(raw) else np.zeros(0)
     right = np.sort(best[raw.argmax(axis=1) == labels]) if len(raw) else best
