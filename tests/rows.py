@@ -5,11 +5,31 @@ from __future__ import annotations
 import random
 
 WORDS = {
-    "delivery": (["where is", "when comes", "I still wait for", "track"], ["my parcel", "the package", "my order", "the delivery"]),
-    "refund": (["I want back", "please return", "refund me", "give me back"], ["my money", "the payment", "the amount", "what I paid"]),
-    "invoice": (["send me", "I need", "please correct", "there is a mistake on"], ["the invoice", "my bill", "a receipt", "the tax invoice"]),
+    "delivery": (
+        ["where is", "when comes", "I still wait for", "track"],
+        ["my parcel", "the package", "my order", "the delivery"],
+    ),
+    "refund": (
+        ["I want back", "please return", "refund me", "give me back"],
+        ["my money", "the payment", "the amount", "what I paid"],
+    ),
+    "invoice": (
+        ["send me", "I need", "please correct", "there is a mistake on"],
+        ["the invoice", "my bill", "a receipt", "the tax invoice"],
+    ),
 }
-TAILS = ["", " please", " today", " for order {n}", ", thanks", " as soon as possible", " number {n}", "!", " (again)", " since {n} days"]
+TAILS = [
+    "",
+    " please",
+    " today",
+    " for order {n}",
+    ", thanks",
+    " as soon as possible",
+    " number {n}",
+    "!",
+    " (again)",
+    " since {n} days",
+]
 
 
 def rows(count: int, seed: int = 0) -> list[dict[str, str]]:

@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 HEAVY = {
-    "torch", "transformers", "peft", "sklearn", "scipy", "numpy", "onnx", "onnxruntime", "duckdb", "fastapi", "uvicorn", "openpyxl",
-    "huggingface_hub", "tokenizers", "httpx", "pydantic",
+    "torch", "transformers", "peft", "sklearn", "scipy", "numpy", "onnx", "onnxruntime", "duckdb", "fastapi", "uvicorn",
+    "openpyxl", "huggingface_hub", "tokenizers", "httpx", "pydantic",
 }  # fmt: skip
 
 
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    return set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
+    return set(
+        json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    )
 
 
 def test_the_top_package_is_light() -> None:

@@ -11,7 +11,19 @@ import shokunin
 
 def test_the_list() -> None:
     assert sorted(shokunin.__all__) == sorted(
-        ["Answer", "Dataset", "Report", "ShokuninError", "Specialist", "Task", "__version__", "load", "predict", "prove", "train"]
+        [
+            "Answer",
+            "Dataset",
+            "Report",
+            "ShokuninError",
+            "Specialist",
+            "Task",
+            "__version__",
+            "load",
+            "predict",
+            "prove",
+            "train",
+        ]
     )
     assert dir(shokunin) == sorted(shokunin.__all__)
 

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from shokunin.specialist import Specialist
     from shokunin.task import Task
 
-__all__ = ["Answer", "Dataset", "Report", "ShokuninError", "Specialist", "Task", "__version__", "load", "predict", "prove", "train"]
+__all__ = [
+    "Answer",
+    "Dataset",
+    "Report",
+    "ShokuninError",
+    "Specialist",
+    "Task",
+    "__version__",
+    "load",
+    "predict",
+    "prove",
+    "train",
+]
 
 _HOMES = {
     "Answer": "shokunin.answer",

@@ -1,8 +1,8 @@
 """Example and Dataset: curated rows with a fixed split, the test rows sealed.
 
-On disk a dataset is a folder `datasets/<digest>/` that a person can read: `dataset.json` (facts and counts), `train.jsonl`,
-`validation.jsonl`, `test.jsonl` (one example a line), `none.jsonl` (rows labelled "none of these"), `card.md`, `card.html`, and
-`openings.jsonl`, one line each time the test rows were opened.
+On disk a dataset is a folder `datasets/<digest>/` that a person can read: `dataset.json` (facts, counts, digests),
+`train.jsonl`, `validation.jsonl`, `test.jsonl` (one example a line), `none.jsonl` (rows labelled "none of these"),
+`card.md`, `card.html`, and `openings.jsonl`, one line each time the test rows were opened.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 from shokunin.answer import Inputs
 from shokunin.errors import ArtefactError
-from shokunin.files import read_json, write_json
+from shokunin.files import read_json, sha256_of, write_json
 from shokunin.task import Task, task_from_dict, task_to_dict
 
 Part = Literal["train", "validation", "test", "none"]
@@ -52,10 +53,10 @@ class Dataset:
         task: what is asked of the rows.
         labels: the k label names, sorted.
         train: rows to learn from.
-        validation: rows to choose by and to set thresholds on; empty when there are so few rows that this is done out of fold.
+        validation: rows to choose by and to set thresholds on; empty where few rows force this to be done out of fold.
         none: rows labelled "none of these", of the training side.
-        facts: counts in and out with reasons, how it was split, duplicates, leaks, label-error candidates, personal data,
-            languages; what the data card shows.
+        facts: counts in and out with reasons, how it was split, duplicates, leaks, label-error candidates, personal
+            data, languages; what the data card shows.
         sealed: the test rows.
         digest: SHA-256 over task and all examples with their split, 64 hexadecimal digits.
     """
@@ -80,7 +81,10 @@ class SealedRows:
     _openings: int = 0
 
     def open(self, why: str) -> tuple[Example, ...]:
-        """The test rows, "none of these" rows included (their `expected` is in the task's `none_labels`). Only `prove` calls this."""
+        """The test rows, "none of these" rows included (their `expected` is in the task's `none_labels`).
+
+        Only `prove` calls this.
+        """
         self._openings += 1
         if self._folder is not None:
             with (self._folder / "openings.jsonl").open("a", encoding="utf-8") as log:
@@ -99,6 +103,13 @@ class SealedRows:
             return self._openings
         return sum(1 for line in log.read_text(encoding="utf-8").split("\n") if line)
 
+    def copy_to(self, path: Path) -> None:
+        """Write the test rows to another file; nobody looks at them, so it is no opening."""
+        if self._rows is not None:
+            write_examples(path, self._rows)
+        elif self._folder is not None:
+            shutil.copyfile(self._folder / "test.jsonl", path)
+
     def file(self) -> Path | None:
         """The file with the test rows, if the dataset is on disk."""
         return None if self._folder is None else self._folder / "test.jsonl"
@@ -107,19 +118,27 @@ class SealedRows:
 def digest_of(task: Task, parts: dict[Part, tuple[Example, ...]]) -> str:
     """The name of a dataset: SHA-256 over its task and every example with the side it stands on."""
     digest = hashlib.sha256(json.dumps(task_to_dict(task), sort_keys=True).encode())
+    encode = json.JSONEncoder(sort_keys=True).encode  # one encoder for all rows
     for part in PARTS:
         for example in parts[part]:
             line = [part, dict(example.inputs), example.expected, example.group]
-            digest.update(json.dumps(line, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+            digest.update(encode(line).encode() + b"\n")
     return digest.hexdigest()
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
     """One example a line, ASCII-safe, so that no character of the data can look like a line end."""
+    encode = json.JSONEncoder().encode
     with path.open("w", encoding="ascii", newline="\n") as file:
         for e in examples:
-            row = {"inputs": dict(e.inputs), "expected": e.expected, "origin": e.origin, "group": e.group, "by": e.labelled_by}
-            file.write(json.dumps(row) + "\n")
+            row = {
+                "inputs": dict(e.inputs),
+                "expected": e.expected,
+                "origin": e.origin,
+                "group": e.group,
+                "by": e.labelled_by,
+            }
+            file.write(encode(row) + "\n")
 
 
 def read_examples(path: Path) -> Iterator[Example]:
@@ -128,34 +147,45 @@ def read_examples(path: Path) -> Iterator[Example]:
     Raises:
         ArtefactError: the file is missing or a line is not an example.
     """
+    number = 0
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, 1):
+            for line in file:
+                number += 1
                 row = json.loads(line)
                 yield Example(row["inputs"], row["expected"], row["origin"], row["group"], row["by"])
-    except FileNotFoundError as error:
-        raise ArtefactError(f"{str(path)!r} is missing; run `shokunin curate` on the rows again") from error
+    except OSError as error:
+        raise ArtefactError(f"cannot read {str(path)!r}; run `shokunin curate` on the rows again") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{str(path)!r}, line {number}: not an example; run `shokunin curate` on the rows again") from error
+        where = f"{str(path)!r}, line {number}"
+        raise ArtefactError(f"{where}: not an example; run `shokunin curate` on the rows again") from error
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
     """Write the dataset's files into the existing, empty `folder` (the caller moves it into place)."""
-    parts = {"train": dataset.train, "validation": dataset.validation, "none": dataset.none}
-    parts["test"] = dataset.sealed._rows or ()
-    for part, examples in parts.items():
-        write_examples(folder / f"{part}.jsonl", examples)
+    write_examples(folder / "train.jsonl", dataset.train)
+    write_examples(folder / "validation.jsonl", dataset.validation)
+    write_examples(folder / "none.jsonl", dataset.none)
+    dataset.sealed.copy_to(folder / "test.jsonl")
     about = {"format": 1, "digest": dataset.digest, "task": task_to_dict(dataset.task), "labels": list(dataset.labels)}
+    about["sha256"] = {f"{part}.jsonl": sha256_of(folder / f"{part}.jsonl") for part in PARTS}
     write_json(folder / "dataset.json", {**about, "test_rows": dataset.sealed.count, "facts": dataset.facts})
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """A dataset from its folder; the test rows stay sealed.
+    """A dataset from its folder; the test rows stay sealed (their file is checked, not opened).
 
     Raises:
-        ArtefactError: a file is missing or damaged.
+        ArtefactError: a file is missing, damaged, or was changed after the dataset was built.
     """
     about = read_json(folder / "dataset.json")
+    for name, digest in about.get("sha256", {}).items():
+        path = folder / Path(name).name
+        if not path.is_file() or sha256_of(path) != digest:
+            raise ArtefactError(
+                f"{str(path)!r} is missing or was changed after the dataset was built; "
+                "run `shokunin curate` on the rows again"
+            )
     return Dataset(
         task=task_from_dict(about["task"], where=repr(str(folder / "dataset.json"))),
         labels=tuple(about["labels"]),

@@ -61,8 +61,8 @@ class Report:
         scores: `accuracy`, `macro_f1`, with 95 % intervals.
         baseline: the trivial answer's scores on the same rows, and the paired p-value against it.
         against: the paired comparison with the large model's recorded or live answers, if asked for.
-        threshold: `value`, `coverage`, `bound`, `confidence` as promised on validation rows, and `coverage_here`, `error_here` as they
-            came out on these rows.
+        threshold: `value`, `coverage`, `bound`, `confidence` as promised on validation rows, and `coverage_here`, `error_here` as
+            they came out on these rows.
         calibration: `ece`, `temperature`, and the reliability `bins`.
         risk_coverage: pairs (coverage, error) as the threshold falls.
         worst_pairs: the commonest confusions: `expected`, `given`, `count`.

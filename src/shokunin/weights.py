@@ -9,8 +9,8 @@ from typing import Any, Literal
 from shokunin.forms import Form
 
 Format = Literal["constant", "linear_text", "onnx_text", "mixture"]
-"""What the folder holds: `constant`, the same scores for all; `linear_text`, a TF-IDF vocabulary and a linear layer; `onnx_text`, a
-tokenizer and an ONNX graph; `mixture`, several of these and what each counts for."""
+"""What the folder holds: `constant`, the same scores for all; `linear_text`, a TF-IDF vocabulary and a linear layer; `onnx_text`,
+a tokenizer and an ONNX graph; `mixture`, several of these and what each counts for."""
 
 
 @dataclass(frozen=True)

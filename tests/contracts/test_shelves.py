@@ -65,9 +65,16 @@ class TestEveryLearner:
         weights = fitted[name]
         assert weights.format in READS
         assert weights.size_bytes() > 0
-        assert {p.suffix for p in weights.folder.rglob("*") if p.is_file()} <= {".json", ".safetensors", ".onnx", ".txt"}
+        assert {p.suffix for p in weights.folder.rglob("*") if p.is_file()} <= {
+            ".json",
+            ".safetensors",
+            ".onnx",
+            ".txt",
+        }
 
-    def test_gives_finite_scores_of_the_right_shape(self, name: str, fitted: dict[str, Weights], lessons: Lessons) -> None:
+    def test_gives_finite_scores_of_the_right_shape(
+        self, name: str, fitted: dict[str, Weights], lessons: Lessons
+    ) -> None:
         raw = engine_for(fitted[name].format).load(fitted[name]).run(list(lessons.texts[:7]))
         assert raw.shape == (7, len(lessons.names)) and raw.dtype == np.float32 and np.isfinite(raw).all()
 
@@ -101,7 +108,9 @@ class TestEveryEngineOnEveryLearnersWeights:
     def test_nothing_in_nothing_out(self, name: str, fitted: dict[str, Weights], lessons: Lessons) -> None:
         assert engine_for(fitted[name].format).load(fitted[name]).run([]).shape == (0, len(lessons.names))
 
-    def test_a_row_does_not_depend_on_its_neighbours(self, name: str, fitted: dict[str, Weights], lessons: Lessons) -> None:
+    def test_a_row_does_not_depend_on_its_neighbours(
+        self, name: str, fitted: dict[str, Weights], lessons: Lessons
+    ) -> None:
         session = engine_for(fitted[name].format).load(fitted[name])
         texts = [*lessons.texts[:9], "x", "", "long " * 300, "日本語の文章です", "\x00\u2028"]
         together = session.run(texts)
@@ -122,8 +131,8 @@ class TestEveryEngineOnEveryLearnersWeights:
 
 def test_the_format_table_names_engines() -> None:
     assert set(READS.values()) == set(ENGINES)
-    for format, name in READS.items():
-        assert format in engine_for(format).FORMATS, name
+    for eaten, name in READS.items():
+        assert eaten in engine_for(eaten).FORMATS, name
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)

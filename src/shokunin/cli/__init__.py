@@ -33,7 +33,9 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Say which release this is, and stop.")] = False) -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Say which release this is, and stop.")] = False,
+) -> None:
     """Small models that you own: trained on your data, proven, served from your machine."""
     if version:
         typer.echo(f"shokunin {__version__}")

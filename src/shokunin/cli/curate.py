@@ -11,12 +11,20 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 
 def curate(
-    data: Annotated[Path, typer.Argument(help="Rows: CSV, TSV, JSONL, Parquet, XLSX, or an OpenAI fine-tuning file.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Rows: CSV, TSV, JSONL, Parquet, XLSX, or an OpenAI fine-tuning file.", show_default=False),
+    ],
     name: Annotated[str | None, typer.Option(help="The task's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
-    input: Annotated[list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")] = None,
+    input: Annotated[
+        list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data.")] = False,
+    keep_leaks: Annotated[
+        bool, typer.Option("--keep-leaks", help="Only count training rows that repeat test rows; do not take them out.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="For the split.")] = 0,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
@@ -28,10 +36,26 @@ def curate(
 
         with bars(output) as progress:
             dataset, folder = pipeline.curate(
-                data, name=name, test=test, inputs=input, target=target, mask=mask, seed=seed, project=project, progress=progress
+                data,
+                name=name,
+                test=test,
+                inputs=input,
+                target=target,
+                mask=mask,
+                keep_leaks=keep_leaks,
+                seed=seed,
+                project=project,
+                progress=progress,
             )
         if output is Output.json:
-            emit({"digest": dataset.digest, "folder": str(folder), "labels": list(dataset.labels), "facts": dataset.facts})
+            emit(
+                {
+                    "digest": dataset.digest,
+                    "folder": str(folder),
+                    "labels": list(dataset.labels),
+                    "facts": dataset.facts,
+                }
+            )
         else:
             from rich.console import Console
             from rich.markdown import Markdown

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import typer
@@ -15,7 +15,7 @@ from shokunin.errors import ShokuninError
 from shokunin.progress import Progress, silent
 
 
-class Output(str, Enum):
+class Output(StrEnum):
     """How a command answers."""
 
     text = "text"
@@ -43,7 +43,9 @@ def fail(error: ShokuninError, output: Output) -> typer.Exit:
         from rich.console import Console
         from rich.text import Text
 
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text("error: ", style="bold red").append(str(error), style="not bold default"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            Text("error: ", style="bold red").append(str(error), style="not bold default")
+        )
     return typer.Exit(error.exit_code)
 
 
@@ -66,12 +68,24 @@ def bars(output: Output) -> Iterator[Progress]:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
         task = drawn.add_task("starting", total=None)
         last = ""

@@ -11,9 +11,15 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 
 def predict(
-    name: Annotated[str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)],
-    input: Annotated[str, typer.Argument(help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)
+    ],
+    input: Annotated[
+        str, typer.Argument(help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file.")
+    ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
@@ -29,7 +35,8 @@ def predict(
             if output is Output.json:
                 emit(asdict(answer))
             else:
-                typer.echo(f"{answer.value if answer.problem is None else answer.problem}   ({answer.confidence:.0%}{'' if answer.sure else ', not sure'})")
+                said = answer.value if answer.problem is None else answer.problem
+                typer.echo(f"{said}   ({answer.confidence:.0%}{'' if answer.sure else ', not sure'})")
             if answer.problem is not None:
                 raise typer.Exit(2)
             return
@@ -38,4 +45,6 @@ def predict(
         if output is Output.json:
             emit(asdict(done))
         else:
-            typer.echo(f"{done.rows:,} rows, {done.sure:,} sure, {done.problems:,} with a problem, {done.seconds:.1f} s → {done.out}")
+            typer.echo(
+                f"{done.rows:,} rows, {done.sure:,} sure, {done.problems:,} with a problem, {done.seconds:.1f} s → {done.out}"
+            )

@@ -11,13 +11,21 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 
 def prove(
-    name: Annotated[str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)],
-    data: Annotated[Path | None, typer.Argument(help="Rows with answers; by default the sealed rows it was trained beside.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Rows with answers; by default the sealed rows it was trained beside.")
+    ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="What to compare with: column:NAME of DATA, a file of recorded answers, another specialist, or an http(s) address with a model: URL#MODEL."),
+        typer.Option(
+            help="Compare with column:NAME of DATA, a file of recorded answers, another specialist, or URL#MODEL."
+        ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here; by default into the project's reports folder.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the page here; by default into the project's reports folder.")
+    ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:

@@ -9,7 +9,10 @@ import typer
 
 from shokunin.cli.output import Output, bars, emit, reporting, say
 
-QUESTIONS = ("Where is my parcel? It should have been here on Monday", "Ich möchte mein Geld zurück, der Topf ist verbeult")
+QUESTIONS = (
+    "Where is my parcel? It should have been here on Monday",
+    "Ich möchte mein Geld zurück, der Topf ist verbeult",
+)
 
 
 def quickstart(
@@ -28,20 +31,32 @@ def quickstart(
         file = folder / "inquiries.csv"
         say(f"[bold]1 of 5  An example business[/]  {example_business.NOTICE}", output=output)
         example_business.write_csv(file, seed=seed, rows=rows)
-        say(f"        {rows:,} past inquiries → {file}\n[bold]2 of 5  Curate[/]  duplicates, leaks, wrong labels, personal data", output=output)
+        say(
+            f"        {rows:,} past inquiries → {file}\n[bold]2 of 5  Curate[/]  duplicates, leaks, wrong labels, personal data",
+            output=output,
+        )
         with bars(output) as progress:
             dataset, place = pipeline.curate(file, project=folder, seed=seed, progress=progress)
         say(_counts(dataset.facts, place), output=output)
         say("[bold]3 of 5  Train, prove, replay[/]  the ladder from the cheapest learner to the dearest", output=output)
         with bars(output) as progress:
-            specialist = pipeline.train(dataset if place is None else place, project=folder, seed=seed, progress=progress)
+            specialist = pipeline.train(
+                dataset if place is None else place, project=folder, seed=seed, progress=progress
+            )
         report = pipeline.read_report(specialist)
         if output is Output.text:
             report_terminal(report)
-        say(f"\n[bold]4 of 5  Serve[/]  {specialist.id} behind an OpenAI-compatible address on this machine", output=output)
+        say(
+            f"\n[bold]4 of 5  Serve[/]  {specialist.id} behind an OpenAI-compatible address on this machine",
+            output=output,
+        )
         asked = _ask(folder, specialist.name, output)
         say("[bold]5 of 5  Where to look next[/]", output=output)
-        say(f"        the report        {specialist.folder / 'report.html'}\n        the data card     {place and place / 'card.html'}", output=output)
+        say(
+            f"        the report        {specialist.folder / 'report.html'}\n"
+            f"        the data card     {place and place / 'card.html'}",
+            output=output,
+        )
         say(f"        serve it          shokunin serve --project {folder}", output=output)
         say("        your own rows     shokunin train YOUR_INQUIRIES.csv", output=output)
         if output is Output.json:

@@ -11,19 +11,38 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="Rows (CSV, TSV, JSONL, Parquet, XLSX), a curated dataset, or a task's folder.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Rows (CSV, TSV, JSONL, Parquet, XLSX), a curated dataset, or a task's folder.", show_default=False
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="The specialist's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
     kind: Annotated[str, typer.Option(help="Which sort of work it is.")] = "classify_text",
-    input: Annotated[list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")] = None,
+    input: Annotated[
+        list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
-    base: Annotated[str | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")
+    ] = None,
     budget: Annotated[float, typer.Option(min=0.05, help="Minutes to spend on training.")] = 30.0,
-    learner: Annotated[list[str] | None, typer.Option(help="Try only these learners; may be given several times.")] = None,
+    learner: Annotated[
+        list[str] | None, typer.Option(help="Try only these learners; may be given several times.")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="What the verdict is about: accuracy or macro_f1.")] = None,
-    target_score: Annotated[float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")] = None,
-    max_error: Annotated[float | None, typer.Option(min=0, max=1, help="Of the answers it gives itself, at most this share may be wrong.")] = None,
+    target_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of the answers it gives itself, at most this share may be wrong."),
+    ] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data before training.")] = False,
+    keep_leaks: Annotated[
+        bool, typer.Option("--keep-leaks", help="Only count training rows that repeat test rows; do not take them out.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="For the split and the fits.")] = 0,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
@@ -39,7 +58,8 @@ def train(
         with bars(output) as progress:
             specialist = pipeline.train(
                 data, name=name, test=test, kind=kind, inputs=input, target=target, base=base, budget=budget, learners=learner,
-                metric=metric, target_score=target_score, max_error=max_error, mask=mask, seed=seed, project=project, progress=progress,
+                metric=metric, target_score=target_score, max_error=max_error, mask=mask, keep_leaks=keep_leaks,
+                seed=seed, project=project, progress=progress,
             )  # fmt: skip
         report = pipeline.read_report(specialist)
         if output is Output.json:
@@ -48,7 +68,7 @@ def train(
             report_terminal(report)
             typer.echo(f"\n  published   {specialist.folder}")
             typer.echo(f"  report      {specialist.folder / 'report.html'}")
-            typer.echo(f"  try it      shokunin predict {specialist.name} \"…\"")
+            typer.echo(f'  try it      shokunin predict {specialist.name} "…"')
             typer.echo(f"  serve it    shokunin serve {specialist.name}")
     if report.verdict != "pass":
         raise typer.Exit(1)

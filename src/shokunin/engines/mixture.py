@@ -46,7 +46,8 @@ def load(weights: Weights, *, threads: int | None = None) -> MixtureSession:
     about = read_json(path)
     try:
         members = [
-            Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"]) for i, m in enumerate(about["members"])
+            Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"])
+            for i, m in enumerate(about["members"])
         ]
         shares = np.asarray([float(m["share"]) for m in about["members"]])
     except (KeyError, TypeError, ValueError) as error:

@@ -28,7 +28,19 @@ from shokunin.specialist import Specialist, read_specialist
 from shokunin.task import Task
 from shokunin.tasks import kind as kind_of
 
-__all__ = ["compress", "curate", "is_rows_file", "keep_report", "load", "predict", "predict_file", "prove", "read_report", "serve", "train"]
+__all__ = [
+    "compress",
+    "curate",
+    "is_rows_file",
+    "keep_report",
+    "load",
+    "predict",
+    "predict_file",
+    "prove",
+    "read_report",
+    "serve",
+    "train",
+]
 
 
 def train(
@@ -47,6 +59,7 @@ def train(
     target_score: float | None = None,
     max_error: float | None = None,
     mask: bool = False,
+    keep_leaks: bool = False,
     seed: int = 0,
     project: str | Path | None = None,
     replayed: bool = True,
@@ -69,6 +82,7 @@ def train(
         target_score: the verdict is pass only if the metric's lower end reaches this.
         max_error: of the answers given without the large model, at most this share may be wrong.
         mask: mask personal data before training.
+        keep_leaks: only count the training rows that repeat test rows, to compare with figures published on such a split.
         seed: for the split and the fits.
         project: the project's folder; by default the current one.
         replayed: send the sealed rows through a real server process before publishing.
@@ -83,7 +97,8 @@ def train(
     """
     place = open_project(None if project is None else Path(project))
     dataset, _ = row_stage.curate(
-        data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask, seed=seed, progress=progress,
+        data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask,
+        keep_leaks=keep_leaks, seed=seed, progress=progress,
         wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
     )  # fmt: skip
     work = place.work / dataset.digest[:16]
@@ -101,10 +116,13 @@ def train(
         ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
         none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
     )  # fmt: skip
-    step = {"step": "train", "learner": ladder.chosen.name, "seed": seed, "seconds": round(ladder.chosen.train_seconds, 3)}
-    specialist = publish(
-        dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step]
-    )
+    step = {
+        "step": "train",
+        "learner": ladder.chosen.name,
+        "seed": seed,
+        "seconds": round(ladder.chosen.train_seconds, 3),
+    }
+    specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
     shutil.rmtree(work, ignore_errors=True)
     return open_specialist(specialist)
 
@@ -117,6 +135,7 @@ def curate(
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     mask: bool = False,
+    keep_leaks: bool = False,
     seed: int = 0,
     project: str | Path | None = None,
     progress: Progress = silent,
@@ -124,7 +143,16 @@ def curate(
     """Rows to a dataset in the project, and its folder. Arguments and errors as for `train`."""
     place = open_project(None if project is None else Path(project))
     return row_stage.curate(
-        data, project=place, name=name, test=test, inputs=inputs, target=target, mask=mask, seed=seed, progress=progress
+        data,
+        project=place,
+        name=name,
+        test=test,
+        inputs=inputs,
+        target=target,
+        mask=mask,
+        keep_leaks=keep_leaks,
+        seed=seed,
+        progress=progress,
     )
 
 
@@ -153,7 +181,10 @@ def predict(
     specialist: Specialist | str | Path, inputs: Sequence[str | Inputs], *, project: str | Path | None = None
 ) -> list[Answer]: ...
 def predict(
-    specialist: Specialist | str | Path, inputs: str | Inputs | Sequence[str | Inputs], *, project: str | Path | None = None
+    specialist: Specialist | str | Path,
+    inputs: str | Inputs | Sequence[str | Inputs],
+    *,
+    project: str | Path | None = None,
 ) -> Answer | list[Answer]:
     """Answer one text, one row of input fields, or a sequence of either. Loads the specialist if it is only named.
 

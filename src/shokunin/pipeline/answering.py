@@ -12,7 +12,7 @@ import numpy as np
 from shokunin.answer import Answer, Inputs
 from shokunin.engines import Session, engine_for
 from shokunin.errors import ArtefactError
-from shokunin.specialist import Specialist, read_golden, read_specialist
+from shokunin.specialist import Specialist, read_golden
 from shokunin.tasks import Codec, kind
 
 GOLDEN_TOLERANCE = 0.02
@@ -79,5 +79,3 @@ def check_golden(specialist: Specialist) -> None:
                 f"{specialist.id!r} answers {answer.value!r} ({answer.confidence:.3f}) to a sample input where it once answered "
                 f"{expected['value']!r} ({expected['confidence']:.3f}); the libraries or files differ from those it was made with"
             )
-
-

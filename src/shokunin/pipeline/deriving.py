@@ -54,13 +54,22 @@ def compress(
         progress("making the weights smaller", 0, 1)
         start = time.perf_counter()
         weights = module.shrink(parent.weights, codec.lessons(dataset.train), module.Options(), made)
-        climbs = [_measure(str(parent.id), parent.weights, judged, 0.0), _measure(method, weights, judged, time.perf_counter() - start)]
+        climbs = [
+            _measure(str(parent.id), parent.weights, judged, 0.0),
+            _measure(method, weights, judged, time.perf_counter() - start),
+        ]
         ladder = _two_rungs(climbs, judged, held_out=bool(dataset.validation))
         calibration = codec.calibration
         if dataset.validation:
             none = [codec.encode([e.inputs])[0] for e in dataset.none]
             calibration = calibrate(
-                climbs[1].raw, judged.labels, task=dataset.task, candidates=2, exact=True, none_raw=ladder.raw_of(none), groups=judged.groups
+                climbs[1].raw,
+                judged.labels,
+                task=dataset.task,
+                candidates=2,
+                exact=True,
+                none_raw=ladder.raw_of(none),
+                groups=judged.groups,
             )
         steps = [*parent.manifest["steps"], {"step": "compress", "method": method}]
         specialist = publish(
@@ -77,19 +86,18 @@ def _measure(name: str, weights: Weights, judged: Lessons, seconds: float) -> Cl
 
 def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladder:
     before, after = (c.raw.argmax(axis=1) == judged.labels for c in climbs)
+    p_worse = metrics.mcnemar_worse(after, before)
     rungs = [
         Rung(
             c.name, metrics.accuracy(right, judged.groups), p, float(before.mean() - right.mean()), c.train_seconds, c.latency_ms,
             c.weights.size_bytes(), chosen,
         )
-        for c, right, p, chosen in zip(climbs, (before, after), (None, metrics.mcnemar_worse(after, before)), (False, True), strict=True)
+        for c, right, p, chosen in zip(climbs, (before, after), (None, p_worse), (False, True), strict=True)
     ]  # fmt: skip
     small, large = climbs[1].weights.size_bytes(), climbs[0].weights.size_bytes()
     rows = f"{len(judged):,} {'validation' if held_out else 'training'} rows"
     why = (
-        f"asked for: {large / small:.1f} times smaller than {climbs[0].name}, {(before.mean() - after.mean()) * 100:+.2f} points lost on {rows} "
-        f"(paired test p = {rungs[1].worse_than_best:.2f})"
+        f"asked for: {large / small:.1f} times smaller than {climbs[0].name}, {(before.mean() - after.mean()) * 100:+.2f} "
+        f"points lost on {rows} (paired test p = {p_worse:.2f})"
     )
     return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=not held_out)
-
-

@@ -10,7 +10,8 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from shokunin.files import folder_in_making, publish_folder, read_json, write_js
 from shokunin.forms import Lessons
 from shokunin.metrics import Interval
 from shokunin.pipeline.mixing import MIXTURES, fit_shares, mix, mixture_weights
-from shokunin.progress import Progress
+from shokunin.progress import Progress, silent
 from shokunin.report import Rung
 from shokunin.tasks import Codec
 from shokunin.train import LEARNERS, Learner, learner
@@ -135,22 +136,42 @@ def folds_of(lessons: Lessons, seed: int) -> list[tuple[npt.NDArray[np.int64], n
     splits = StratifiedGroupKFold(min(FOLDS, max(2, smallest)), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is judged where it can be
-        return [(a.astype(np.int64), b.astype(np.int64)) for a, b in splits.split(lessons.labels, lessons.labels, lessons.groups)]
+        return [
+            (a.astype(np.int64), b.astype(np.int64))
+            for a, b in splits.split(lessons.labels, lessons.labels, lessons.groups)
+        ]
 
 
 def out_of_fold(
-    module: Learner, lessons: Lessons, folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]], options: Any,
-    scratch: Path, *, seed: int, progress: Progress,
+    module: Learner,
+    lessons: Lessons,
+    folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    options: Any,
+    scratch: Path,
+    *,
+    seed: int,
+    progress: Progress,
+    workers: int = 1,
 ) -> npt.NDArray[np.float32]:
-    """Raw scores of every lesson by a model that was not fitted on its group, shape (n, k)."""
+    """Raw scores of every lesson by a model that was not fitted on its group, shape (n, k).
+
+    More than one worker pays for learners that use one thread each.
+    """
     raw = np.zeros((len(lessons), len(lessons.names)), dtype=np.float32)
-    for number, (fit, judge) in enumerate(folds, 1):
-        def within(what: str, done: float, total: float | None, number: int = number) -> None:
+
+    def one(number: int, fit: npt.NDArray[np.int64], judge: npt.NDArray[np.int64]) -> None:
+        def within(what: str, done: float, total: float | None) -> None:
             progress(f"{what} (part {number} of {len(folds)})", done, total)
 
         with folder_in_making(scratch) as folder:
-            weights = module.fit(lessons.take(fit), options, folder, seed=seed, progress=within)
+            weights = module.fit(
+                lessons.take(fit), options, folder, seed=seed, progress=within if workers == 1 else silent
+            )
             raw[judge] = _session(weights).run([lessons.texts[i] for i in judge])
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(one, number, *fold) for number, fold in enumerate(folds, 1)]:
+            done.result()
     return raw
 
 
@@ -172,9 +193,15 @@ def _options(module: Learner, base: str | None, seconds_left: float, fits: int) 
 
 
 def _fit_rung(
-    module: Learner, name: str, lessons: Lessons, judged: Lessons,
+    module: Learner,
+    name: str,
+    lessons: Lessons,
+    judged: Lessons,
     folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] | None,
-    options: Any, place: Path, seed: int, progress: Progress,
+    options: Any,
+    place: Path,
+    seed: int,
+    progress: Progress,
 ) -> None:
     with folder_in_making(place.parent) as made:
         start = time.perf_counter()
@@ -202,11 +229,15 @@ def _read_rung(name: str, place: Path, judged: Lessons) -> Climb:
     weights = Weights(place / "weights", about["form"], about["format"], about["exact"], about["facts"])
     raw = np.load(place / "raw.npy", allow_pickle=False)
     if raw.shape != (len(judged), len(judged.names)):
-        raise UsageError(f"the scratch folder {str(place)!r} is of other rows; remove it and run the same command again")
+        raise UsageError(
+            f"the scratch folder {str(place)!r} is of other rows; remove it and run the same command again"
+        )
     return Climb(name, weights, raw, about["train_seconds"], about["latency_ms"])
 
 
-def _mixtures(climbs: list[Climb], judged: Lessons, work: Path, shaping: Callable[[int], npt.NDArray[np.bool_]]) -> list[Climb]:
+def _mixtures(
+    climbs: list[Climb], judged: Lessons, work: Path, shaping: Callable[[int], npt.NDArray[np.bool_]]
+) -> list[Climb]:
     by_name = {c.name: c for c in climbs}
     rows = shaping(len(judged))
     made = []
@@ -220,7 +251,11 @@ def _mixtures(climbs: list[Climb], judged: Lessons, work: Path, shaping: Callabl
         folder.mkdir(parents=True)
         weights = mixture_weights([(c.name, c.weights) for c in members], shares, folder)
         raw = mix([c.raw for c in members], shares)
-        made.append(Climb("+".join(names), weights, raw, sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)))
+        made.append(
+            Climb(
+                "+".join(names), weights, raw, sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)
+            )
+        )
     return made
 
 
@@ -250,7 +285,9 @@ def _choose(
                 c.weights.size_bytes(), i == chosen,
             ))  # fmt: skip
     rows = "out of fold on the training rows" if out_of_fold else f"on {len(judged):,} validation rows"
-    return Ladder(climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged, out_of_fold)
+    return Ladder(
+        climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged, out_of_fold
+    )
 
 
 def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: bool, seed: int) -> float:
@@ -261,18 +298,27 @@ def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: b
 
 
 def _why(
-    climbs: list[Climb], scores: list[Interval], worse: list[float], behind: list[float], chosen: int, best: int, rows: str
+    climbs: list[Climb],
+    scores: list[Interval],
+    worse: list[float],
+    behind: list[float],
+    chosen: int,
+    best: int,
+    rows: str,
 ) -> str:
     name = climbs[chosen].name
     if chosen != best:
         return (
-            f"{name} is the smallest that is not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} points "
-            f"behind {rows} (paired test p = {worse[chosen]:.2f})"
+            f"{name} is the smallest that is not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} "
+            f"points behind {rows} (paired test p = {worse[chosen]:.2f})"
         )
     if best == 0:
         return f"nothing beat {name} {rows}"
     rival = max(range(best), key=lambda i: scores[i].value)
-    return f"{name} has the best score {rows}; the best smaller one, {climbs[rival].name}, is {behind[rival] * 100:.1f} points behind (paired test p = {worse[rival]:.2g})"
+    return (
+        f"{name} has the best score {rows}; the best smaller one, {climbs[rival].name}, is {behind[rival] * 100:.1f} points "
+        f"behind (paired test p = {worse[rival]:.2g})"
+    )
 
 
 def _session(weights: Weights) -> Session:

@@ -19,7 +19,11 @@ from shokunin.engines.mixture import mix
 from shokunin.files import write_json
 from shokunin.weights import Weights
 
-MIXTURES = (("text_linear", "encoder_head"), ("text_linear", "encoder_lora"), ("text_linear", "encoder_head", "encoder_lora"))
+MIXTURES = (
+    ("text_linear", "encoder_head"),
+    ("text_linear", "encoder_lora"),
+    ("text_linear", "encoder_head", "encoder_lora"),
+)
 """Words know spellings and names, encoders know meanings; that is why words are in every mixture."""
 
 
@@ -37,9 +41,13 @@ def fit_shares(raw: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.in
 
     def cost(log_shares: npt.NDArray[np.float64]) -> float:
         total = np.tensordot(np.exp(log_shares), scores, axes=1)
-        return float((logsumexp(total, axis=1) - total[np.arange(len(labels)), labels]).sum() + (log_shares**2).sum() / 2)
+        return float(
+            (logsumexp(total, axis=1) - total[np.arange(len(labels)), labels]).sum() + (log_shares**2).sum() / 2
+        )
 
-    found = minimize(cost, np.zeros(len(raw)), method="Nelder-Mead", options={"maxiter": 400, "xatol": 1e-3, "fatol": 1e-3})
+    found = minimize(
+        cost, np.zeros(len(raw)), method="Nelder-Mead", options={"maxiter": 400, "xatol": 1e-3, "fatol": 1e-3}
+    )
     return np.asarray(np.exp(found.x) / spread)
 
 
@@ -49,7 +57,8 @@ def mixture_weights(members: Sequence[tuple[str, Weights]], shares: npt.NDArray[
     for i, ((name, weights), share) in enumerate(zip(members, shares, strict=True)):
         shutil.copytree(weights.folder, folder / str(i))
         about.append({
-            "name": name, "share": float(share), "form": weights.form, "format": weights.format, "exact": weights.exact, "facts": weights.facts,
+            "name": name, "share": float(share), "form": weights.form, "format": weights.format,
+            "exact": weights.exact, "facts": weights.facts,
         })  # fmt: skip
     write_json(folder / "mixture.json", {"members": about})
     licences = {k: v for _, w in members for k, v in w.facts.get("licences", {}).items()}

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -93,14 +93,20 @@ def predict_file(specialist: Specialist, path: Path, out: Path | None, *, progre
 def _check_columns(specialist: Specialist, table: Table) -> None:
     missing = [c for c in specialist.task.inputs if c not in table.columns]
     if missing:
-        raise DataError(f"{specialist.id!r} reads the column {missing[0]!r}; the rows have {', '.join(map(repr, table.columns))}")
+        raise DataError(
+            f"{specialist.id!r} reads the column {missing[0]!r}; the rows have {', '.join(map(repr, table.columns))}"
+        )
     taken = [c for c in ADDED if c in table.columns]
     if taken:
         raise DataError(f"the rows have a column {taken[0]!r} already, which the answers would overwrite; rename it")
 
 
 def _write(specialist: Specialist, table: Table, suffix: str, file: TextIO, progress: Progress) -> tuple[int, int, int]:
-    writer = None if suffix == ".jsonl" else csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+    writer = (
+        None
+        if suffix == ".jsonl"
+        else csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+    )
     if writer is not None:
         writer.writerow([*table.columns, *ADDED])
     rows = sure = problems = 0
@@ -114,7 +120,9 @@ def _write(specialist: Specialist, table: Table, suffix: str, file: TextIO, prog
         rows += len(batch)
         progress("answering rows", rows, None)
     for origin, reason in table.broken:
-        _write_row(writer, file, table.columns, {}, Answer(None, 0.0, specialist.id, problem=f"{origin}: {reason}", sure=False))
+        _write_row(
+            writer, file, table.columns, {}, Answer(None, 0.0, specialist.id, problem=f"{origin}: {reason}", sure=False)
+        )
         rows, problems = rows + 1, problems + 1
     return rows, sure, problems
 
@@ -125,5 +133,3 @@ def _write_row(writer: Any, file: TextIO, columns: tuple[str, ...], row: Mapping
         writer.writerow([*(row.get(c, "") for c in columns), *added])
     else:
         file.write(json.dumps({**row, **dict(zip(ADDED, added, strict=True))}) + "\n")
-
-

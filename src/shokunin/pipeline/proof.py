@@ -26,6 +26,7 @@ from shokunin.prove.measure import machine, measure
 from shokunin.report import Report, Rung
 from shokunin.specialist import Specialist, read_specialist
 
+SHOWN_FACTS = ("rows", "split", "leaks", "duplicates", "personal_data", "files")
 Against = str | Sequence[str | None] | None
 
 
@@ -41,7 +42,12 @@ class Ground:
 
 
 def prove_specialist(
-    specialist: Specialist, data: str | Path | Sequence[Mapping[str, Any]] | None, place: Project, *, against: Against, progress: Progress
+    specialist: Specialist,
+    data: str | Path | Sequence[Mapping[str, Any]] | None,
+    place: Project,
+    *,
+    against: Against,
+    progress: Progress,
 ) -> Report:
     """The report on given rows, or on the sealed rows of the dataset that the specialist was trained beside."""
     published = read_json(specialist.folder / "report.json") if (specialist.folder / "report.json").exists() else {}
@@ -60,7 +66,7 @@ def sealed_ground(dataset: Dataset, *, why: str) -> Ground:
     majority = Counter(e.expected or "" for e in dataset.train).most_common(1)[0][0]
     about = {
         "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": len(rows),
-        "labels": len(dataset.labels), "facts": {k: dataset.facts.get(k) for k in ("rows", "split", "leaks", "duplicates", "personal_data", "files")},
+        "labels": len(dataset.labels), "facts": {k: dataset.facts.get(k) for k in SHOWN_FACTS},
     }  # fmt: skip
     return Ground(rows, majority, about, dataset.sealed.openings())
 
@@ -120,7 +126,9 @@ def make_report(
     )
 
 
-def _given_ground(specialist: Specialist, data: str | Path | Sequence[Mapping[str, Any]], published: Mapping[str, Any]) -> Ground:
+def _given_ground(
+    specialist: Specialist, data: str | Path | Sequence[Mapping[str, Any]], published: Mapping[str, Any]
+) -> Ground:
     examples, table = examples_of(data, specialist.task, needs_target=True)
     rows = [e for e in examples if e.expected is not None]
     if not rows:
@@ -137,7 +145,9 @@ def _given_ground(specialist: Specialist, data: str | Path | Sequence[Mapping[st
         "labels_never_learnt": strange[:20],
     }
     # The baseline answers what was commonest in training, as far as that is recorded; else what is commonest here.
-    majority = (published.get("baseline") or {}).get("label") or Counter(e.expected or "" for e in rows).most_common(1)[0][0]
+    majority = (published.get("baseline") or {}).get("label") or Counter(e.expected or "" for e in rows).most_common(1)[
+        0
+    ][0]
     recorded = {origin: {k: str(v) for k, v in row.items()} for origin, row in table.rows()}
     return Ground(rows, majority, about, 0, recorded)
 
@@ -168,7 +178,10 @@ def _answers_of(
 
 def _column(name: str, ground: Ground) -> dict[str, str | None]:
     if not ground.recorded:
-        raise DataError(f"'column:{name}' is a column of the rows to prove on; give them: shokunin prove NAME ROWS.csv --against column:{name}")
+        raise DataError(
+            f"'column:{name}' is a column of the rows to prove on; give them: "
+            f"shokunin prove NAME ROWS.csv --against column:{name}"
+        )
     there = list(dict.fromkeys(k for row in ground.recorded.values() for k in row))
     if name not in there:
         raise DataError(f"the rows have no column {name!r}; they have {', '.join(map(repr, there))}")

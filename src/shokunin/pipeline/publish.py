@@ -14,7 +14,7 @@ from shokunin import registry
 from shokunin.calibration import Calibration, calibration_to_dict
 from shokunin.dataset import Dataset, Example
 from shokunin.files import read_json, write_json, write_text
-from shokunin.pipeline.answering import codec_of, open_specialist
+from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.ladder import Ladder
 from shokunin.pipeline.proof import make_report, sealed_ground
 from shokunin.progress import Progress
@@ -95,7 +95,13 @@ def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[s
 
 
 def _assemble(
-    made: Path, dataset: Dataset, ladder: Ladder, calibration: Calibration, version: int, steps: list[dict[str, Any]], parent: str | None
+    made: Path,
+    dataset: Dataset,
+    ladder: Ladder,
+    calibration: Calibration,
+    version: int,
+    steps: list[dict[str, Any]],
+    parent: str | None,
 ) -> None:
     chosen = ladder.chosen
     side_files = made / "side_files"
@@ -113,9 +119,13 @@ def _assemble(
         "task": task_to_dict(dataset.task),
         "labels": list(dataset.labels),
         "weights": {
-            "form": chosen.weights.form, "format": chosen.weights.format, "exact": chosen.weights.exact, "facts": chosen.weights.facts,
+            "form": chosen.weights.form, "format": chosen.weights.format,
+            "exact": chosen.weights.exact, "facts": chosen.weights.facts,
         },
-        "dataset": {"digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": dataset.sealed.count},
+        "dataset": {
+            "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation),
+            "test": dataset.sealed.count,
+        },
         "steps": steps,
         "parent": parent,
         "licences": chosen.weights.facts.get("licences", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,6 +46,7 @@ def curate(
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     mask: bool = False,
+    keep_leaks: bool = False,
     seed: int = 0,
     wishes: Mapping[str, Any] | None = None,
     progress: Progress = silent,
@@ -61,7 +63,17 @@ def curate(
     columns = _columns(table, task, inputs, target)
     task = _task(task, columns, name or _name_of(data), wishes or {})
     test_table = None if test is None else _table(test, "test rows")
-    dataset = _build(table, test_table, columns, task, mask=mask, seed=seed, scratch=project.work, progress=progress)
+    dataset = _build(
+        table,
+        test_table,
+        columns,
+        task,
+        mask=mask,
+        keep_leaks=keep_leaks,
+        seed=seed,
+        scratch=project.work,
+        progress=progress,
+    )
     place = project.datasets(task.name) / dataset.digest[:16]
     if not place.exists():
         with folder_in_making(place.parent) as made:
@@ -87,7 +99,9 @@ def dataset_folder(place: Project, specialist: Specialist) -> Path:
     return folder
 
 
-def examples_of(data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool) -> tuple[list[Example], Table]:
+def examples_of(
+    data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool
+) -> tuple[list[Example], Table]:
     """The rows of a file as examples of an existing task.
 
     Raises:
@@ -98,7 +112,9 @@ def examples_of(data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, n
     missing = [c for c in needed if c not in table.columns]
     if missing:
         names, there = (", ".join(map(repr, c)) for c in (needed, table.columns))
-        raise DataError(f"the rows have no column {missing[0]!r}; task {task.name!r} needs {names}; the rows have {there}")
+        raise DataError(
+            f"the rows have no column {missing[0]!r}; task {task.name!r} needs {names}; the rows have {there}"
+        )
     return list(kind(task.kind).gather(task, table.rows())), table
 
 
@@ -126,15 +142,30 @@ def _task(task: Task | None, columns: Columns, name: str, wishes: Mapping[str, A
 
 
 def _build(
-    table: Table, test: Table | None, columns: Columns, task: Task, *, mask: bool, seed: int, scratch: Path, progress: Progress
+    table: Table,
+    test: Table | None,
+    columns: Columns,
+    task: Task,
+    *,
+    mask: bool,
+    keep_leaks: bool,
+    seed: int,
+    scratch: Path,
+    progress: Progress,
 ) -> Dataset:
     gather = kind(task.kind).gather
 
-    def cheap_out_of_fold(texts: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def cheap_out_of_fold(
+        texts: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
         """Probabilities for the search for wrong labels, from the cheapest learner that reads."""
         module = learner("text_linear")
         lessons = TextLessons(tuple(texts), labels, tuple(map(str, range(int(labels.max()) + 1))), groups)
-        raw = out_of_fold(module, lessons, folds_of(lessons, seed), module.Options(), scratch, seed=seed, progress=progress)
+        progress("looking for wrong labels", 0, None)
+        folds = folds_of(lessons, seed)
+        raw = out_of_fold(
+            module, lessons, folds, module.Options(), scratch, seed=seed, progress=progress, workers=os.cpu_count() or 1
+        )
         return softmax(raw * MARGIN_SHARPNESS)
 
     return build_dataset(
@@ -144,6 +175,7 @@ def _build(
         tables=[table] if test is None else [table, test],
         columns=columns,
         mask=mask,
+        keep_leaks=keep_leaks,
         seed=seed,
         out_of_fold=cheap_out_of_fold,
         progress=progress,
@@ -157,7 +189,9 @@ def _sample(table: Table) -> list[dict[str, str]]:
 def _only_file(folder: Path) -> Path:
     files = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
     if len(files) != 1:
-        raise DataError(f"{str(folder)!r} should hold one file of rows; it holds {len(files)}; name the file instead of the folder")
+        raise DataError(
+            f"{str(folder)!r} should hold one file of rows; it holds {len(files)}; name the file instead of the folder"
+        )
     return files[0]
 
 

@@ -27,14 +27,19 @@ def serve(
     project: str | Path | None = None,
     started: Callable[[str, list[str]], None] = lambda url, ids: None,
 ) -> None:
-    """Serve until stopped; `started` is told the address and what answers there. Without names or folders: every specialist with a champion, else the newest version of each.
+    """Serve until stopped; `started` is told the address and what answers there.
+
+    Without names or folders: of each specialist the champion, else the newest version.
 
     Raises:
         ProjectError: there is nothing to serve, or a name is not there.
         UsageError: the port is in use, or the address is not loopback.
     """
     place = open_project(None if project is None else Path(project))
-    specialists = [open_specialist(read_specialist(f), threads=threads or place.limits.threads) for f in chosen_folders(place, names, folders)]
+    specialists = [
+        open_specialist(read_specialist(f), threads=threads or place.limits.threads)
+        for f in chosen_folders(place, names, folders)
+    ]
     served = {s.id: served_of(s, place) for s in specialists}
     run(
         create_app(served),
@@ -49,7 +54,9 @@ def chosen_folders(place: Project, names: Sequence[str], folders: Sequence[Path]
     if not names and not folders:
         names = sorted({s.name for s in registry.list_specialists(place.specialists)})
         if not names:
-            raise ProjectError(f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv")
+            raise ProjectError(
+                f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv"
+            )
     return list(dict.fromkeys([*(registry.find(place.specialists, n) for n in names), *folders]))
 
 
