@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin.curate import redact
-from shokunin.curate.table import SET_ASIDE_SURROGATE, Table
+from shokunin.curate.table import SET_ASIDE_SURROGATE, SURROGATE, Table
 from shokunin.dataset import Example
 from shokunin.errors import DataError
 from shokunin.progress import Progress
@@ -20,7 +19,6 @@ Rows = npt.NDArray[np.int64]
 NO_TEXT = "no text"
 NO_LABEL = "no label"
 SHOWN_ORIGINS = 5
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -145,7 +143,7 @@ def _problem(text: str, label: str) -> str | None:
         return NO_TEXT
     if not label:
         return NO_LABEL
-    if (not text.isascii() and _SURROGATE.search(text)) or (not label.isascii() and _SURROGATE.search(label)):
+    if (not text.isascii() and SURROGATE.search(text)) or (not label.isascii() and SURROGATE.search(label)):
         return SET_ASIDE_SURROGATE
     return None
 

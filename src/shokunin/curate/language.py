@@ -40,6 +40,7 @@ _VOTES: dict[str, tuple[str, ...]] = {}
 for _code, _line in _WORDS.items():
     for _word in _line.split():
         _VOTES[_word] = (*_VOTES.get(_word, ()), _code)
+_LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 LONGEST = 1000
 
@@ -48,7 +49,7 @@ def language_of(text: str) -> str:
     """The ISO 639-1 code of a text's language as far as it can be told, else `und`."""
     text = text[:LONGEST]
     if not text.isascii():
-        letters = sum(c.isalpha() for c in text)
+        letters = len(_LETTER.findall(text))
         for code, script in _SCRIPTS:
             # Japanese mixes kana with Chinese characters, so a little kana is enough; a foreign name is not.
             if len(script.findall(text)) > letters * (0.05 if code in ("ja", "uk", "vi") else 0.4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ LONGEST_CELL = 1_000_000
 SET_ASIDE_BYTES = "bytes that are not valid in the file's encoding"
 SET_ASIDE_LONG = f"a cell of more than {LONGEST_CELL:,} characters"
 SET_ASIDE_SURROGATE = "half a surrogate pair, which is no character"
+SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what the error handler `surrogateescape` makes of a byte
 
 
 @dataclass
@@ -104,8 +107,8 @@ def fault(row: Row) -> str | None:
     for value in row.values():
         if len(value) > LONGEST_CELL:
             return SET_ASIDE_LONG
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            return SET_ASIDE_BYTES if any("\udc80" <= c <= "\udcff" for c in value) else SET_ASIDE_SURROGATE
+        if not value.isascii() and SURROGATE.search(value):
+            return SET_ASIDE_BYTES if _ESCAPED_BYTE.search(value) else SET_ASIDE_SURROGATE
     return None
 
 
