@@ -208,7 +208,11 @@ def remove_folder(folder: Path) -> None:
     if os.name == "nt":
         for path in folder.rglob("*"):
             path.chmod(stat.S_IWRITE)
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)  # one Ctrl-C does not stop the tidying up; a second one does
+        raise
 
 
 def disk_error(error: OSError, path: Path) -> ProjectError:

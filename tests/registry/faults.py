@@ -2,7 +2,7 @@
 
 The steps are the calls that change the disk (open for writing, mkdir, rename, chmod, remove, rmdir), seen through
 Python's audit hooks. `killed` dies there by SIGKILL; `full` gets "no space left" there and at every later call that
-takes space.
+takes space; `interrupted` gets a Ctrl-C there.
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ CHANGES = (*TAKES_SPACE, "os.chmod", "os.remove", "os.rmdir")
 def main() -> None:
     what, shelf = sys.argv[1], Path(sys.argv[2])
     print(
-        json.dumps({"killed": every_step, "full": every_step, "random": random_kills, "race": race}[what](shelf, what))
+        json.dumps(
+            {"killed": every_step, "interrupted": every_step, "full": every_step, "random": random_kills, "race": race}[
+                what
+            ](shelf, what)
+        )
     )
 
 
 def every_step(shelf: Path, what: str) -> dict[str, object]:
     """Fail at the first changing call, then, in a new attempt, at the second, and so on until one gets through."""
+    os.fsync = lambda _: None  # what a dying process had written, the kernel still has; only a power cut needs fsync
     publish(shelf)
     registry.promote(shelf, "inquiries", 1)
     failed, said, problems, report = 0, set(), [], shelf.parent / "said"
@@ -50,7 +55,7 @@ def every_step(shelf: Path, what: str) -> dict[str, object]:
         failed += status in (2, -signal.SIGKILL)
         if status == 0:
             return {"steps": step, "failed": failed, "said": sorted(said - {""}), "problems": problems}
-        if what == "full" and (left := _left(shelf)):
+        if what != "killed" and (left := _left(shelf)):
             problems.append(f"step {step}: left {left}")
         registry.sweep(shelf)
         if left := _left(shelf):
@@ -131,15 +136,22 @@ def _attempt(shelf: Path, what: str, step: int, report: Path) -> int:
         seen += 1
         if what == "killed" and seen == step:
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "interrupted" and seen == step:
+            raise KeyboardInterrupt
         if what == "full" and seen >= step and event in TAKES_SPACE:
             raise OSError(errno.ENOSPC, "No space left on device", str(details[0]))
 
     handle = os.open(report, os.O_WRONLY)
     sys.addaudithook(hook)
     try:
-        registry.promote(shelf, "inquiries", publish(shelf).version)
+        version = publish(shelf).version
+        registry.promote(shelf, "inquiries", version)
+        registry.promote(shelf, "inquiries", 1)
+        registry.remove(shelf, f"inquiries@{version}")
     except ProjectError as error:
         os.write(handle, str(error).replace(str(shelf), "").encode())
+        return 2
+    except KeyboardInterrupt:
         return 2
     return int(seen >= step)  # 1: only calls that take no space were left to do
 

@@ -31,6 +31,12 @@ def test_kill_at_every_step(shelf: Path) -> None:
     assert result["failed"] == result["steps"] - 1
 
 
+def test_ctrl_c_at_every_step_leaves_nothing_half_written(shelf: Path) -> None:
+    result = _run("interrupted", shelf)
+    assert result["problems"] == []
+    assert result["failed"] == result["steps"] - 1 > 20
+
+
 def test_disk_full_at_every_step(shelf: Path) -> None:
     result = _run("full", shelf)
     assert result["problems"] == []

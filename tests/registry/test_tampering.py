@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,20 @@ def test_a_manifest_that_lists_what_lies_outside_is_refused(tmp_path: Path, name
     manifest["digest"] = _digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtefactError, match="missing"):
+        read_specialist(folder)
+
+
+def test_a_pickle_is_refused_even_if_the_manifest_lists_it(tmp_path: Path) -> None:
+    from shokunin.specialist import _digest
+
+    folder = tmp_path / "made"
+    folder.mkdir()
+    manifest = dict(fill(folder).manifest)
+    (folder / "weights" / "model.pkl").write_bytes(b"x")
+    manifest["files"] = {**manifest["files"], "weights/model.pkl": {"bytes": 1, "sha256": sha256(b"x").hexdigest()}}
+    manifest["digest"] = _digest(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError, match=r"'weights/model\.pkl'.*never loaded"):
         read_specialist(folder)
 
 

@@ -19,12 +19,10 @@ from typing import Any
 from shokunin.errors import ArtefactError, ProjectError, ShokuninError
 from shokunin.files import (
     MAKING,
-    disk_error,
     exclusive,
     folder_in_making,
     publish_folder,
     read_json,
-    remove_folder,
     sweep_folders,
 )
 from shokunin.registry.aliases import Aliases, changing, read_aliases, sweep_halves
@@ -318,26 +316,22 @@ def remove(shelf: Path, reference: str, *, force: bool = False, at: float | None
     if not (at_sign and known_name(name) and known_name(which)):
         raise ProjectError(f"say which version to remove, for instance '{name}@1', not {reference!r}")
     version = int(find(shelf, reference).name)
-    folder = shelf / name / str(version)
+    home = shelf / name
     try:
-        digest = _on_shelf(folder, verify=False).digest
+        digest = _on_shelf(home / str(version), verify=False).digest
     except ArtefactError:
         digest = ""  # a damaged one can be removed, and nothing can come back as the same
-    with _changing(shelf, name) as state:
-        if state.aliases.get(CHAMPION) == version and not force:
-            raise ProjectError(
-                f"'{name}@{version}' is the champion; promote another version first, or remove it with --force"
-            )
-        for alias in [a for a, v in state.aliases.items() if v == version]:
-            state.point(alias, None, "remove", at)
-        state.removed[version] = digest
-    gone = shelf / name / f"{MAKING}removed-{version}"
-    with exclusive(shelf / name / LOCK):
-        try:
-            folder.rename(gone)
-        except OSError as error:
-            raise disk_error(error, folder) from error
-        remove_folder(gone)
+    with exclusive(home / LOCK):
+        with changing(home) as state:
+            if state.aliases.get(CHAMPION) == version and not force:
+                raise ProjectError(
+                    f"'{name}@{version}' is the champion; promote another first, or remove it with --force"
+                )
+            for alias in [a for a, v in state.aliases.items() if v == version]:
+                state.point(alias, None, "remove", at)
+            state.removed[version] = digest
+        with folder_in_making(home) as gone:
+            (home / str(version)).rename(gone / "removed")
     return name, version
 
 
