@@ -34,8 +34,8 @@ class Setting:
     Attributes:
         name: of the setting within the benchmark.
         splits: what is run.
-        design: `official` (one split), `seeds` (the same test rows each time, other training rows) or `folds` (every row
-            is tested once).
+        design: `official` (one split), `seeds` (the same test rows each time, other training rows) or `folds` (every
+            row is tested once).
         few_shot: whether SetFit's few-shot recipe applies.
         published: figures of others, shown beside ours, with their source.
     """

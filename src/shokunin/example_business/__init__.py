@@ -31,7 +31,7 @@ SMALLEST = 200
 FIRST_DAY = date(2025, 1, 2)
 DAYS = 365
 
-COMMON, FOREIGN, AMBIGUOUS = 0.64, 0.11, 0.015  # shares of rows; the rest are wordings that occur about once
+COMMON, FOREIGN, AMBIGUOUS = 0.6, 0.1, 0.015  # shares of rows; the rest are wordings that occur about once
 WRONG_LABELS, EXACT_TWINS, NEAR_TWINS = 0.02, 0.008, 0.02
 BEFORE = {"openers": 0.2, "moods": 0.03, "asides": 0.02}
 AFTER = {"asides": 0.03, "closers": 0.15, "contacts": 0.05}
