@@ -25,7 +25,7 @@ def train(
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")
+        list[str] | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")
     ] = None,
     budget: Annotated[float, typer.Option(min=0.05, help="Minutes to spend on training.")] = 30.0,
     learner: Annotated[

@@ -13,7 +13,7 @@ from shokunin.encoders.base_models import BaseModel, pooling_of
 from shokunin.encoders.cache import cache_folder
 from shokunin.encoders.graph import GRAPH_VERSION, Pooling, write_encoder
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText
-from shokunin.encoders.text_runner import TextRunner, read_pad_id, token_lengths
+from shokunin.encoders.text_runner import TextRunner, read_pad_id, token_ids
 from shokunin.errors import BaseModelError, ProjectError
 from shokunin.files import folder_in_making, publish_folder, sha256_of
 from shokunin.progress import Progress, silent
@@ -21,6 +21,10 @@ from shokunin.progress import Progress, silent
 DEFAULT_LENGTH = 128
 LONGEST_BY_ITSELF = 256
 SAMPLE = 5000
+REMEMBERED = 4096
+"""Few texts are embedded again and again, once for every fold that is judged out of fold; so they are remembered."""
+
+_MEMORY: dict[tuple[str, str, int], dict[str, npt.NDArray[np.float32]]] = {}
 
 
 class TextEncoder:
@@ -59,7 +63,12 @@ class TextEncoder:
 
     def embed(self, texts: Sequence[str], progress: Progress = silent) -> npt.NDArray[np.float32]:
         """Embeddings of length 1, float32 of shape (len(texts), width), in the order of the texts."""
-        return self._runner.run(texts, progress, "embedding texts")
+        if len(texts) > REMEMBERED:
+            return self._runner.run(texts, progress, "embedding texts")
+        known = _known_to((self.base.sha256, self.pooling, self.about.max_length))
+        new = list(dict.fromkeys(t for t in texts if t not in known))
+        known.update(zip(new, self._runner.run(new, progress, "embedding texts"), strict=True))
+        return np.stack([known[t] for t in texts]) if texts else np.zeros((0, self.width), dtype=np.float32)
 
 
 def embedding_graph(base: BaseModel, pooling: Pooling) -> Path:
@@ -82,8 +91,17 @@ def embedding_graph(base: BaseModel, pooling: Pooling) -> Path:
     return place / GRAPH
 
 
+def _known_to(encoder: tuple[str, str, int]) -> dict[str, npt.NDArray[np.float32]]:
+    """What an encoder has embedded lately; of another encoder or too many texts nothing is kept."""
+    if encoder not in _MEMORY or len(_MEMORY[encoder]) > 2 * REMEMBERED:
+        _MEMORY.clear()
+        _MEMORY[encoder] = {}
+    return _MEMORY[encoder]
+
+
 def length_for(base: BaseModel, texts: Sequence[str]) -> int:
     """How many tokens to read: what 99 of 100 texts need, rounded up to 8, from 16 to `LONGEST_BY_ITSELF`."""
-    runner_lengths = token_lengths(base.folder / TOKENIZER, texts[:: max(1, len(texts) // SAMPLE)], LONGEST_BY_ITSELF)
-    needed = float(np.percentile(runner_lengths, 99)) if len(runner_lengths) else 0.0
+    sample = texts[:: max(1, len(texts) // SAMPLE)]
+    lengths = [len(ids) for ids in token_ids(base.folder / TOKENIZER, sample, LONGEST_BY_ITSELF, 0)]
+    needed = float(np.percentile(lengths, 99)) if lengths else 0.0
     return int(np.clip(-(-needed // 8) * 8, 16, LONGEST_BY_ITSELF))

@@ -52,7 +52,7 @@ def train(
     kind: str = "classify_text",
     inputs: Sequence[str] | None = None,
     target: str | None = None,
-    base: str | None = None,
+    base: str | Sequence[str] | None = None,
     budget: float = 30.0,
     learners: Sequence[str] | None = None,
     metric: str | None = None,
@@ -75,7 +75,7 @@ def train(
         kind: which sort of work it is.
         inputs: the columns to read; by default guessed.
         target: the column with the answer; by default guessed.
-        base: base encoder for the learners that use one.
+        base: base encoder for the learners that use one (`hf:org/name[@rev]`, `org/name`, a folder, `pkg:NAME`), or several.
         budget: minutes to spend on training.
         learners: try only these.
         metric: `accuracy` or `macro_f1`.
@@ -108,7 +108,8 @@ def train(
     the_kind.prepare(dataset.task, dataset.train, side_files)
     codec = the_kind.codec(dataset.task, side_files)
     ladder = climb(
-        dataset, codec, work, base=base, budget_seconds=budget * 60, seed=seed, learners=learners,
+        dataset, codec, work, bases=[base] if isinstance(base, str) else base or [],
+        budget_seconds=budget * 60, seed=seed, learners=learners,
         shaping=lambda n: shaping_rows(n, seed), progress=progress,
     )  # fmt: skip
     none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])

@@ -6,10 +6,11 @@ few rows to set any aside, out of fold. A finished rung is kept in the scratch f
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 from shokunin import metrics
 from shokunin.dataset import Dataset
 from shokunin.engines import Session, engine_for
+from shokunin.engines.mixture import mix
 from shokunin.errors import MissingExtraError, UsageError
 from shokunin.files import folder_in_making, publish_folder, read_json, write_json
 from shokunin.forms import Lessons
 from shokunin.metrics import Interval
-from shokunin.pipeline.mixing import MIXTURES, fit_shares, mix, mixture_weights
+from shokunin.pipeline.mixing import fit_shares, mixture_weights
 from shokunin.progress import Progress, silent
 from shokunin.report import Rung
 from shokunin.tasks import Codec
@@ -81,7 +83,7 @@ def climb(
     codec: Codec,
     work: Path,
     *,
-    base: str | None,
+    bases: Sequence[str],
     budget_seconds: float,
     seed: int,
     learners: Sequence[str] | None,
@@ -94,7 +96,7 @@ def climb(
         dataset: its training and validation rows are used, never the sealed ones.
         codec: the kind's.
         work: scratch folder of this dataset.
-        base: base encoder for the learners that use one.
+        bases: base encoders for the learners that use one, each tried; none: the learners' default.
         budget_seconds: for all fits together.
         seed: of folds and fits.
         learners: only these; None: all.
@@ -110,13 +112,12 @@ def climb(
     end = time.monotonic() + budget_seconds
     climbs: list[Climb] = []
     notes: dict[str, str] = {}
-    for name in learners or LEARNERS:
+    for name, module, base in _tries(learners or tuple(LEARNERS), bases, notes):
         try:
-            module = learner(name)
-            options = _options(module, base, end - time.monotonic(), 1 if folds is None else len(folds) + 1)
+            fits = 1 if folds is None else len(folds) + 1
             place = work / f"{name}-{seed}"
             if not (place / "climb.json").exists():
-                fits = 1 if folds is None else len(folds) + 1
+                options = _options(module, base, end - time.monotonic(), fits)
                 note = _too_dear(module.forecast(lessons, options) * fits, end - time.monotonic())
                 if climbs and note:
                     notes[name] = note
@@ -181,6 +182,25 @@ def _too_dear(seconds: float, left: float) -> str | None:
     return f"not tried: about {seconds / 60:.1f} min needed, {max(0.0, left) / 60:.1f} min left; raise --budget"
 
 
+def _tries(
+    learners: Sequence[str], bases: Sequence[str], notes: dict[str, str]
+) -> Iterator[tuple[str, Learner, str | None]]:
+    """Each learner, once for every base where it has one; beyond the first base the rung is named after it too."""
+    for name in learners:
+        try:
+            module = learner(name)
+        except MissingExtraError as error:
+            notes[name] = f"not tried: {error}"
+            continue
+        for number, base in enumerate(bases if bases and "base" in module.Options.model_fields else [None]):
+            yield (name if number == 0 else f"{name}:{_short(str(base))}"), module, base
+
+
+def _short(base: str) -> str:
+    """The last word of a base model's name, fit for a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", base.rstrip("/").rpartition("/")[2].removeprefix("pkg:"))
+
+
 def _options(module: Learner, base: str | None, seconds_left: float, fits: int) -> Any:
     """The learner's defaults, with the base model and the time that are left to it where it has such options."""
     fields = module.Options.model_fields
@@ -238,25 +258,28 @@ def _read_rung(name: str, place: Path, judged: Lessons) -> Climb:
 def _mixtures(
     climbs: list[Climb], judged: Lessons, work: Path, shaping: Callable[[int], npt.NDArray[np.bool_]]
 ) -> list[Climb]:
-    by_name = {c.name: c for c in climbs}
     rows = shaping(len(judged))
-    made = []
-    for names in MIXTURES:
-        if not all(n in by_name for n in names) or rows.sum() < 2:
-            continue
-        members = [by_name[n] for n in names]
+    made: list[Climb] = []
+    for members in mixtures([c for c in climbs if c.name != "baseline"]) if rows.sum() >= 2 else []:
         shares = fit_shares([c.raw[rows] for c in members], judged.labels[rows])
-        folder = work / "+".join(names)
+        name = "+".join(c.name for c in members)
+        folder = work / f"mixture-{len(made)}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         weights = mixture_weights([(c.name, c.weights) for c in members], shares, folder)
         raw = mix([c.raw for c in members], shares)
-        made.append(
-            Climb(
-                "+".join(names), weights, raw, sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)
-            )
-        )
+        seconds, latency = sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)
+        made.append(Climb(name, weights, raw, seconds, latency))
     return made
+
+
+def mixtures(climbs: Sequence[Climb]) -> list[list[Climb]]:
+    """Words with each encoder, words with all frozen ones, words with all: words know spellings, encoders know meanings."""
+    words = [c for c in climbs if c.name == "text_linear"]
+    encoders = [c for c in climbs if c.weights.format == "onnx_text"]
+    frozen = [c for c in encoders if c.name.startswith("encoder_head")]
+    groups = [*([e] for e in encoders), frozen, encoders]
+    return [[*words, *group] for i, group in enumerate(groups) if words and group and group not in groups[:i]]
 
 
 def _choose(

@@ -15,16 +15,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from shokunin.engines.mixture import mix
 from shokunin.files import write_json
 from shokunin.weights import Weights
-
-MIXTURES = (
-    ("text_linear", "encoder_head"),
-    ("text_linear", "encoder_lora"),
-    ("text_linear", "encoder_head", "encoder_lora"),
-)
-"""Words know spellings and names, encoders know meanings; that is why words are in every mixture."""
 
 
 def fit_shares(raw: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -61,13 +53,8 @@ def mixture_weights(members: Sequence[tuple[str, Weights]], shares: npt.NDArray[
             "exact": weights.exact, "facts": weights.facts,
         })  # fmt: skip
     write_json(folder / "mixture.json", {"members": about})
-    licences = {k: v for _, w in members for k, v in w.facts.get("licences", {}).items()}
     facts = {
         "members": [{"name": m["name"], "share": m["share"], "facts": m["facts"]} for m in about],
         "parameters": sum(int(w.facts.get("parameters", 0)) for _, w in members),
-        "licences": licences,
     }
     return Weights(folder, members[0][1].form, "mixture", all(w.exact for _, w in members), facts)
-
-
-__all__ = ["MIXTURES", "fit_shares", "mix", "mixture_weights"]

@@ -128,7 +128,7 @@ def _assemble(
         },
         "steps": steps,
         "parent": parent,
-        "licences": chosen.weights.facts.get("licences", {}),
+        "licences": _licences(chosen.weights.facts),
     }  # fmt: skip
     registry.seal(made, manifest)
     specialist = open_specialist(read_specialist(made), golden=False)
@@ -137,6 +137,15 @@ def _assemble(
     golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
     write_json(side_files / "golden.json", golden)
     registry.seal(made, manifest)
+
+
+def _licences(facts: dict[str, Any]) -> dict[str, str]:
+    """The licence of every base model that the weights were made from."""
+    base = facts.get("base")
+    own = {str(base["name"]): str(base["licence"])} if isinstance(base, dict) else {}
+    for member in facts.get("members", []):
+        own |= _licences(member["facts"])
+    return own
 
 
 def _write_report(folder: Path, report: Report) -> None:
