@@ -12,6 +12,7 @@ from shokunin.answer import Answer, Inputs
 from shokunin.calibration import Calibration
 from shokunin.errors import TaskError
 from shokunin.serve.app import create_app
+from shokunin.serve.connection import Connection
 from shokunin.serve.limits import Limits
 from shokunin.serve.process import bind
 from shokunin.serve.served import Served
@@ -99,7 +100,8 @@ def lengths(predictor: Any = None, version: int = 2, aliases: tuple[str, ...] = 
 def running(served: Mapping[str, Served], limits: Limits | None = None) -> Iterator[str]:
     """A real server on a free loopback port, in a thread; gives its base URL."""
     listener = bind("127.0.0.1", 0)
-    config = uvicorn.Config(create_app(served, limits=limits), log_config=None, access_log=False, lifespan="on")
+    app = create_app(served, limits=limits)
+    config = uvicorn.Config(app, http=Connection, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

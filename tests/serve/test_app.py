@@ -314,6 +314,35 @@ def test_a_body_that_does_not_come_is_not_waited_for_forever() -> None:
         assert s.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"hello\r\n\r\n", 400, "invalid_http"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n", 400, "invalid_http"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nhost: " + b"a" * 300_000, 431, "head_too_large"),
+        (b"GET /" + b"a" * 300_000, 431, "head_too_large"),
+    ],
+)
+def test_what_is_not_http_gets_the_envelope_too(server: httpx.Client, sent: bytes, status: int, code: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.base_url.port)) as connection:
+        connection.settimeout(10)
+        connection.sendall(sent)
+        head, _, body = connection.recv(10_000).partition(b"\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert json.loads(body)["error"]["code"] == code
+
+
+def test_requests_one_after_the_other_on_one_connection(server: httpx.Client) -> None:
+    request = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000 + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.base_url.port)) as connection:
+        connection.settimeout(10)
+        for _ in range(5):  # together longer than the bound on one head
+            connection.sendall(request)
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_200_at_once_get_what_each_gets_alone_and_share_runs() -> None:
     predictor = LengthPredictor(seconds=0.002)
     texts = [f"{'x' * (i % 37)}{i}" for i in range(200)]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from shokunin.errors import RefusedError, UsageError
@@ -94,3 +95,23 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         ServerProcess([], command=command, seconds=1),
     ):
         pass
+
+
+def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
+    code = (
+        "import sys, time; from shokunin.serve.process import ServerProcess\n"
+        f"with ServerProcess([], command={FAKE!r}) as server:\n"
+        "    print(server.base_url, server.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    url, pid = parent.stdout.readline().split()
+    assert httpx.get(f"{url}/ready").status_code == 200
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(500):
+        if not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the server lives on")

@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from shokunin.errors import RefusedError, UsageError
+from shokunin.serve.connection import Connection
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than most clients do, so that no request meets a closing door."""
@@ -54,8 +55,11 @@ def run(
         UsageError: the address is not this machine's own, or the port is taken or not allowed.
     """
     listener = bind(host, port)
+    if os.environ.get(_LEASH):
+        threading.Thread(target=_stop_with_parent, name="leash", daemon=True).start()
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -96,6 +100,10 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise _bind_error(error, host, port) from error
     return listener
+
+
+_LEASH = "SHOKUNIN_STOP_AT_END_OF_INPUT"
+"""Set in the environment of a server that must not outlive the process that started it."""
 
 
 class ServerProcess:
@@ -140,6 +148,8 @@ class ServerProcess:
     ) -> None:
         self.stop()
         self._output.close()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     @property
     def pid(self) -> int:
@@ -172,7 +182,8 @@ class ServerProcess:
             self.base_url = _url(self._host, port)
             self._process = subprocess.Popen(
                 [*self._command, "--port", str(port)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed when this process ends, however it ends
+                env={**os.environ, _LEASH: "1"},
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
             )
@@ -231,6 +242,13 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _stop_with_parent() -> None:
+    """Wait for the end of standard input, which the starter holds open while it lives; then stop as on SIGTERM."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _free_port(host: str) -> int:
