@@ -185,3 +185,14 @@ def plain_names(raw: Mapping[str, npt.NDArray[Any]], shape: Shape, where: str) -
             f"tensor {probe!r} of {where!r} does not fit config.json, which states width {shape.width}"
         )
     return {n.removeprefix(prefix): np.asarray(a, np.float32) for n, a in raw.items() if n.startswith(prefix)}
+
+
+def relative_buckets(distance: npt.NDArray[np.int64], buckets: int, farthest: int = 128) -> npt.NDArray[np.int64]:
+    """The bucket of key minus query position: exact when near, logarithmic when far (T5, arXiv 1910.10683)."""
+    half = buckets // 2
+    sign = np.where(distance > 0, half, 0)
+    away = np.abs(distance)
+    near = half // 2
+    log = np.log(np.maximum(away, 1).astype(np.float32) / near) / np.log(np.float32(farthest / near)) * (half - near)
+    far = np.minimum(near + log.astype(np.int64), half - 1)
+    return np.asarray(sign + np.where(away < near, away, far), np.int64)

@@ -117,7 +117,7 @@ def resolve(name: str) -> BaseModel:
         return _from_package(name, name.removeprefix("pkg:"))
     if name.startswith("hf:"):
         return _from_hub(name, name.removeprefix("hf:"))
-    folder = Path(name).expanduser()
+    folder = Path(name).expanduser() if name.startswith("~/") else Path(name)
     if folder.is_dir():
         return _checked(name, f"folder {folder.name!r}", folder, None, inside=folder)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith("."):

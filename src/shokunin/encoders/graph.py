@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from shokunin.encoders.architecture import Shape, Tensors, read_shape, read_tensors
+from shokunin.encoders.architecture import Shape, Tensors, read_shape, read_tensors, relative_buckets
 from shokunin.errors import BaseModelError
 
 Pooling = Literal["mean", "cls"]
@@ -127,7 +127,7 @@ class _Writer:
     def relative_bias(self) -> str:
         """What is added to every attention score, by the distance between two tokens; shape (1, heads, t, t)."""
         longest = self.shape.max_length
-        buckets = _relative_buckets(np.arange(-longest + 1, longest), self.shape.relative_buckets)
+        buckets = relative_buckets(np.arange(-longest + 1, longest), self.shape.relative_buckets)
         by_distance = self.tensors["encoder.relative_attention_bias.weight"][buckets]
         length = self.node("Squeeze", [self.node("Shape", ["input_ids"], start=1, end=2), self.ints(0)])
         zero, one = (self.constant(f"scalar_{i}", np.array(i, np.int64)) for i in (0, 1))
@@ -196,14 +196,3 @@ class _Writer:
         graph = helper.make_graph(self.nodes, "encoder", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9, producer_name="shokunin")
-
-
-def _relative_buckets(distance: npt.NDArray[np.int64], buckets: int, farthest: int = 128) -> npt.NDArray[np.int64]:
-    """The bucket of key minus query position: exact when near, logarithmic when far (T5, arXiv 1910.10683)."""
-    half = buckets // 2
-    sign = np.where(distance > 0, half, 0)
-    away = np.abs(distance)
-    near = half // 2
-    log = np.log(np.maximum(away, 1).astype(np.float32) / near) / np.log(np.float32(farthest / near)) * (half - near)
-    far = np.minimum(near + log.astype(np.int64), half - 1)
-    return np.asarray(sign + np.where(away < near, away, far), np.int64)

