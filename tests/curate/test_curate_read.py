@@ -115,6 +115,12 @@ def test_western_legacy_encoding_is_recognised(tmp_path):
     assert table.about["separator"] == ";"
 
 
+def test_the_separator_line_of_excel(tmp_path):
+    found, table = rows_of(write(tmp_path, "a.csv", "sep=;\r\ntext;label\r\na, b, c;x\r\nd, e, f;y\r\n"))
+    assert table.columns == ("text", "label")
+    assert [r["text"] for r in found] == ["a, b, c", "d, e, f"]
+
+
 def test_a_tsv_with_stray_quotes(tmp_path):
     lines = ["text\tlabel", *[f'"quoted start {i}\tx' for i in range(5)], '5" screen\ty', "plain\ty"]
     found, table = rows_of(write(tmp_path, "a.tsv", "\n".join(lines)))
@@ -219,6 +225,8 @@ def test_xlsx(tmp_path):
 
 
 def test_rows_in_memory():
+    with pytest.raises(DataError, match="row 1 is 'list'"):
+        list(Table.of_rows(["text"], [["a"]]).rows())
     table = Table.of_rows(["text", "label"], [{"text": "a", "label": 1}, {"text": "\ud800", "label": None}, {}])
     assert [row for _, row in table.rows()] == [{"text": "a", "label": "1"}, {"text": "", "label": ""}]
     assert table.broken == [("rows:2", SET_ASIDE_SURROGATE)]

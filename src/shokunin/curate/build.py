@@ -151,12 +151,11 @@ NONE = 3
 def _drop_duplicates(intake: Intake, same: Rows) -> list[dict[str, Any]]:
     """Keep one of each set of exact duplicates; the sets with several labels, for the card."""
     rows = intake.learnable()
+    rows = rows[np.bincount(same[rows])[same[rows]] > 1]
     rows = rows[np.argsort(same[rows], kind="stable")]
     conflicts: list[dict[str, Any]] = []
     dropped: dict[str, list[int]] = {AGAIN: [], MINORITY: [], UNDECIDED: []}
     for twins in np.split(rows, np.flatnonzero(np.diff(same[rows])) + 1) if len(rows) else []:
-        if len(twins) < 2:
-            continue
         counts = Counter(intake.label(i) for i in twins.tolist())
         if len(counts) == 1:
             dropped[AGAIN].extend(twins[1:].tolist())
@@ -227,13 +226,15 @@ def _keys(intake: Intake, column: str | None, tables: Sequence[Table]) -> list[s
         return None
     if not tables:
         raise DataError(f"the rows have no column {column!r} that the task names; pass the tables that they come from")
-    values: list[dict[str, str]] = []
-    for table in tables:
-        if column not in table.columns:
-            raise DataError(f"{table.about['name']!r} has no column {column!r}, which the task splits by")
-        values.append({origin: row[column].strip() for origin, row in table.rows()})
-    side = [values[-1] if is_test else values[0] for is_test in intake.is_test]
-    return [known.get(example.origin) for known, example in zip(side, intake.examples, strict=True)]
+    if column not in tables[0].columns:
+        raise DataError(f"{tables[0].about['name']!r} has no column {column!r}, which the task splits by")
+    # A given test file need not have the column: its rows are not split.
+    known = [
+        {origin: row[column].strip() for origin, row in table.rows()} if column in table.columns else {}
+        for table in tables[:2]
+    ]
+    side = intake.is_test.astype(int).tolist()
+    return [known[i].get(example.origin) for i, example in zip(side, intake.examples, strict=True)]
 
 
 def _labels(intake: Intake, task: Task, warnings: list[str]) -> tuple[str, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.curate.minhash import BANDS, Sketches, estimated_floor, jaccard, sketch
+from shokunin.curate.minhash import BANDS, HASHES, Sketches, estimated_floor, jaccard, sketch
 from shokunin.progress import Progress, silent
 
 Rows = npt.NDArray[np.int64]
 THRESHOLD = 0.8
 SHOWN = 20
+PAIRS = 1 << 18
+"""Pairs whose signatures are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,18 @@ def group_duplicates(
     sketches = sketches or sketch(texts, progress)
     distinct = len(sketches.first)
     forest = _Forest(distinct)
+    comparison = _Comparison(sketches, threshold)
     pairs: list[tuple[int, int, float]] = []
     near = 0
-    candidates = _distinct_pairs(_neighbours(sketches), sketches, threshold)
-    for done, (a, b, similarity) in enumerate(_verified(candidates, sketches, threshold, forest)):
-        near += forest.join(a, b)
-        pairs.append((int(sketches.first[a]), int(sketches.first[b]), similarity))
-        if len(pairs) > 50 * SHOWN:
-            pairs = _most_alike(pairs)
-        if done % 10_000 == 0:
-            progress("near duplicates", done, None)
+    for band, (a, b) in enumerate(_neighbours(sketches)):
+        progress("near duplicates", band, BANDS)
+        roots = forest.roots()
+        apart = roots[a] != roots[b]
+        for x, y, similarity in comparison.alike(a[apart], b[apart], passed_over=forest.joined):
+            near += forest.join(x, y)
+            pairs.append((int(sketches.first[x]), int(sketches.first[y]), similarity))
+            if len(pairs) > 50 * SHOWN:
+                pairs = _most_alike(pairs)
     roots = forest.roots()[sketches.same]
     if given_groups is not None:
         roots = _join_given(roots, given_groups)
@@ -106,44 +110,49 @@ def find_leaks(sketches: Sketches, is_test: npt.NDArray[np.bool_], *, threshold:
     of[exact], similarity[exact] = test_row[sketches.same[exact]], 1.0
     learnt = np.zeros(distinct, dtype=bool)
     learnt[sketches.same[~is_test]] = True
-    marked = test_row >= 0
+    learnt &= test_row < 0
     best_of = np.full(distinct, -1, dtype=np.int64)
     best = np.zeros(distinct, dtype=np.float32)
-    candidates = _distinct_pairs(_across(sketches, marked), sketches, threshold)
-    for a, b, alike in _verified(candidates, sketches, threshold, None):
-        train, test = (b, a) if marked[a] and not marked[b] else (a, b)
-        if learnt[train] and not marked[train] and alike > best[train]:
-            best_of[train], best[train] = test_row[test], alike
+    comparison = _Comparison(sketches, threshold)
+    for train, test in _across(sketches, test_row >= 0):
+        wanted = learnt[train] & (best_of[train] < 0)
+        for x, y, alike in comparison.alike(
+            train[wanted], test[wanted], passed_over=lambda x, _: bool(best_of[x] >= 0)
+        ):
+            best_of[x], best[x] = test_row[y], alike
     near = ~is_test & (of < 0) & (best_of[sketches.same] >= 0)
     of[near], similarity[near] = best_of[sketches.same[near]], best[sketches.same[near]]
     return Leaks(of, similarity)
 
 
 def _neighbours(sketches: Sketches) -> Iterator[tuple[Rows, Rows]]:
-    """In every bucket of every band: each text with the bucket's first and with the one before it."""
+    """For every band, in every bucket: each text with the bucket's first and with the one before it."""
     for band in range(BANDS):
         order, start = _buckets(sketches.bands[band])
         position = np.arange(len(order))
         later = np.flatnonzero(position > start)
-        yield order[start[later]], order[later]
-        beyond = later[position[later] - 1 > start[later]]
-        yield order[beyond - 1], order[beyond]
+        beyond = later[later - 1 > start[later]]
+        yield (
+            np.concatenate((order[start[later]], order[beyond - 1])),
+            np.concatenate((order[later], order[beyond])),
+        )
 
 
 def _across(sketches: Sketches, marked: npt.NDArray[np.bool_]) -> Iterator[tuple[Rows, Rows]]:
-    """In every bucket of every band: each unmarked text with the marked ones before and after it."""
+    """For every band, in every bucket: each unmarked text with the marked ones before and after it."""
     for band in range(BANDS):
         order, start = _buckets(sketches.bands[band])
         position = np.arange(len(order))
         is_marked = marked[order]
         before = np.maximum.accumulate(np.where(is_marked, position, -1))
         after = np.minimum.accumulate(np.where(is_marked, position, len(order))[::-1])[::-1]
-        free = ~is_marked
-        left = np.flatnonzero(free & (before >= start))
-        yield order[before[left]], order[left]
-        right = np.flatnonzero(free & (after < len(order)))
+        left = np.flatnonzero(~is_marked & (before >= start))
+        right = np.flatnonzero(~is_marked & (after < len(order)))
         right = right[start[after[right]] == start[right]]
-        yield order[after[right]], order[right]
+        yield (
+            np.concatenate((order[left], order[right])),
+            np.concatenate((order[before[left]], order[after[right]])),
+        )
 
 
 def _buckets(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
@@ -155,36 +164,44 @@ def _buckets(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
     return order, start
 
 
-def _distinct_pairs(pairs: Iterator[tuple[Rows, Rows]], sketches: Sketches, threshold: float) -> tuple[Rows, Rows]:
-    """The pairs whose signatures agree well enough, each once, sorted by the smaller number."""
-    needed = estimated_floor(threshold) * sketches.signatures.shape[1]
-    distinct = np.uint64(max(1, len(sketches.first)))
-    codes: list[npt.NDArray[np.uint64]] = []
-    for a, b in pairs:
-        for part in range(0, len(a), 1 << 18):
-            left, right = a[part : part + (1 << 18)], b[part : part + (1 << 18)]
-            equal = (sketches.signatures[left] == sketches.signatures[right]).sum(axis=1)
-            low, high = np.minimum(left, right)[equal >= needed], np.maximum(left, right)[equal >= needed]
-            codes.append(low.astype(np.uint64) * distinct + high.astype(np.uint64))
-    if not codes:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    unique = np.unique(np.concatenate(codes))
-    return (unique // distinct).astype(np.int64), (unique % distinct).astype(np.int64)
+class _Comparison:
+    """Compares distinct texts by their true similarity, each pair at most once."""
 
+    def __init__(self, sketches: Sketches, threshold: float) -> None:
+        self.sketches = sketches
+        self.threshold = threshold
+        self.needed = estimated_floor(threshold) * HASHES
+        self.rejected = np.zeros(0, dtype=np.uint64)
 
-def _verified(
-    pairs: tuple[Rows, Rows], sketches: Sketches, threshold: float, forest: _Forest | None
-) -> Iterator[tuple[int, int, float]]:
-    """The pairs whose true similarity reaches the threshold; those that a forest has joined already are passed over."""
-    last, last_grams = -1, set[str]()
-    for a, b in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
-        if forest is not None and forest.root(a) == forest.root(b):
-            continue
-        if a != last:
-            last, last_grams = a, sketches.grams(a)
-        similarity = jaccard(last_grams, sketches.grams(b))
-        if similarity >= threshold:
-            yield a, b, similarity
+    def alike(self, a: Rows, b: Rows, passed_over: Callable[[int, int], bool]) -> Iterator[tuple[int, int, float]]:
+        """The pairs whose similarity reaches the threshold; those in question are asked about one by one."""
+        codes = self._worth_it(a, b)
+        rejected: list[int] = []
+        last, last_grams = -1, set[str]()
+        distinct = len(self.sketches.first)
+        for code in codes.tolist():
+            x, y = divmod(code, distinct)
+            if passed_over(x, y):
+                continue
+            if x != last:
+                last, last_grams = x, self.sketches.grams(x)
+            similarity = jaccard(last_grams, self.sketches.grams(y))
+            if similarity >= self.threshold:
+                yield x, y, similarity
+            else:
+                rejected.append(code)
+        self.rejected = np.concatenate((self.rejected, np.asarray(rejected, dtype=np.uint64)))
+
+    def _worth_it(self, a: Rows, b: Rows) -> npt.NDArray[np.uint64]:
+        """The pairs whose signatures agree well enough, each once and none that was rejected, as a * distinct + b."""
+        codes = [np.zeros(0, dtype=np.uint64)]
+        distinct = np.uint64(max(1, len(self.sketches.first)))
+        for part in range(0, len(a), PAIRS):
+            x, y = a[part : part + PAIRS], b[part : part + PAIRS]
+            equal = (self.sketches.signatures[x] == self.sketches.signatures[y]).sum(axis=1)
+            good = equal >= self.needed
+            codes.append(x[good].astype(np.uint64) * distinct + y[good].astype(np.uint64))
+        return np.setdiff1d(np.concatenate(codes), self.rejected)
 
 
 class _Forest:
@@ -200,6 +217,9 @@ class _Forest:
             i = parent[i]
         return i
 
+    def joined(self, a: int, b: int) -> bool:
+        return self.root(a) == self.root(b)
+
     def join(self, a: int, b: int) -> bool:
         """Put two sets together; whether they were apart."""
         a, b = self.root(a), self.root(b)
@@ -208,7 +228,11 @@ class _Forest:
         return a != b
 
     def roots(self) -> Rows:
-        return np.fromiter(map(self.root, range(len(self.parent))), dtype=np.int64, count=len(self.parent))
+        """The root of every member, shape (count,)."""
+        roots = np.asarray(self.parent, dtype=np.int64)
+        while not np.array_equal(further := roots[roots], roots):
+            roots = further
+        return roots
 
 
 def _join_given(roots: Rows, given: Sequence[str | None]) -> Rows:

@@ -109,7 +109,12 @@ def _records(file: TextIO, dialect: dict[str, Any], name: str) -> Iterator[tuple
             raise DataError(
                 f"{name!r}, near line {lines.number + 1}: bytes that are not {file.encoding}; save the file as UTF-8"
             ) from error
-        yield number, record
+        yield number, [] if number == 1 and _names_separator(record, dialect["delimiter"]) else record
+
+
+def _names_separator(record: list[str], delimiter: str) -> bool:
+    """Whether this is the line `sep=;` that Excel understands; it is no header."""
+    return record == ["sep=", ""] or record == [f"sep={delimiter}"]
 
 
 class _Lines:
@@ -176,6 +181,9 @@ def _sniff_dialect(path: Path, encoding: str, separator: str | None) -> dict[str
         except UnicodeDecodeError as error:
             raise DataError(f"{str(path)!r} is not {encoding}: {error.reason}; save it as UTF-8") from error
     whole = len(sample) < SAMPLE
+    if sample[:4] == "sep=" and sample[4:5] in SEPARATORS and sample[5:6] in "\r\n":
+        separator = sample[4]
+        sample = sample[5:].lstrip("\r\n")
     expected = separator or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
     best: tuple[float, dict[str, Any]] | None = None
     for candidate in (separator,) if separator else sorted(SEPARATORS, key=lambda s: s != expected):

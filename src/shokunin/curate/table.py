@@ -73,6 +73,8 @@ class Table:
 
         def start(broken: Broken) -> Iterator[tuple[str, Row]]:
             for number, given in enumerate(rows, 1):
+                if not isinstance(given, Mapping):
+                    raise DataError(f"row {number} is {type(given).__name__!r}; expected a dictionary of columns")
                 row = {name: as_text(given.get(name)) for name in names}
                 if problem := fault(row):
                     broken.append((f"rows:{number}", problem))
@@ -113,11 +115,13 @@ def fault(row: Row) -> str | None:
 
 
 def as_text(value: Any) -> str:
-    """A cell: strings as they are, nothing as an empty cell, everything else as JSON."""
+    """A cell: strings as they are, nothing as an empty cell, numbers and what is made of parts as JSON."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool | int | float | list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
