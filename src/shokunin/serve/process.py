@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import os
 import signal
@@ -223,6 +224,13 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._notice_seconds = notice_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then take what is loaded out of the garbage collector's rounds: a full one stopped all requests for
+        0.1 s and more, every thousand requests or so."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Readiness off, then the doors, then the rest."""
