@@ -143,7 +143,7 @@ def main(sizes: list[int]) -> None:
         "results": results,
     }
     text = json.dumps(report, indent=1) + "\n"
-    date, sha = datetime.now(UTC).strftime("%Y%m%d"), hashlib.sha256(text.encode()).hexdigest()[:12]
+    date, sha = datetime.now(UTC).strftime("%Y%m%d"), report["commit"][:12]
     place = ROOT / "benchmarks" / "results" / f"curate_scale-{date}-{sha}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")

@@ -36,7 +36,9 @@ def main() -> int:
 def tree() -> str:
     """Every module with the first sentence of its docstring."""
     lines = ["src/shokunin/"]
-    for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent.relative_to(PACKAGE).parts, p.name != "__init__.py", p.name)):
+    for path in sorted(
+        PACKAGE.rglob("*.py"), key=lambda p: (p.parent.relative_to(PACKAGE).parts, p.name != "__init__.py", p.name)
+    ):
         depth = len(path.relative_to(PACKAGE).parts)
         if path.name == "__init__.py" and depth > 1:
             lines.append(f"{'    ' * (depth - 1)}{path.parent.name + '/':<22}{first_line(path)}")
@@ -56,7 +58,11 @@ def help_texts() -> str:
     texts = []
     for command in COMMANDS:
         run = subprocess.run(
-            [sys.executable, "-m", "shokunin", *command.split(), "--help"], capture_output=True, text=True, check=True, env=env
+            [sys.executable, "-m", "shokunin", *command.split(), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=env,
         )
         lines = "\n".join(line.rstrip() for line in run.stdout.strip().split("\n"))
         texts.append(f"## `shokunin{' ' + command if command else ''}`\n\n```\n{lines}\n```")

@@ -137,8 +137,11 @@ def test_a_living_scratch_folder_is_not_swept(tmp_path: Path) -> None:
     (tmp_path / ".making-file").write_text("not a folder")
     (tmp_path / ".making-link").symlink_to(tmp_path / ".making-dead")
     with folder_in_making(tmp_path) as living:
+        assert not (tmp_path / ".making-dead").exists(), "swept by whoever makes the next one"
+        (tmp_path / ".making-dead").mkdir()
         assert sweep_folders(tmp_path) == [tmp_path / ".making-dead"]
-        assert living.is_dir()
+        with folder_in_making(tmp_path) as other:
+            assert living.is_dir() and other.is_dir()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".making-file", ".making-link"]
 
 

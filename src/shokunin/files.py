@@ -26,7 +26,7 @@ from shokunin.errors import ArtefactError, ProjectError
 
 CHUNK = 1 << 20
 MAKING = ".making-"
-ABANDONED_SECONDS = 24 * 3600.0
+ABANDONED_SECONDS = 7 * 24 * 3600.0
 """Where folders cannot be locked (Windows, some network disks) a scratch folder this old is taken to be abandoned."""
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff\\:*?"<>|]')
@@ -129,7 +129,7 @@ def exclusive(path: Path, *, seconds: float = 60.0) -> Iterator[None]:
 def folder_in_making(parent: Path, prefix: str = MAKING) -> Iterator[Path]:
     """A scratch folder inside `parent`, gone afterwards unless `publish_folder` has moved it into place.
 
-    It is held while this process lives, so that `sweep_folders` can tell it from one that a killed process left.
+    It is held while this process lives; what killed processes left in `parent` is swept away first.
 
     Raises:
         ProjectError: the operating system refused to read or write something, in here or in the body.
@@ -138,6 +138,7 @@ def folder_in_making(parent: Path, prefix: str = MAKING) -> Iterator[Path]:
     hold: int | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        sweep_folders(parent)
         while True:
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
             hold = _hold(folder, wait=True)

@@ -77,7 +77,7 @@ def check(dataset: Dataset) -> None:
 def test_many_rows_have_a_validation_part():
     dataset = build_dataset(TASK, examples(1100))
     check(dataset)
-    assert dataset.facts["split"]["counts"] == {"train": 1540, "validation": 220, "test": 440, "none": 0}
+    assert dataset.facts["split"]["counts"] == {"train": 1460, "validation": 300, "test": 440, "none": 0}
     assert dataset.labels == ("parcel", "refund")
     assert dataset.facts["rows"] == {"in": 2200, "used": 2200, "set_aside": {}, "set_aside_first": {}}
 

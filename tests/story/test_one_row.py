@@ -43,6 +43,8 @@ def test_one_row_to_one_served_answer(project: Path) -> None:
     assert here.value == "delivery" and here.answered_by == "inquiries@1"
     with ServerProcess(["--project", str(project)]) as server:
         client = openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="unused")
-        reply = client.chat.completions.create(model="inquiries@champion", messages=[{"role": "user", "content": question}])
+        reply = client.chat.completions.create(
+            model="inquiries@champion", messages=[{"role": "user", "content": question}]
+        )
         assert reply.choices[0].message.content == "delivery"
         assert [m.id for m in client.models.list()]

@@ -8,7 +8,7 @@ The rules, in the order in which they apply; every row that they take out is cou
 3. With a test file, every training row whose text is, or nearly is, that of a test row is taken out of training.
 4. A label that is left with a single row cannot be both learnt and checked, so its row is set aside.
 5. Without a test file, a fifth of the rows (at most 20,000) become the test, by whole groups of near duplicates.
-6. A tenth of the rows (at most 2,000) become the validation rows, if at least 1,500 rows and 20 of each label on
+6. A tenth of the rows (at least 300, at most 2,000) become the validation rows, if at least 1,500 rows and 20 of each label on
    average are left to learn from; with fewer, validation stays empty, and whoever learns has to validate out of fold.
 
 Rows labelled "none of these" are not learnt; they go the same way, with the training side's in a part of their own.
@@ -39,7 +39,7 @@ from shokunin.progress import Progress, silent
 from shokunin.task import Task
 
 TEST_SHARE, TEST_MOST = 0.2, 20_000
-VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.1, 50, 2_000
+VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.1, 300, 2_000  # fewer than 300 rows hardly carry a promise
 OUT_OF_FOLD_BELOW, OUT_OF_FOLD_PER_LABEL = 1_500, 20
 SEARCHED_FOR_ERRORS = 50_000
 LISTED = 50

@@ -87,7 +87,7 @@ def making(
     home = shelf / _checked(name)
     with ExitStack() as stack:
         with exclusive(home / LOCK):
-            sweep_folders(home)
+            sweep_folders(home)  # so that a dead maker's number is free again
             removed = read_aliases(home).removed
             taken = {*versions(shelf, name), *_claimed(home)}
             free = version not in taken and removed.get(version or 0, digest) == digest

@@ -95,7 +95,10 @@ class TextCodec:
         """
         probabilities = softmax(raw / self._calibration.temperature)
         best = probabilities.argmax(axis=1)
-        return [self._answer(p, int(i), float(r.max()), answered_by) for p, i, r in zip(probabilities, best, raw, strict=True)]
+        return [
+            self._answer(p, int(i), float(r.max()), answered_by)
+            for p, i, r in zip(probabilities, best, raw, strict=True)
+        ]
 
     def correct(self, expected: str, value: str | None) -> bool:
         """Whether the label is right; every spelling of "none of these" is the same answer."""
@@ -110,7 +113,9 @@ class TextCodec:
         """
         text = next((_content(m) for m in reversed(messages) if m.get("role") == "user"), "")
         if not text:
-            raise TaskError("the request has no user message with text; put the text to classify into the last user message")
+            raise TaskError(
+                "the request has no user message with text; put the text to classify into the last user message"
+            )
         if len(self._task.inputs) == 1:
             return {self._task.inputs[0]: text}
         return self._fields_of(text)
@@ -133,7 +138,9 @@ class TextCodec:
     def _field(self, row: Inputs, name: str) -> str:
         value = row.get(name)
         if not isinstance(value, str):
-            raise TaskError(f"the input field {name!r} is missing; task {self._task.name!r} needs {', '.join(self._task.inputs)}")
+            raise TaskError(
+                f"the input field {name!r} is missing; task {self._task.name!r} needs {', '.join(self._task.inputs)}"
+            )
         return value
 
     def _fields_of(self, text: str) -> Inputs:
