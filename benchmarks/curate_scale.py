@@ -11,7 +11,6 @@ languages, one row in fifty a copy, one in thirty nearly one, one in a thousand 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import platform
 import random
