@@ -12,21 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shokunin.curate.build import (
-    AGAIN,
-    LEAK_EXACT,
-    LEAK_NEAR,
-    MINORITY,
-    NO_TIME,
-    SINGLE,
-    UNDECIDED,
-    UNSEEN,
-    build_dataset,
-)
+from shokunin.curate.build import build_dataset
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.columns import guess_columns
 from shokunin.curate.intake import NO_LABEL, NO_TEXT
 from shokunin.curate.read import read_rows
+from shokunin.curate.rules import AGAIN, LEAK_EXACT, LEAK_NEAR, MINORITY, NO_TIME, SINGLE, UNDECIDED, UNSEEN
 from shokunin.curate.table import SET_ASIDE_SURROGATE, Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
 from shokunin.errors import DataError
@@ -123,6 +114,18 @@ def test_a_group_column_is_kept_together():
     customer = {row["text"]: row["customer"] for row in rows}
     tested = {customer[e.inputs["text"]] for e in dataset.sealed.open("test")}
     assert tested and not tested & {customer[e.inputs["text"]] for e in dataset.train}
+
+
+def test_groups_on_both_sides_of_a_given_test_are_said():
+    rows = [{**e.inputs, "label": e.expected, "customer": f"c{i // 4}"} for i, e in enumerate(examples(40))]
+    held = [{**e.inputs, "label": e.expected, "customer": f"c{i}"} for i, e in enumerate(examples(3, seed=4))]
+    tables = [Table.of_rows(["text", "label", "customer"], given) for given in (rows, held)]
+    task = Task(name="t", group="customer")
+    dataset = build_dataset(task, gather(tables[0]), test=gather(tables[1]), tables=tables)
+    assert "24 training rows have a 'customer' that the test file has too" in " ".join(dataset.facts["warnings"])
+    tables[1] = Table.of_rows(["text", "label"], held)  # a test file without the column is fine
+    dataset = build_dataset(task, gather(tables[0]), test=gather(tables[1]), tables=tables)
+    assert "customer" not in " ".join(dataset.facts["warnings"])
 
 
 def test_a_time_column_makes_the_newest_rows_the_test():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from shokunin.curate.table import quoted
 from shokunin.errors import DataError
 
 TEXT_NAMES = (
@@ -138,7 +139,7 @@ def guess_columns(
         why.append(f"label: column {target!r}, as you said")
     if inputs:
         chosen = tuple(dict.fromkeys(inputs))
-        why.append(f"text: {_list(chosen)}, as you said")
+        why.append(f"text: {quoted(chosen)}, as you said")
     else:
         text, reason = _guess_text(columns, facts, target)
         chosen = (text,)
@@ -156,7 +157,7 @@ def _must_exist(name: str, columns: Sequence[str], option: str) -> None:
     if name not in columns:
         near = get_close_matches(name, columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"there is no column {name!r} ({option}); the columns are {_list(columns)}{hint}")
+        raise DataError(f"there is no column {name!r} ({option}); the columns are {quoted(columns)}{hint}")
 
 
 def _look_at(name: str, rows: Sequence[Mapping[str, str]]) -> _Facts:
@@ -192,7 +193,7 @@ def _guess_target(
     if found:
         raise _ambiguous("label", found, columns, "--target")
     raise DataError(
-        f"no column looks like a label; the columns are {_list(columns)}. A label column has few distinct, short "
+        f"no column looks like a label; the columns are {quoted(columns)}. A label column has few distinct, short "
         "values, and the first line of the file must name the columns; say which one it is: --target COL"
     )
 
@@ -212,7 +213,7 @@ def _guess_text(columns: Sequence[str], facts: Mapping[str, _Facts], target: str
     found = found or [n for n in open_columns if _plain(n) not in others]
     if not found:
         raise DataError(
-            f"no column looks like text; the columns are {_list(columns)}, and {target!r} is taken for the label. "
+            f"no column looks like text; the columns are {quoted(columns)}, and {target!r} is taken for the label. "
             "Say which one it is: --input COL"
         )
     return _longest(found, facts, columns, "the column with the longest texts")
@@ -267,11 +268,6 @@ def _ends_with(name: str, words: Sequence[str] | set[str]) -> bool:
 
 def _ambiguous(what: str, found: Sequence[str], columns: Sequence[str], option: str) -> DataError:
     return DataError(
-        f"more than one column could be the {what}: {_list(found)} (of {_list(columns)}); "
+        f"more than one column could be the {what}: {quoted(found)} (of {quoted(columns)}); "
         f"say which one it is: {option} COL"
     )
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(n if len(n) <= 60 else n[:57] + "...") for n in names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")

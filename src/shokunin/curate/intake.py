@@ -19,6 +19,7 @@ Rows = npt.NDArray[np.int64]
 NO_TEXT = "no text"
 NO_LABEL = "no label"
 SHOWN_ORIGINS = 5
+EXCERPT = 200
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Intake:
     def learnable(self) -> Rows:
         """The living rows that are not from the test file."""
         return np.flatnonzero(self.alive & ~self.is_test)
+
+    def excerpt(self, row: int) -> str:
+        """The beginning of a row's text, to be shown."""
+        text = self.texts[row]
+        return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
 
     def label(self, row: int) -> str:
         """The label of a row."""

@@ -125,3 +125,9 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool | int | float | list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names for a message: quoted, shortened, and not too many of them."""
+    shown = ", ".join(repr(name if len(name) <= 60 else name[:59] + "…") for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
