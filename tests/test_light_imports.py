@@ -29,11 +29,11 @@ def test_the_command_line_is_light() -> None:
 
 def test_every_module_but_those_of_the_extra_works_without_torch() -> None:
     code = """
-import importlib, pkgutil, sys
+import importlib, json, pkgutil, sys
 class Gone:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "transformers", "peft"):
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Gone())
 import shokunin
 failed = []
@@ -44,7 +44,17 @@ for module in pkgutil.walk_packages(shokunin.__path__, "shokunin."):
         importlib.import_module(module.name)
     except Exception as error:
         failed.append((module.name, type(error).__name__))
-print(failed)
+from shokunin.errors import MissingExtraError
+from shokunin.train import learner
+try:
+    learner("encoder_lora")
+except MissingExtraError as error:
+    failed.append(str(error))
+print(json.dumps(failed))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert eval(out) == [("shokunin.train.encoder_lora", "MissingExtraError")]
+    assert json.loads(out) == [
+        ["shokunin.encoders.torch_encoder", "ModuleNotFoundError"],
+        ["shokunin.train.encoder_lora", "ModuleNotFoundError"],
+        "'torch' is not installed; it comes with the extra: pip install 'shokunin[train]'",
+    ]

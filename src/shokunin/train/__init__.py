@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from pydantic import BaseModel
 
-from shokunin.errors import UsageError
+from shokunin.errors import MissingExtraError, UsageError
 from shokunin.forms import Form, Lessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
@@ -23,6 +23,10 @@ LEARNERS = {
     "encoder_head": "shokunin.train.encoder_head",
     "encoder_lora": "shokunin.train.encoder_lora",
 }
+
+
+EXTRA_OF = {"torch": "train", "transformers": "train", "peft": "train"}
+"""Which extra a library comes with."""
 
 
 class Learner(Protocol):
@@ -54,4 +58,10 @@ def learner(name: str) -> Learner:
     """
     if name not in LEARNERS:
         raise UsageError(f"unknown learner {name!r}; expected one of {', '.join(LEARNERS)}")
-    return cast(Learner, import_module(LEARNERS[name]))
+    try:
+        return cast(Learner, import_module(LEARNERS[name]))
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRA_OF:
+            raise
+        raise MissingExtraError(library, EXTRA_OF[library]) from error
