@@ -233,6 +233,17 @@ def test_exact_duplicates():
     assert [c["kept"] for c in dataset.facts["duplicates"]["conflicts"]] == ["parcel", None]
 
 
+def test_no_sealed_text_is_on_the_card():
+    rows = examples(100)
+    rows += [one(e.inputs["text"] + "!", e.expected) for e in rows]
+    rows += [one(e.inputs["text"], "refund" if e.expected == "parcel" else "parcel") for e in rows[:40]]
+    rows += rows[:40]
+    dataset = build_dataset(TASK, rows, out_of_fold=lambda t, y, g: np.full((len(t), 2), 0.5))
+    assert dataset.facts["duplicates"]["conflicts"] and dataset.facts["duplicates"]["pairs"]
+    card = card_markdown(dataset) + card_html(dataset) + json.dumps(dataset.facts)
+    assert not [e for e in dataset.sealed.open("t") if e.inputs["text"] in card]
+
+
 def test_a_label_with_one_row():
     dataset = build_dataset(TASK, [*examples(20), one("something else entirely", "rare", "a.csv:99")])
     check(dataset)

@@ -317,11 +317,28 @@ def test_ten_million_character_line_of_jsonl(tmp_path):
     assert table.broken == [("a.jsonl:2", SET_ASIDE_LONG)]
 
 
-def test_a_quote_that_is_never_closed_is_named(tmp_path):
-    body = "".join(f"text number {i},x\n" for i in range(300_000))
-    path = write(tmp_path, "a.csv", "text,label\n" + body[:20_000].rsplit("\n", 1)[0] + '\n"open,x\n' + body)
-    with pytest.raises(DataError, match=r"a.csv', line \d+: a quote is opened and not closed"):
+@pytest.mark.parametrize("rows_after", [0, 3, 300_000])
+def test_a_quote_that_is_never_closed_is_named(tmp_path, rows_after):
+    after = "".join(f"text number {i},x\n" for i in range(rows_after))
+    path = write(tmp_path, "a.csv", 'text,label\na,x\nb,y\n"open,x\n' + after)
+    with pytest.raises(DataError, match=r"a.csv', line 4: a quote is opened there and not closed"):
         list(read_rows(path).rows())
+
+
+def test_a_stray_quote_that_runs_into_the_next_one_is_named(tmp_path):
+    path = write(tmp_path, "a.csv", 'text,label\na,x\n"stray,x\nb,y\nc,x\n"fine, really",y\nd,x\n')
+    with pytest.raises(DataError, match=r"a.csv', line 3: a quote is opened there and not closed"):
+        list(read_rows(path).rows())
+
+
+def test_ten_million_character_cell_of_parquet(tmp_path):
+    with duckdb.connect() as connection:
+        target = tmp_path / "a.parquet"
+        connection.execute(
+            f"COPY (SELECT repeat('a', 10000000) AS text UNION ALL SELECT 'b') TO '{target}' (FORMAT parquet)"
+        )
+    found, table = rows_of(target)
+    assert [r["text"] for r in found] == ["b"] and [reason for _, reason in table.broken] == [SET_ASIDE_LONG]
 
 
 @pytest.mark.parametrize("cell", [LONGEST_CELL, LONGEST_CELL + 1])

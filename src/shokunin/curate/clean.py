@@ -155,7 +155,7 @@ def _across(sketches: Sketches, marked: npt.NDArray[np.bool_]) -> Iterator[tuple
         )
 
 
-def _buckets(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
+def _buckets(keys: npt.NDArray[np.uint32]) -> tuple[Rows, Rows]:
     """The order that sorts the keys, and for each place in it the place where its run of equal keys begins."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -13,6 +13,7 @@ from shokunin.curate.clean import SHOWN, THRESHOLD, Duplicates
 from shokunin.curate.columns import Columns
 from shokunin.curate.intake import Intake, Rows
 from shokunin.curate.label_errors import find_label_errors
+from shokunin.curate.rules import Conflict
 from shokunin.curate.table import quoted
 from shokunin.dataset import Part
 from shokunin.errors import DataError
@@ -56,15 +57,12 @@ def class_facts(intake: Intake, labels: tuple[str, ...], rows_of: Mapping[Part, 
     return {label: counts[label] for label in (*labels, *sorted(set(counts) - set(labels)))}
 
 
-def duplicate_facts(intake: Intake, duplicates: Duplicates, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How many rows repeat others, and examples; no text of the test file is among them."""
-    living = duplicates.groups[np.flatnonzero(intake.alive)]
-    sizes = np.unique(living, return_counts=True)[1]
-    pairs = [
-        {"a": intake.excerpt(a), "b": intake.excerpt(b), "similarity": round(s, 3)}
-        for a, b, s in duplicates.pairs
-        if not intake.is_test[a] and not intake.is_test[b]
-    ]
+def duplicate_facts(
+    intake: Intake, duplicates: Duplicates, conflicts: Sequence[Conflict], sealed: Rows
+) -> dict[str, Any]:
+    """How many rows repeat others, and examples; no sealed text is among them."""
+    hidden = set(sealed.tolist())
+    sizes = np.unique(duplicates.groups[np.flatnonzero(intake.alive)], return_counts=True)[1]
     return {
         "exact": duplicates.exact,
         "near": duplicates.near,
@@ -72,8 +70,16 @@ def duplicate_facts(intake: Intake, duplicates: Duplicates, conflicts: Sequence[
         "groups": len(sizes),
         "largest_group": int(sizes.max(initial=0)),
         "conflicting_labels": len(conflicts),
-        "conflicts": list(conflicts[:SHOWN]),
-        "pairs": pairs[: SHOWN // 2],
+        "conflicts": [
+            {"text": intake.excerpt(c.row), "labels": c.labels, "kept": c.kept}
+            for c in conflicts
+            if c.row not in hidden
+        ][:SHOWN],
+        "pairs": [
+            {"a": intake.excerpt(a), "b": intake.excerpt(b), "similarity": round(similarity, 3)}
+            for a, b, similarity in duplicates.pairs
+            if not hidden & {a, b}
+        ][: SHOWN // 2],
     }
 
 

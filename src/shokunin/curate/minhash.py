@@ -43,14 +43,14 @@ class Sketches:
         texts: the n texts, not copied.
         same: shape (n,), int64: which distinct text a row has, 0 to u - 1, numbered by first appearance.
         first: shape (u,), int64: the first row with each distinct text.
-        bands: shape (BANDS, u), uint64: equal numbers in a band make a candidate pair.
+        bands: shape (BANDS, u), uint32: equal numbers in a band make a candidate pair.
         signatures: shape (u, HASHES), uint8: the low bits of the minima, to estimate a similarity before computing it.
     """
 
     texts: Sequence[str]
     same: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
-    bands: npt.NDArray[np.uint64]
+    bands: npt.NDArray[np.uint32]
     signatures: npt.NDArray[np.uint8]
 
     def grams(self, distinct: int) -> set[str]:
@@ -74,7 +74,7 @@ def sketch(texts: Sequence[str], progress: Progress = silent) -> Sketches:
         if i % 50_000 == 0:
             progress("exact duplicates", i, len(texts))
     same, first = _distinct(keys)
-    bands = np.empty((BANDS, len(first)), dtype=np.uint64)
+    bands = np.empty((BANDS, len(first)), dtype=np.uint32)
     signatures = np.empty((len(first), HASHES), dtype=np.uint8)
     done = 0
     for part in _chunks(texts, first):
@@ -84,7 +84,7 @@ def sketch(texts: Sequence[str], progress: Progress = silent) -> Sketches:
         for band in range(BANDS):
             block = minima[band * ROWS : (band + 1) * ROWS].astype(np.uint64)
             mixed = (block * _MIX[:, None]).sum(axis=0, dtype=np.uint64)
-            bands[band, rows] = mixed ^ (mixed >> np.uint64(29))
+            bands[band, rows] = mixed >> np.uint64(32)  # a chance match in 32 bits costs a comparison, no more
         done += len(part)
         progress("sketches for near duplicates", done, len(first))
     return Sketches(texts, same, first, bands, signatures)

@@ -10,6 +10,14 @@ from shokunin.files import sha256_of
 
 READS = "CSV (.csv, .txt), TSV (.tsv, .tab), JSONL (.jsonl, .ndjson), Parquet (.parquet, .pq) and Excel (.xlsx, .xlsm)"
 
+HINTS = {
+    ".json": " (write one object a line and call it .jsonl)",
+    ".xls": " (save it as .xlsx)",
+    ".ods": " (save it as .xlsx)",
+    ".gz": " (unpack it first)",
+    ".zip": " (unpack it first)",
+}
+
 
 def read_rows(path: Path) -> Table:
     """The rows of a file, to be streamed; here the encoding is checked and the header read.
@@ -51,4 +59,5 @@ def _reader(path: Path) -> Table:
         from shokunin.curate.read_xlsx import read_xlsx
 
         return read_xlsx(path)
-    raise DataError(f"{str(path)!r}: files ending in {suffix!r} are not read; expected {READS}")
+    hint = HINTS.get(suffix, "")
+    raise DataError(f"{str(path)!r}: files ending in {suffix!r} are not read{hint}; expected {READS}")

@@ -109,6 +109,9 @@ def _records(file: TextIO, dialect: dict[str, Any], name: str) -> Iterator[tuple
             raise DataError(
                 f"{name!r}, near line {lines.number + 1}: bytes that are not {file.encoding}; save the file as UTF-8"
             ) from error
+        if len(lines.record) > 1 and _malformed(lines.record, dialect):
+            # A stray quote has run into the next one: the rows between them would be lost in one cell.
+            raise lines.never_closed()
         yield number, [] if number == 1 and _names_separator(record, dialect["delimiter"]) else record
 
 
@@ -127,11 +130,13 @@ class _Lines:
         self.number = 0
         self.first = 1
         self.length = 0
+        self.record: list[str] = []
 
     def begin(self) -> None:
         """A new record starts."""
         self.length = 0
         self.first = self.number + 1
+        self.record.clear()
 
     def __iter__(self) -> _Lines:
         return self
@@ -139,18 +144,19 @@ class _Lines:
     def __next__(self) -> str:
         line = self.file.readline(LONGEST_RECORD)
         if not line:
-            if self.length and self.quoted and self.length > LONGEST_CELL:
-                raise self._never_closed()
+            if self.length:
+                raise self.never_closed()  # the reader asks for a further line of a record only inside quotes
             raise StopIteration
         self.number += 1
         if len(line) >= LONGEST_RECORD and line[-1] not in "\r\n":
             if self.length:
-                raise self._never_closed()
+                raise self.never_closed()
             self._skip(line)
             return SKIPPED + "\n"
         self.length += len(line)
         if self.length > LONGEST_RECORD:
-            raise self._never_closed()
+            raise self.never_closed()
+        self.record.append(line)
         return line
 
     def _skip(self, line: str) -> None:
@@ -164,11 +170,12 @@ class _Lines:
                     return
                 self.number += 1
         if self.quoted and quotes % 2:
-            raise self._never_closed()
+            raise self.never_closed()
 
-    def _never_closed(self) -> DataError:
+    def never_closed(self) -> DataError:
+        """The error for a quote that swallows what follows it."""
         return DataError(
-            f"{self.name!r}, line {self.first}: a quote is opened and not closed within {LONGEST_RECORD:,} characters; "
+            f"{self.name!r}, line {self.first}: a quote is opened there and not closed as it should be; "
             "double the quotes inside cells, or save the file from a spreadsheet again"
         )
 

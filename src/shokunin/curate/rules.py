@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,27 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test", "none")
 NONE = 3
 
 
-def drop_duplicates(intake: Intake, same: Rows) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Conflict:
+    """Exact duplicates with different labels.
+
+    Attributes:
+        row: the row that is kept, or else one of them.
+        labels: how many of them have each label.
+        kept: the label that is kept, or None.
+    """
+
+    row: int
+    labels: dict[str, int]
+    kept: str | None
+
+
+def drop_duplicates(intake: Intake, same: Rows) -> list[Conflict]:
     """Keep one of each set of exact duplicates; the sets with several labels, for the card."""
     rows = intake.learnable()
     rows = rows[np.bincount(same[rows])[same[rows]] > 1]
     rows = rows[np.argsort(same[rows], kind="stable")]
-    conflicts: list[dict[str, Any]] = []
+    conflicts: list[Conflict] = []
     dropped: dict[str, list[int]] = {AGAIN: [], MINORITY: [], UNDECIDED: []}
     for twins in np.split(rows, np.flatnonzero(np.diff(same[rows])) + 1) if len(rows) else []:
         counts = Counter(intake.label(i) for i in twins.tolist())
@@ -55,7 +71,7 @@ def drop_duplicates(intake: Intake, same: Rows) -> list[dict[str, Any]]:
             if i != first:
                 reason = UNDECIDED if kept is None else AGAIN if intake.label(i) == kept else MINORITY
                 dropped[reason].append(i)
-        conflicts.append({"text": intake.excerpt(int(twins[0])), "labels": dict(counts), "kept": kept})
+        conflicts.append(Conflict(int(twins[0]) if first is None else first, dict(counts), kept))
     for reason, numbers in dropped.items():
         intake.drop(np.asarray(numbers, dtype=np.int64), reason)
     return conflicts
