@@ -31,12 +31,13 @@ SMALLEST = 200
 FIRST_DAY = date(2025, 1, 2)
 DAYS = 365
 
-COMMON, FOREIGN, AMBIGUOUS = 0.6, 0.1, 0.015  # shares of rows; the rest are wordings that occur about once
+COMMON, FOREIGN, AMBIGUOUS = 0.72, 0.1, 0.015  # shares of rows; the rest are wordings that occur about once
 WRONG_LABELS, EXACT_TWINS, NEAR_TWINS = 0.02, 0.008, 0.02
 BEFORE = {"openers": 0.2, "moods": 0.03, "asides": 0.02}
 AFTER = {"asides": 0.03, "closers": 0.15, "contacts": 0.05}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{(\w+)\}")
+LOOSE = re.compile(r" ([.,;])")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -140,7 +141,7 @@ def _fill(rng: random.Random, template: str) -> str:
 
     while CHOICE.search(template):
         template = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), template)
-    return " ".join(SLOT.sub(value, template).split())
+    return LOOSE.sub(r"\1", " ".join(SLOT.sub(value, template).split()))
 
 
 def _made(rng: random.Random, slot: str) -> str:
