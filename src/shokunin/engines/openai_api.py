@@ -98,6 +98,7 @@ class Upstream:
         self._concurrency = concurrency
         self._usd_per_million = usd_per_million
         self._sleep = sleep
+        self._extra: dict[str, Any] = {"temperature": 0, "max_tokens": MAX_TOKENS}
         self.usages: list[Usage] = []
 
     def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
@@ -128,11 +129,12 @@ class Upstream:
 
     def _chat(self, question: str) -> tuple[str, Usage]:
         messages = [{"role": "system", "content": self._system}, {"role": "user", "content": question}]
-        body = {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": MAX_TOKENS}
         for attempt in range(self._retries + 1):
             last = attempt == self._retries
             try:
-                response = self._client.post("chat/completions", json=body)
+                response = self._client.post(
+                    "chat/completions", json={"model": self._model, "messages": messages, **self._extra}
+                )
             except httpx.HTTPError as error:
                 if last or isinstance(error, httpx.UnsupportedProtocol):
                     raise _FailedError(f"no answer from {self._client.base_url}: {type(error).__name__}") from error
@@ -140,11 +142,25 @@ class Upstream:
                 continue
             if response.status_code == 200:
                 return _content(response)
+            if response.status_code == 400 and not last and self._yields(_message(response)):
+                continue
             wait = _wished_pause(response)
             if last or response.status_code not in AGAIN or (wait is not None and wait > LONGEST_WAIT):
                 raise _FailedError(f"the server said {response.status_code}: {_message(response)}")
             self._sleep(_pause(attempt) if wait is None else wait)
         raise AssertionError("unreachable")
+
+    def _yields(self, message: str) -> bool:
+        """Whether the refusal was about a setting that this model wants otherwise, which it then gets from now on."""
+        if "max_completion_tokens" in message and "max_tokens" in self._extra:
+            self._extra = {k: v for k, v in self._extra.items() if k != "max_tokens"} | {
+                "max_completion_tokens": MAX_TOKENS
+            }
+            return True
+        if "temperature" in message and "temperature" in self._extra:
+            self._extra = {k: v for k, v in self._extra.items() if k != "temperature"}
+            return True
+        return False
 
 
 class _FailedError(Exception):
@@ -153,6 +169,8 @@ class _FailedError(Exception):
 
 def find_label(reply: str, labels: Sequence[str]) -> str | None:
     """The label that a reply means: it is the label, or names exactly one; the rest is a wrong answer, not a guess."""
+    if reply.strip() in labels:
+        return reply.strip()
     plain = {_plain(label): label for label in labels}
     last = next((line for line in reversed(reply.splitlines()) if line.strip()), "")
     for part in (reply, last, last.rpartition(":")[2]):
