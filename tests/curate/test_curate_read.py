@@ -385,3 +385,30 @@ def test_a_workbook_that_would_unpack_to_something_enormous(tmp_path):
 def test_no_json_object_at_all(tmp_path):
     with pytest.raises(DataError, match="no JSON object in its first lines"):
         read_rows(write(tmp_path, "a.jsonl", "[1, 2]\n[3]\n"))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_damaged_files_give_rows_or_a_clear_error(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("d")
+    name = data.draw(st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.xlsx"]))
+    path = folder / name
+    if name == "a.xlsx":
+        book = openpyxl.Workbook()
+        book.active.append(["text", "label"])
+        book.active.append(["a", "x"])
+        book.save(path)
+    else:
+        path.write_bytes('{"text": "é", "label": "x"}\n"text, é",label\n"te""xt\nb",x\n'.encode())
+    damaged = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    path.write_bytes(damaged)
+    try:
+        found, _ = rows_of(path)
+    except DataError as error:
+        assert name in str(error)
+    else:
+        for row in found:
+            "".join(row.values()).encode()  # no half characters get through

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import openpyxl
 
@@ -20,18 +19,6 @@ LARGEST = 1 << 29
 MOST_PACKED = 200
 """Ratio of unpacked to packed bytes above which a part larger than 16 MB is taken for a trap."""
 MOST_ROWS = 1_048_576
-BAD_FILE = (
-    zipfile.BadZipFile,
-    KeyError,
-    ValueError,
-    OSError,
-    EOFError,
-    ParseError,
-    TypeError,
-    IndexError,
-    AttributeError,
-)
-"""What openpyxl lets through when a workbook is damaged."""
 
 
 def read_xlsx(path: Path) -> Table:
@@ -94,7 +81,9 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
             while cells and not cells[-1]:
                 cells.pop()
             yield number, cells
-    except BAD_FILE as error:
+    except DataError:
+        raise
+    except Exception as error:  # openpyxl lets through whatever a damaged archive or XML makes it stumble over
         raise DataError(f"{str(path)!r} is a damaged workbook ({error}); open and save it in a spreadsheet") from error
     finally:
         book.close()
@@ -140,5 +129,5 @@ def _open(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns about styles and validation rules, which are not read
             return openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    except BAD_FILE as error:
+    except Exception as error:  # as above
         raise DataError(f"{str(path)!r} is not a readable Excel workbook: {error}; save it as .xlsx again") from error
