@@ -1,4 +1,4 @@
-"""A server program with a fake specialist: `fake_server.py [--slow SECONDS] --host H --port P`."""
+"""A server program with a fake specialist: `fake_server.py [--slow S] [--notice S] --host H --port P`."""
 
 import argparse
 import sys
@@ -15,12 +15,19 @@ from shokunin.serve.process import run
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--slow", type=float, default=0.0)
+    options.add_argument("--notice", type=float, default=0.0)
     options.add_argument("--host", required=True)
     options.add_argument("--port", type=int, required=True)
     asked = options.parse_args()
     try:
         app = create_app(lengths(LengthPredictor(seconds=asked.slow)))
-        run(app, asked.host, asked.port, started=lambda url: print(f"serving on {url}", flush=True))
+        run(
+            app,
+            asked.host,
+            asked.port,
+            notice_seconds=asked.notice,
+            started=lambda url: print(f"serving on {url}", flush=True),
+        )
     except UsageError as error:
         print(error)
         sys.exit(2)

@@ -148,6 +148,16 @@ def test_a_body_that_grows_too_large_is_cut_off(server: httpx.Client) -> None:
     is_envelope(server.post(CHAT, content=pieces(), headers=JSON), 413, "request_too_large")
 
 
+def test_a_body_announced_too_large_is_not_read(server: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", server.base_url.port)) as connection:
+        connection.settimeout(10)
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 10001\r\n\r\n"
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def test_method_not_allowed_says_what_is(server: httpx.Client) -> None:
     assert server.get(CHAT).headers["allow"] == "POST"
 

@@ -118,6 +118,8 @@ def test_replies_are_json_whatever_the_label(label: str, confidence: float, scor
     assert bytes(token["bytes"]).decode() == label
     assert math.exp(token["logprob"]) == pytest.approx(confidence, abs=1e-9)
     assert len(token["top_logprobs"]) <= top
+    if top > len(scores):
+        assert label in [t["token"] for t in token["top_logprobs"]]
     ranks = [t["logprob"] for t in token["top_logprobs"]]
     assert ranks == sorted(ranks, reverse=True)
     events = stream(request, SERVED, answer, label, request_id="1", created=5).decode().split("\n\n")

@@ -43,6 +43,21 @@ def test_a_signal_to_stop_lets_requests_under_way_finish(number: signal.Signals)
         assert server.stop() == 0
 
 
+def test_while_it_gives_notice_it_is_not_ready_and_still_answers() -> None:
+    with ServerProcess(["--notice", "1.5"], command=FAKE) as server:
+        os.kill(server.pid, signal.SIGTERM)
+        for _ in range(100):
+            ready = httpx.get(f"{server.base_url}/ready")
+            if ready.status_code != 200:
+                break
+            time.sleep(0.01)
+        assert ready.status_code == 503
+        assert ready.json()["error"]["code"] == "overloaded"
+        body = {"inputs": ["hello"]}
+        assert httpx.post(f"{server.base_url}/v1/specialists/lengths/predict", json=body).status_code == 200
+        assert server.stop() == 0
+
+
 def test_a_taken_port_is_named_with_the_next_step() -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
