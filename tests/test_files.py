@@ -69,7 +69,7 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, b"NaN", b"[1e999]"])
 def test_what_is_no_json(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ArtefactError, match=r"a\.json.*not readable JSON"):

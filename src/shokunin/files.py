@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -91,7 +92,7 @@ def read_json(path: Path, *, limit: int | None = None) -> Any:
     try:
         if limit is not None and path.stat().st_size > limit:
             raise ArtefactError(f"{str(path)!r} has {path.stat().st_size} bytes; at most {limit} are read")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError as error:
         raise ArtefactError(f"{str(path)!r} is missing") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -221,6 +222,14 @@ def disk_error(error: OSError, path: Path) -> ProjectError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ProjectError(f"the disk is full while writing {str(path)!r}; free some space and run this again")
     return ProjectError(f"cannot write {str(error.filename or path)!r}: {error.strerror or error}")
+
+
+def _finite(text: str) -> float:
+    """A number as JSON means it: Python would also take NaN, Infinity and 1e999."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number in JSON")
+    return value
 
 
 def _settle(folder: Path, *, open_as: int, read_only: bool) -> None:

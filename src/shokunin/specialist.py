@@ -22,19 +22,22 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict, overload
+from typing import Any, TypedDict, cast, overload
 
 from shokunin.answer import Answer, Inputs, Predictor
 from shokunin.errors import ArtefactError, TaskError, UsageError
 from shokunin.files import contained, read_json, sha256_of, write_json
+from shokunin.forms import Form
 from shokunin.task import Task, task_from_dict
-from shokunin.weights import Weights
+from shokunin.weights import Format, Weights
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 ALLOWED = frozenset({".json", ".jsonl", ".txt", ".md", ".html", ".toml", ".safetensors", ".onnx", ".gguf"})
 MANIFEST_LIMIT = 32 << 20
 """No manifest has more bytes than this; a larger one is not read."""
+
+LAST_VERSION = 999_999_999
 
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
 
@@ -183,10 +186,10 @@ def read_golden(specialist: Specialist) -> list[Golden]:
         ArtefactError: `side_files/golden.json` is missing, empty or not as it should be.
     """
     path = specialist.side_files / "golden.json"
-    value = read_json(path)
+    value = read_json(path, limit=MANIFEST_LIMIT)
     try:
         golden = [Golden(inputs=dict(g["inputs"]), value=g["value"], confidence=float(g["confidence"])) for g in value]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtefactError(f"{str(path)!r} lacks or garbles {error}; restore the folder from a copy") from error
     if not golden:
         raise ArtefactError(f"{str(path)!r} has no sample; a specialist that cannot be checked at load is not used")
@@ -201,18 +204,22 @@ def known_name(name: str) -> bool:
 def _from_manifest(folder: Path, manifest: dict[str, Any]) -> Specialist:
     where = repr(str(folder / MANIFEST))
     try:
-        about = manifest["weights"]
-        weights = Weights(folder / "weights", about["form"], about["format"], about["exact"], about["facts"])
-        task = task_from_dict(manifest["task"], where=where)
+        about, told = manifest["weights"], manifest["task"]
         name, version, labels = manifest["name"], manifest["version"], manifest["labels"]
+        form, weights_format, exact, facts = (about[key] for key in ("form", "format", "exact", "facts"))
+        fine = isinstance(told, dict) and isinstance(facts, dict) and isinstance(exact, bool)
+        if not fine or not isinstance(form, str) or not isinstance(weights_format, str):
+            raise ArtefactError(f"{where} has `weights` or a `task` of the wrong type; restore the folder from a copy")
+        task = task_from_dict(told, where=where)
     except (KeyError, TypeError, ValueError, TaskError) as error:
         raise ArtefactError(f"{where} lacks or garbles {error}; restore the folder from a copy") from error
     if not isinstance(name, str) or not known_name(name):
         raise ArtefactError(f"{where} has the name {name!r}; expected 1 to 100 lower case letters, digits, '-' and '_'")
-    if type(version) is not int or version < 1:
+    if type(version) is not int or not 0 < version <= LAST_VERSION:
         raise ArtefactError(f"{where} has the version {version!r}; versions are 1, 2, 3 …")
     if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
         raise ArtefactError(f"{where} has no list of labels; restore the folder from a copy")
+    weights = Weights(folder / "weights", cast(Form, form), cast(Format, weights_format), exact, facts)
     return Specialist(name, version, folder, task, tuple(labels), weights, manifest)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from shokunin.errors import TaskError
 
 KINDS = ("classify_text",)
+_TEXTS = ("inputs", "none_labels")
+_NUMBERS = ("target_score", "max_error", "promise_confidence")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ class Task:
     none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
 
     def __post_init__(self) -> None:
-        if not self.name or not all(c.isascii() and (c.islower() or c.isdigit() or c in "-_") for c in self.name):
-            raise TaskError(f"a task's name has lower case letters, digits, '-' and '_', not {self.name!r}")
+        if not 0 < len(self.name) <= 100 or not all(
+            c.isascii() and (c.islower() or c.isdigit() or c in "-_") for c in self.name
+        ):
+            raise TaskError(f"a task's name has 1 to 100 lower case letters, digits, '-' and '_', not {self.name!r}")
         if self.kind not in KINDS:
             raise TaskError(f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{_hint(self.kind, KINDS)}")
         if self.metric not in ("accuracy", "macro_f1"):
@@ -72,8 +76,12 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
     if "name" not in value:
         raise TaskError(f"{where} has no `name`")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    if isinstance(plain.get("inputs"), str):
-        plain["inputs"] = (plain["inputs"],)
+    for key, given in plain.items():
+        if key in _TEXTS and isinstance(given, str):
+            plain[key] = (given,)
+        elif not _fits(key, given):
+            shape = "a list of texts" if key in _TEXTS else "a number" if key in _NUMBERS else "a text"
+            raise TaskError(f"{key!r} in {where} is {shape}, not {given!r}")
     try:
         return Task(**plain)
     except TypeError as error:
@@ -92,11 +100,21 @@ def read_task(path: Path) -> Task:
         TaskError: the file is missing, is not TOML, or does not describe a task.
     """
     try:
-        return task_from_dict(tomllib.loads(path.read_text(encoding="utf-8")), where=repr(str(path)))
+        return task_from_dict(tomllib.loads(path.read_text(encoding="utf-8-sig")), where=repr(str(path)))
     except OSError as error:
         raise TaskError(f"cannot read {str(path)!r}: {error.strerror}; `shokunin init DIR` writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{str(path)!r} is not TOML: {error}") from error
+
+
+def _fits(key: str, given: Any) -> bool:
+    if given is None:
+        return key in ("group", "time", "target_score")
+    if key in _TEXTS:
+        return isinstance(given, tuple) and all(isinstance(one, str) for one in given)
+    if key in _NUMBERS:
+        return isinstance(given, (int, float)) and not isinstance(given, bool)
+    return isinstance(given, str)
 
 
 def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:

@@ -21,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+SHOWN = ("labels", "weights", "dataset", "steps", "parent", "origin", "licences", "made_with", "files")
+
 Reference = Annotated[
     str, typer.Argument(help="NAME, NAME@champion, NAME@3, or a specialist's folder.", show_default=False)
 ]
@@ -57,6 +59,7 @@ def show(reference: Reference, project: InProject = None, output: HowToAnswer = 
     with reporting(output):
         from shokunin import registry
         from shokunin.registry.aliases import read_aliases
+        from shokunin.task import task_to_dict
 
         shelf = _shelf(project)
         folder = registry.find(shelf, reference)
@@ -65,18 +68,8 @@ def show(reference: Reference, project: InProject = None, output: HowToAnswer = 
         summary = registry.summary(folder.parent.parent, specialist.name, specialist.version) if on_shelf else None
         manifest = specialist.manifest
         about: dict[str, Any] = _plain(summary) if summary else {"id": specialist.id, "folder": str(folder)}
-        for key in (
-            "task",
-            "labels",
-            "weights",
-            "dataset",
-            "steps",
-            "parent",
-            "origin",
-            "licences",
-            "made_with",
-            "files",
-        ):
+        about["task"] = task_to_dict(specialist.task)
+        for key in SHOWN:
             about[key] = manifest.get(key)
         about["changes"] = read_aliases(folder.parent).changes if on_shelf else []
     if output is Output.json:
@@ -281,7 +274,8 @@ def _show(about: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    labels, weights, steps = about["labels"], about["weights"], about["steps"] or []
+    labels, weights = about["labels"], about["weights"]
+    steps = [_plain_dict(step) for step in about["steps"]] if isinstance(about["steps"], list) else []
     lines = {
         "specialist": about["id"],
         "aliases": ", ".join(about.get("aliases", ())) or "none",
@@ -294,9 +288,9 @@ def _show(about: dict[str, Any]) -> None:
         "made by": " → ".join(str(step.get("learner") or step.get("step")) for step in steps) or None,
         "made": about.get("created"),
         "parent": about["parent"],
-        "imported": (about["origin"] or {}).get("id"),
-        "dataset": (about["dataset"] or {}).get("digest"),
-        "licences": ", ".join(f"{what}: {which}" for what, which in (about["licences"] or {}).items()) or None,
+        "imported": _plain_dict(about["origin"]).get("id"),
+        "dataset": _plain_dict(about["dataset"]).get("digest"),
+        "licences": ", ".join(f"{what}: {which}" for what, which in _plain_dict(about["licences"]).items()) or None,
         "size": _bytes(sum(record["bytes"] for record in about["files"].values())) + f" in {len(about['files'])} files",
         "digest": about.get("digest"),
         "folder": about["folder"],
@@ -308,6 +302,10 @@ def _show(about: dict[str, Any]) -> None:
         if line is not None:
             table.add_row(title, Text(str(line)))
     _print(table)
+
+
+def _plain_dict(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}  # a manifest may say anything where nothing depends on it
 
 
 def _print(table: Table) -> None:

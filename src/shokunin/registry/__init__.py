@@ -148,17 +148,20 @@ def summary(shelf: Path, name: str, version: int) -> Summary:
     except ShokuninError as error:
         return Summary(name, version, meant, folder, damaged=str(error))
     manifest = specialist.manifest
-    steps = [s for s in manifest.get("steps", []) if isinstance(s, dict) and "learner" in s]
+    steps = manifest.get("steps")
+    learners = (
+        [s["learner"] for s in steps if isinstance(s, dict) and "learner" in s] if isinstance(steps, list) else []
+    )
     return Summary(
         name,
         version,
         meant,
         folder,
-        created=manifest.get("created"),
+        created=None if manifest.get("created") is None else str(manifest["created"]),
         kind=specialist.task.kind,
-        learner=steps[-1]["learner"] if steps else None,
+        learner=str(learners[-1]) if learners else None,
         size_bytes=sum(record["bytes"] for record in manifest["files"].values()),
-        digest=manifest["digest"],
+        digest=specialist.digest,
         **proof,
     )
 
@@ -371,10 +374,11 @@ def _proof(folder: Path) -> dict[str, Any]:
         return {}
     report = read_json(path)
     try:
-        metric = report["metric"]
-        return {"verdict": report["verdict"], "metric": metric, "score": report["scores"][metric]}
-    except (KeyError, TypeError) as error:
+        metric, verdict = str(report["metric"]), str(report["verdict"])
+        score = {end: float(report["scores"][metric][end]) for end in ("value", "low", "high")}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtefactError(f"{str(path)!r} lacks or garbles {error}; restore the folder from a copy") from error
+    return {"verdict": verdict, "metric": metric, "score": score}
 
 
 def _meant(shelf: Path, name: str, which: str, there: list[int]) -> int:

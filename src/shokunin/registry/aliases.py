@@ -62,7 +62,7 @@ def read_aliases(home: Path) -> Aliases:
         before = {str(a): [int(v) for v in vs] for a, vs in value["before"].items()}
         removed = {int(v): str(d) for v, d in value["removed"].items()}
         return Aliases(meant, before, removed, list(value["changes"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         advice = "restore it from a copy, or remove it and promote a version again"
         raise ArtefactError(f"{str(path)!r} lacks or garbles {error}; {advice}") from error
 
