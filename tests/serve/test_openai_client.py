@@ -200,7 +200,7 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages", "invalid_value"),
         ({"messages": [{"role": "user", "content": " "}]}, "messages", "unanswerable_input"),
-        ({"messages": [{"role": "user", "content": "x" * 100_001}]}, "messages", "context_length_exceeded"),
+        ({"messages": [{"role": "user", "content": "x" * 1_000_001}]}, "messages", "context_length_exceeded"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a"}}]}]},
             "messages[0].content",

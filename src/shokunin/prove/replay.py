@@ -222,7 +222,7 @@ async def _spread(
 
 async def _chat(client: httpx.AsyncClient, model: str, row: Inputs) -> list[_Reply]:
     """One row as the last user message: the text, or the fields as a JSON object."""
-    content = next(iter(row.values())) if len(row) == 1 else json.dumps(dict(row))
+    content = next(iter(row.values())) if len(row) == 1 else json.dumps(dict(row), ensure_ascii=False)
     body = {"model": model, "messages": [{"role": "user", "content": content}]}
     start = time.perf_counter()
     reply = await client.post("/v1/chat/completions", json=body)

@@ -22,9 +22,9 @@ class Limits:
         seconds: time an answer may take, waiting included.
     """
 
-    body_bytes: int = 4 << 20
+    body_bytes: int = 8 << 20
     body_seconds: float = 30.0
-    text_chars: int = 100_000
+    text_chars: int = 1_000_000
     choices: int = 8
     rows: int = 1024
     batch: int = 32
