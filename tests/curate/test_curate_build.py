@@ -191,6 +191,14 @@ def test_a_test_file_with_other_labels():
         build_dataset(TASK, examples(10), test=[one("a", "new"), one("b", "Parcel"), one("c", "refund")])
 
 
+def test_a_test_file_with_labels_that_curation_leaves_without_rows():
+    rows = [*examples(10), one("one of a kind", "rare"), one("another of them", "rare")]
+    with pytest.raises(
+        DataError, match=r"'rare', of which fewer than two training rows are usable; set aside before: 1 ×"
+    ):
+        build_dataset(TASK, rows, test=[one("one of a kind", "rare")])
+
+
 def test_a_test_file_without_usable_rows():
     with pytest.raises(DataError, match="test file have no row with a text and a label"):
         build_dataset(TASK, examples(10), test=[one("", "parcel")])
@@ -268,12 +276,18 @@ def test_labels_are_trimmed_and_nothing_else():
         ([], "no row with a text and a label .*there are none"),
         ([one("", "a"), one("b", None)], "no row with a text and a label .*1 with 'no text', 1 with 'no label'"),
         (examples(10, ("only",)), "all usable rows have the same label 'only'.*--target COL"),
-        ([one(f"{i} text", f"l{i}") for i in range(9)], "no label has two usable rows or more.*9 have one each"),
+        (
+            [one(f"{i} text", f"l{i}") for i in range(9)],
+            "no label has two usable rows or more.*9 labels have one.*--target COL",
+        ),
         (
             [*examples(5, ("a",)), one("x y z", "b")],
-            "only the label 'a' has two usable rows or more.*'b' have one each",
+            "only the label 'a' has two usable rows or more.*one each: 'b'",
         ),
-        ([*[one("same", "a")] * 5, *[one("other", "b")] * 5], "no label has two usable rows"),
+        (
+            [*[one("same", "a")] * 5, *[one("other", "b")] * 5],
+            "no label has two usable rows.*set aside before: 8 × the same text and label again",
+        ),
     ],
 )
 def test_too_little_to_learn(rows, message):

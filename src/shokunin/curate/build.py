@@ -75,6 +75,7 @@ def build_dataset(
     intake = take_in(examples, test, tables=tables, set_aside=set_aside or {}, mask=mask, progress=progress)
     if rows_in is not None and rows_in != intake.rows_in:
         raise facts.lost(rows_in, intake.rows_in)
+    rules.check_test_labels(intake, task)
     warnings: list[str] = []
     sketches = sketch(intake.texts, progress)
     conflicts = rules.drop_duplicates(intake, sketches.same)

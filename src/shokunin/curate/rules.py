@@ -153,50 +153,65 @@ def warn_of_shared_groups(intake: Intake, task: Task, values: Sequence[str | Non
         )
 
 
+def check_test_labels(intake: Intake, task: Task) -> None:
+    """A given test file must not have labels of its own.
+
+    Raises:
+        DataError: it has; they are named.
+    """
+    known = {intake.label(i) for i in np.flatnonzero(~intake.is_test).tolist()}
+    unknown = sorted(_tested(intake, task) - known)
+    if unknown:
+        raise DataError(
+            f"the test file has labels that the training rows lack: {quoted(unknown)}; training has "
+            f"{quoted(sorted(known))}. Check that both files use the same label column and spelling"
+        )
+
+
 def labels_of(intake: Intake, task: Task, warnings: list[str]) -> tuple[str, ...]:
     """The labels to learn, sorted; labels with a single row are set aside.
 
     Raises:
-        DataError: fewer than two are left, or the test file has others.
+        DataError: fewer than two are left, or one that the test file has is not.
     """
     none = set(task.none_labels)
     rows = intake.learnable()
     counts = Counter(label for i in rows.tolist() if (label := intake.label(i)) not in none)
     single = sorted(label for label, count in counts.items() if count == 1)
-    intake.drop(np.asarray([i for i in rows.tolist() if counts[intake.label(i)] == 1], dtype=np.int64), SINGLE)
     labels = tuple(sorted(label for label, count in counts.items() if count > 1))
-    if single:
-        warnings.append(
-            f"{quoted(single)}: only one usable row each, set aside; two or more are needed to learn a label"
-        )
     if len(labels) < 2:
-        raise _too_few(labels, single, task)
-    test_labels = {intake.label(i) for i in np.flatnonzero(intake.is_test & intake.alive).tolist()} - none
-    unknown = sorted(test_labels - set(labels))
-    if unknown:
-        why = " (some have a single training row, which is too few)" if set(unknown) & set(single) else ""
+        raise _too_few(intake, labels, single, task)
+    lacking = sorted(_tested(intake, task) - set(labels))
+    if lacking:
         raise DataError(
-            f"the test file has labels that the training rows lack: {quoted(unknown)}{why}; "
-            f"training has {quoted(list(labels))}. Check that both files use the same label column and spelling"
+            f"the test file has the labels {quoted(lacking)}, of which fewer than two training rows are usable"
+            f"{_taken_out(intake)}; add rows of them to training, or take them out of the test"
         )
+    intake.drop(np.asarray([i for i in rows.tolist() if counts[intake.label(i)] == 1], dtype=np.int64), SINGLE)
+    if single:
+        warnings.append(f"{quoted(single)}: one usable row each, set aside; two or more are needed to learn a label")
     return labels
 
 
-def _too_few(labels: Sequence[str], single: Sequence[str], task: Task) -> DataError:
-    target = f"(column {task.target!r})"
+def _tested(intake: Intake, task: Task) -> set[str]:
+    return {intake.label(i) for i in np.flatnonzero(intake.is_test).tolist()} - set(task.none_labels)
+
+
+def _too_few(intake: Intake, labels: Sequence[str], single: Sequence[str], task: Task) -> DataError:
+    column = f"(column {task.target!r}){_taken_out(intake)}"
     if len(labels) == 1 and not single:
-        return DataError(
-            f"all usable rows have the same label {labels[0]!r} {target}; expected two labels or more. "
-            "Is this the label column? Say which one it is: --target COL"
-        )
-    if labels:
-        return DataError(
-            f"only the label {labels[0]!r} has two usable rows or more {target}; {quoted(single)} have one each"
-        )
-    return DataError(
-        f"no label has two usable rows or more {target}; {len(single)} have one each. "
-        "Is this the label column? Say which one it is: --target COL"
-    )
+        message = f"all usable rows have the same label {labels[0]!r} {column}; expected two labels or more. "
+    elif labels:
+        message = f"only the label {labels[0]!r} has two usable rows or more {column}; one each: {quoted(single)}. "
+    else:
+        message = f"no label has two usable rows or more {column}; {len(single)} labels have one. "
+    return DataError(message + "Add rows; or is this not the label column? Say which one it is: --target COL")
+
+
+def _taken_out(intake: Intake) -> str:
+    if not intake.aside:
+        return ""
+    return "; set aside before: " + ", ".join(f"{n} × {reason}" for reason, n in intake.aside.most_common(5))
 
 
 def split_rows(
@@ -207,7 +222,7 @@ def split_rows(
     times: npt.NDArray[np.float64] | None,
     seed: int,
 ) -> tuple[npt.NDArray[np.int8], dict[str, Any]]:
-    """The part of every row as a place in PART_CODES, and the rule in words."""
+    """The part of every row as a place in PARTS, and the rule in words."""
     index = {label: i for i, label in enumerate(labels)}
     rows = intake.learnable()
     codes = np.asarray([index.get(intake.label(i), len(labels)) for i in rows.tolist()], dtype=np.int64)
