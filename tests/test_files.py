@@ -156,14 +156,19 @@ def test_where_folders_cannot_be_locked_age_decides(tmp_path: Path, monkeypatch:
         assert made.is_dir()
 
 
-def test_a_folder_swept_before_it_was_held_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", ["before it is opened", "before it is locked"])
+def test_a_folder_swept_before_it_was_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     hold, seen = files._hold, []
 
     def late(folder: Path, *, wait: bool) -> int | None:
-        handle = hold(folder, wait=wait)
         seen.append(folder)
+        if len(seen) == 1 and moment == "before it is opened":
+            folder.rmdir()
+        handle = hold(folder, wait=wait)
         if len(seen) == 1:
-            folder.rmdir()  # as a sweeper that came between the two calls
+            folder.rmdir()
         return handle
 
     monkeypatch.setattr(files, "_hold", late)

@@ -140,13 +140,7 @@ def folder_in_making(parent: Path, prefix: str = MAKING) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         sweep_folders(parent)
-        while True:
-            folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
-            hold = _hold(folder, wait=True)
-            if hold is None or _is_still(folder, hold):
-                break
-            os.close(hold)  # swept away between the two calls; take another one
-            hold = None
+        folder, hold = _made_and_held(parent, prefix)
         yield folder
     except OSError as error:
         raise disk_error(error, folder or parent) from error
@@ -222,6 +216,18 @@ def disk_error(error: OSError, path: Path) -> ProjectError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ProjectError(f"the disk is full while writing {str(path)!r}; free some space and run this again")
     return ProjectError(f"cannot write {str(error.filename or path)!r}: {error.strerror or error}")
+
+
+def _made_and_held(parent: Path, prefix: str) -> tuple[Path, int | None]:
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        try:
+            hold = _hold(folder, wait=True)
+        except FileNotFoundError:
+            continue  # somebody's sweep came between the two calls
+        if hold is None or _is_still(folder, hold):
+            return folder, hold
+        os.close(hold)  # the same, while this waited
 
 
 def _finite(text: str) -> float:
