@@ -50,7 +50,7 @@ def examples(rows: Sequence[tuple[str, str]]) -> list[Example]:
 def report(
     labels: Sequence[str] = ("refund", "parcel", "invoice"),
     *,
-    text: str = "row {}",
+    text: str = "row",
     promise: Promise | None = PROMISE,
     against: bool = True,
     task: Task = TASK,
@@ -58,7 +58,7 @@ def report(
     **fields: Any,
 ) -> Report:
     """A report made by the real functions from 90 rows, a third of the answers to the last label wrong."""
-    rows = [(text.format(i), labels[i % len(labels)]) for i in range(90)]
+    rows = [(f"{text} {i}", labels[i % len(labels)]) for i in range(90)]
     table: dict[str, tuple[str, float] | str] = {
         t: (label if i % 9 != 8 else labels[0], 0.35 + 0.65 * (i / 90)) for i, (t, label) in enumerate(rows)
     }

@@ -51,7 +51,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     verdict = "ready to use" if report.verdict == "pass" else "not ready to use"
     lines = ["", f"# {_md(report.specialist)}, version {report.version}", "", f"**{verdict.capitalize()}.**"]
     lines += [_md(" ".join(report.reasons)), "", "## What it does", ""]
-    labels = [f"`{printable(label, 80).replace('`', '´')}`" for label in manifest.get("labels") or ()]
+    labels = [_code(label) for label in manifest.get("labels") or ()]
     lines += [
         f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}."
         if labels
@@ -64,9 +64,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     ]
     lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]
     trivial = report.baseline
-    lines += [
-        f"| always `{printable(trivial['label'], 60).replace('`', '´').replace('|', '/')}` | {_row(trivial, report)} |"
-    ]
+    lines += [f"| always {_code(trivial['label'])} | {_row(trivial, report)} |"]
     if report.against is not None:
         lines += [f"| {_md(report.against['name'])} | {_row(report.against, report)} |", ""]
         lines += [f"{_md(report.against['sentence'])} Difference: {points(report.against['difference'])}."]
@@ -78,11 +76,11 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
         f"- Size: {size(report.size_bytes)}; memory while answering: {size(report.peak_memory_bytes)}",
         f"- Measured on: {_md(str(report.machine.get('processor')))}, {report.machine.get('cores')} cores",
     ]
-    lines += ["", "## Where it comes from", "", f"- Dataset: `{printable(report.dataset.get('digest'), 80)}`"]
+    lines += ["", "## Where it comes from", "", f"- Dataset: {_code(report.dataset.get('digest'))}"]
     if base:
         lines += [
             f"- Base model: {_md(str(base.get('name')))}, licence {_md(str(base.get('licence')))}, "
-            f"SHA-256 `{base.get('sha256')}`"
+            f"SHA-256 {_code(base.get('sha256'))}"
         ]
     steps = [
         str(step.get("step")) + " " + str(step.get("learner") or step.get("method") or "")
@@ -120,7 +118,13 @@ def _yaml(text: Any) -> str:
     return json.dumps(printable(text, 400))
 
 
+def _code(text: Any) -> str:
+    """Text between backticks that nothing in it can end, also within a table."""
+    plain = " ".join(printable(text, 80).replace("`", "´").replace("|", "¦").split())
+    return f"`{plain or ' '}`"
+
+
 def _md(text: str) -> str:
     """Text that Markdown shows as it is."""
-    plain = printable(text, 2_000).replace("\n", " ")
+    plain = " ".join(printable(text, 2_000).split())
     return "".join("\\" + c if c in "\\`*_[]<>|#~" else c for c in plain)
