@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,13 +59,19 @@ class FakeServer(BaseHTTPRequestHandler):
         pass
 
 
+class Listener(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that leaves in the middle is part of one test."""
+        assert isinstance(sys.exception(), ConnectionError)
+
+
 Server = tuple[str, type[FakeServer]]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     handler = type("Handler", (FakeServer,), {"script": {}, "seen": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+    with Listener(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{http.server_address[1]}", handler

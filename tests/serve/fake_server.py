@@ -2,15 +2,24 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from serve_fakes import LengthPredictor, lengths
 
+from shokunin.answer import Answer, Inputs
 from shokunin.errors import UsageError
 from shokunin.serve.app import create_app
 from shokunin.serve.process import run
+
+
+class Announcing(LengthPredictor):
+    def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
+        print("asked", flush=True)
+        return super().predict(batch)
+
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
@@ -20,7 +29,7 @@ if __name__ == "__main__":
     options.add_argument("--port", type=int, required=True)
     asked = options.parse_args()
     try:
-        app = create_app(lengths(LengthPredictor(seconds=asked.slow)))
+        app = create_app(lengths(Announcing(seconds=asked.slow)))
         run(
             app,
             asked.host,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from shokunin.answer import Answer, Inputs
 from shokunin.calibration import Calibration
@@ -98,9 +99,15 @@ def lengths(predictor: Any = None, version: int = 2, aliases: tuple[str, ...] = 
 
 @contextmanager
 def running(served: Mapping[str, Served], limits: Limits | None = None) -> Iterator[str]:
+    """A real server of these specialists; gives its base URL."""
+    with running_app(create_app(served, limits=limits)) as url:
+        yield url
+
+
+@contextmanager
+def running_app(app: FastAPI) -> Iterator[str]:
     """A real server on a free loopback port, in a thread; gives its base URL."""
     listener = bind("127.0.0.1", 0)
-    app = create_app(served, limits=limits)
     config = uvicorn.Config(app, http=Connection, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -114,3 +121,12 @@ def running(served: Mapping[str, Served], limits: Limits | None = None) -> Itera
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+def until(true: Any) -> None:
+    """Wait until it is so, 10 seconds at most."""
+    for _ in range(1000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came to be")

@@ -4,14 +4,13 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from serve_fakes import LengthPredictor, lengths, running
+from serve_fakes import LengthPredictor, lengths, running, running_app, until
 
 from shokunin.errors import UsageError
 from shokunin.serve.app import create_app
@@ -274,13 +273,14 @@ def test_an_answer_that_takes_too_long_is_503_and_its_row_is_dropped() -> None:
 def test_a_client_that_leaves_takes_its_row_along() -> None:
     predictor = LengthPredictor()
     predictor.hold.clear()
-    with running(lengths(predictor)) as url:
+    app = create_app(lengths(predictor))
+    with running_app(app) as url:
         first = threading.Thread(target=httpx.post, args=(f"{url}{CHAT}",), kwargs={"json": chat("first")})
         first.start()
         until(lambda: predictor.batches == [["first"]])
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{url}{CHAT}", json=chat("left"), timeout=0.3)
-        time.sleep(0.2)  # the server learns of it
+        until(lambda: app.state.batchers["lengths@2"].waiting == 0)
         predictor.hold.set()
         first.join()
         assert httpx.post(f"{url}{CHAT}", json=chat("next")).status_code == 200
@@ -404,12 +404,3 @@ def test_without_a_champion_the_newest_version_has_the_name() -> None:
 def test_limits_are_above_zero(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         Limits(**{name: 0})
-
-
-def until(true: Any) -> None:
-    """Wait until it is so, 10 seconds at most."""
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came to be")

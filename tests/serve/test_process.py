@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from serve_fakes import until
 
 from shokunin.errors import RefusedError, UsageError
 from shokunin.serve.process import ServerProcess, bind
@@ -36,7 +36,7 @@ def test_a_signal_to_stop_lets_requests_under_way_finish(number: signal.Signals)
             target=lambda: replies.append(httpx.post(f"{server.base_url}/v1/specialists/lengths/predict", json=body))
         )
         ask.start()
-        time.sleep(0.3)  # the request is with the predictor now
+        until(lambda: "asked" in server.output())
         os.kill(server.pid, number)
         ask.join(10)
         assert replies[0].json()["answers"][0]["value"] == "odd"
@@ -44,15 +44,10 @@ def test_a_signal_to_stop_lets_requests_under_way_finish(number: signal.Signals)
 
 
 def test_while_it_gives_notice_it_is_not_ready_and_still_answers() -> None:
-    with ServerProcess(["--notice", "1.5"], command=FAKE) as server:
+    with ServerProcess(["--notice", "3"], command=FAKE) as server:
         os.kill(server.pid, signal.SIGTERM)
-        for _ in range(100):
-            ready = httpx.get(f"{server.base_url}/ready")
-            if ready.status_code != 200:
-                break
-            time.sleep(0.01)
-        assert ready.status_code == 503
-        assert ready.json()["error"]["code"] == "overloaded"
+        until(lambda: httpx.get(f"{server.base_url}/ready").status_code == 503)
+        assert httpx.get(f"{server.base_url}/ready").json()["error"]["code"] == "overloaded"
         body = {"inputs": ["hello"]}
         assert httpx.post(f"{server.base_url}/v1/specialists/lengths/predict", json=body).status_code == 200
         assert server.stop() == 0
@@ -125,8 +120,4 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    for _ in range(500):
-        if not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the server lives on")
+    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
