@@ -210,7 +210,10 @@ def _markdown_bars(counts: list[tuple[str, int]]) -> str:
 
 def _html_table(value: tuple[list[str], list[list[Any]]]) -> str:
     header, rows = value
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    numbers = [isinstance(v, int) for v in rows[0]] if rows else [False] * len(header)
+    head = "".join(
+        f"<th{' class=n' if number else ''}>{escape(name)}</th>" for name, number in zip(header, numbers, strict=True)
+    )
     body = "\n".join(
         "<tr>"
         + "".join(f'<td{" class=n" if isinstance(v, int) else ""} dir="auto">{escape(_cell(v))}</td>' for v in row)
@@ -245,7 +248,7 @@ h1{font-size:1.7rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;
 p{overflow-wrap:anywhere}.wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--line)}
-td{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}th{white-space:nowrap}th.n{text-align:right}
 th{color:var(--soft);font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 svg{width:100%;height:auto;font:13px system-ui,sans-serif}svg text{fill:var(--ink)}svg rect{fill:var(--bar)}
 """
