@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from shokunin.answer import Answer, Inputs
@@ -58,6 +60,13 @@ def report(
     **fields: Any,
 ) -> Report:
     """A report made by the real functions from 90 rows, a third of the answers to the last label wrong."""
+    return replace(_made(tuple(labels), text, promise, against, task, problem), **fields)
+
+
+@cache
+def _made(
+    labels: tuple[str, ...], text: str, promise: Promise | None, against: bool, task: Task, problem: str | None
+) -> Report:
     rows = [(f"{text} {i}", labels[i % len(labels)]) for i in range(90)]
     table: dict[str, tuple[str, float] | str] = {
         t: (label if i % 9 != 8 else labels[0], 0.35 + 0.65 * (i / 90)) for i, (t, label) in enumerate(rows)
@@ -94,4 +103,4 @@ def report(
                                    "python": "3.11", "libraries": {"numpy": "2.0"}},
         "against": other, "replay": {"rows": 90, "disagreements": 0}, "cases": cases,
     }  # fmt: skip
-    return Report(**(plain | fields))
+    return Report(**plain)
