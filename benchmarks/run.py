@@ -48,11 +48,9 @@ def run(name: str, settings: list[Setting], options: argparse.Namespace) -> int:
         for competitor in options.only:
             if competitor == "setfit-head" and setting.few_shot:
                 continue  # the head alone is the bounded form for many rows; with few rows SetFit is what it is
-            splits = (
-                setting.splits[: options.peer_seeds]
-                if options.peer_seeds and competitor.startswith("setfit")
-                else setting.splits
-            )
+            most = options.peer_splits if competitor.startswith("setfit") else options.splits
+            fewer = options.setfit_splits if competitor.startswith("setfit") else None
+            splits = setting.splits[: fewer or options.splits]
             for split in splits:
                 one = harness.run(competitor, setting, split, job)
                 result["settings"][-1]["runs"].append(one)
@@ -80,7 +78,8 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     )
     say_how.add_argument("--setting", action="append", default=[], help="only this setting; may be given several times")
     say_how.add_argument("--seeds", type=int, default=5, help="draws of the training rows where they are drawn")
-    say_how.add_argument("--peer-seeds", type=int, help="at most so many splits for SetFit, which is slow")
+    say_how.add_argument("--splits", type=int, help="only the first so many draws or folds")
+    say_how.add_argument("--setfit-splits", type=int, help="the same for SetFit alone, which is slow")
     say_how.add_argument("--budget", type=float, help="shokunin's budget in minutes; by default its own")
     say_how.add_argument("--learners", help="shokunin's learners, by default its whole ladder")
     say_how.add_argument("--max-steps", type=int, default=2000, help="SetFit's steps where its pairs have no end")

@@ -253,7 +253,8 @@ def whole_process(results: Iterable[dict[str, Any]]) -> list[str]:
         f"`shokunin --help`: {new['help_seconds']['median']:.2f} s",
     ]
     if new.get("base_install_mb"):
-        parts.append(f"base install {new['base_install_mb']} MB")
+        size = new["base_install_mb"]
+        parts.append(f"base install {size['total']} MB, of which the encoder is {size['encoder']} MB")
     return ["; ".join(parts) + f" (commit {new['commit']}{'+' if new['dirty'] else ''}).", ""]
 
 

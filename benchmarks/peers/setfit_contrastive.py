@@ -2,7 +2,7 @@
 
 Few-shot: the recipe of the paper and of SetFit's own few-shot script (20 pairs of each sort a row, batches of 16, one
 epoch); the library's default draws every pair, which for 77 classes of ten rows is 36,000 steps. More rows: the
-library's defaults with a bound on the steps. Both end early, and say so, when `cap_seconds` are over.
+library's defaults with a bound on the steps. Both end early, and say so, `cap_seconds` after the first step.
 """
 
 import json
@@ -20,7 +20,10 @@ class Cap(TrainerCallback):
     """Ends the training when the time is over."""
 
     def __init__(self, seconds: float) -> None:
-        self.end, self.steps, self.planned, self.cut = time.monotonic() + seconds, 0, 0, False
+        self.seconds, self.end, self.steps, self.planned, self.cut = seconds, 0.0, 0, 0, False
+
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **rest: object) -> None:
+        self.end = time.monotonic() + self.seconds
 
     def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **rest: object) -> TrainerControl:
         self.steps, self.planned = state.global_step, state.max_steps
