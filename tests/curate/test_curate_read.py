@@ -402,7 +402,7 @@ def test_damaged_files_give_rows_or_a_clear_error(tmp_path_factory, data):
         path.write_bytes('{"text": "é", "label": "x"}\n"text, é",label\n"te""xt\nb",x\n'.encode())
     damaged = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(damaged) - 1))
+        place = int(data.draw(st.floats(0, 0.999)) * len(damaged))  # a share: a workbook's size depends on the time
         damaged[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
     path.write_bytes(damaged)
     try:
