@@ -48,7 +48,6 @@ def run(name: str, settings: list[Setting], options: argparse.Namespace) -> int:
         for competitor in options.only:
             if competitor == "setfit-head" and setting.few_shot:
                 continue  # the head alone is the bounded form for many rows; with few rows SetFit is what it is
-            most = options.peer_splits if competitor.startswith("setfit") else options.splits
             fewer = options.setfit_splits if competitor.startswith("setfit") else None
             splits = setting.splits[: fewer or options.splits]
             for split in splits:
