@@ -27,12 +27,13 @@ def emit(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def say(text: str = "", *, output: Output = Output.text) -> None:
-    """A line for people; silent when the answer is JSON."""
+def say(text: str = "", *, output: Output = Output.text, title: str = "") -> None:
+    """A line for people, its title bold; silent when the answer is JSON. No markup: a path may hold brackets."""
     if output is Output.text:
         from rich.console import Console
+        from rich.text import Text
 
-        Console(highlight=False, soft_wrap=True).print(text)
+        Console(highlight=False, soft_wrap=True).print(Text(title, style="bold").append(text, style="not bold"))
 
 
 def fail(error: ShokuninError, output: Output) -> typer.Exit:

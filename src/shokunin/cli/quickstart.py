@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from shokunin.cli.output import Output, bars, emit, reporting, say
+from shokunin.errors import MissingExtraError
 
 QUESTIONS = (
     "Where is my parcel? It should have been here on Monday",
@@ -23,40 +24,31 @@ def quickstart(
 ) -> None:
     """Run curate → train → prove → serve → one answered request on a synthetic example business, in about a minute."""
     with reporting(output):
+        openai = _client()
         from shokunin import example_business, pipeline
         from shokunin.project import init_project
         from shokunin.prove.render import report_json, report_terminal
 
         init_project(folder)
         file = folder / "inquiries.csv"
-        say(f"[bold]1 of 5  An example business[/]  {example_business.NOTICE}", output=output)
+        say(f"  {example_business.NOTICE}", title="1 of 5  An example business", output=output)
         example_business.write_csv(file, seed=seed, rows=rows)
-        say(
-            f"        {rows:,} past inquiries → {file}\n[bold]2 of 5  Curate[/]  duplicates, leaks, wrong labels, personal data",
-            output=output,
-        )
+        say(f"        {rows:,} past inquiries → {file}", output=output)
+        say("  duplicates, leaks, wrong labels, personal data", title="2 of 5  Curate", output=output)
         with bars(output) as progress:
             dataset, place = pipeline.curate(file, project=folder, seed=seed, progress=progress)
         say(_counts(dataset.facts, place), output=output)
-        say("[bold]3 of 5  Train, prove, replay[/]  the ladder from the cheapest learner to the dearest", output=output)
+        say("  from the cheapest learner to the dearest", title="3 of 5  Train, prove, replay", output=output)
         with bars(output) as progress:
-            specialist = pipeline.train(
-                dataset if place is None else place, project=folder, seed=seed, progress=progress
-            )
+            specialist = pipeline.train(place or dataset, project=folder, seed=seed, progress=progress)
         report = pipeline.read_report(specialist)
         if output is Output.text:
             report_terminal(report)
-        say(
-            f"\n[bold]4 of 5  Serve[/]  {specialist.id} behind an OpenAI-compatible address on this machine",
-            output=output,
-        )
-        asked = _ask(folder, specialist.name, output)
-        say("[bold]5 of 5  Where to look next[/]", output=output)
-        say(
-            f"        the report        {specialist.folder / 'report.html'}\n"
-            f"        the data card     {place and place / 'card.html'}",
-            output=output,
-        )
+        say(f"  {specialist.id} behind an OpenAI-compatible address", title="\n4 of 5  Serve", output=output)
+        asked = _ask(openai, folder, specialist.name, output)
+        say(title="5 of 5  Where to look next", output=output)
+        say(f"        the report        {specialist.folder / 'report.html'}", output=output)
+        say(f"        the data card     {place / 'card.html' if place else '–'}", output=output)
         say(f"        serve it          shokunin serve --project {folder}", output=output)
         say("        your own rows     shokunin train YOUR_INQUIRIES.csv", output=output)
         if output is Output.json:
@@ -65,16 +57,23 @@ def quickstart(
         raise typer.Exit(1)
 
 
-def _counts(facts: dict, place: Path | None) -> str:  # type: ignore[type-arg]
+def _client() -> Any:
+    """The official client, looked for before any work starts."""
+    try:
+        import openai
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("openai", "client") from error
+    return openai
+
+
+def _counts(facts: dict[str, Any], place: Path | None) -> str:
     rows = facts["rows"]
     aside = "; ".join(f"{count} {reason}" for reason, count in rows["set_aside"].items())
     return f"        {rows['in']:,} rows in = {rows['used']:,} used + {rows['in'] - rows['used']:,} set aside ({aside}) → {place}"
 
 
-def _ask(folder: Path, name: str, output: Output) -> list[dict[str, str]]:
+def _ask(openai: Any, folder: Path, name: str, output: Output) -> list[dict[str, str]]:
     """Ask the running server as an application would."""
-    import openai
-
     from shokunin.serve.process import ServerProcess
 
     asked = []
@@ -84,5 +83,5 @@ def _ask(folder: Path, name: str, output: Output) -> list[dict[str, str]]:
             reply = client.chat.completions.create(model=name, messages=[{"role": "user", "content": question}])
             answer = reply.choices[0].message.content or ""
             asked.append({"question": question, "answer": answer})
-            say(f"        “{question}”  →  [bold green]{answer}[/]", output=output)
+            say(f"        “{question}”  →  {answer}", output=output)
     return asked

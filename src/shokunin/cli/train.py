@@ -27,7 +27,9 @@ def train(
     base: Annotated[
         list[str] | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")
     ] = None,
-    budget: Annotated[float, typer.Option(min=0.05, help="Minutes to spend on training.")] = 30.0,
+    budget: Annotated[
+        float | None, typer.Option(min=0.05, help="Minutes to spend on training; by default the project's, 30.")
+    ] = None,
     learner: Annotated[
         list[str] | None, typer.Option(help="Try only these learners; may be given several times.")
     ] = None,

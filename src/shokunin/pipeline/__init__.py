@@ -10,7 +10,7 @@ from typing import Any, overload
 from shokunin import registry
 from shokunin.answer import Answer, Inputs
 from shokunin.dataset import Dataset
-from shokunin.files import write_text
+from shokunin.files import exclusive, write_text
 from shokunin.pipeline import rows as row_stage
 from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.deriving import compress
@@ -24,7 +24,7 @@ from shokunin.progress import Progress, silent
 from shokunin.project import open_project
 from shokunin.prove.calibrate import calibrate, shaping_rows
 from shokunin.report import Report
-from shokunin.specialist import Specialist, read_specialist
+from shokunin.specialist import Specialist
 from shokunin.task import Task
 from shokunin.tasks import kind as kind_of
 
@@ -53,7 +53,7 @@ def train(
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     base: str | Sequence[str] | None = None,
-    budget: float = 30.0,
+    budget: float | None = None,
     learners: Sequence[str] | None = None,
     metric: str | None = None,
     target_score: float | None = None,
@@ -76,7 +76,7 @@ def train(
         inputs: the columns to read; by default guessed.
         target: the column with the answer; by default guessed.
         base: base encoder for the learners that use one (`hf:org/name[@rev]`, `org/name`, a folder, `pkg:NAME`), or several.
-        budget: minutes to spend on training.
+        budget: minutes to spend on training; by default the project's `budget_minutes`.
         learners: try only these.
         metric: `accuracy` or `macro_f1`.
         target_score: the verdict is pass only if the metric's lower end reaches this.
@@ -102,29 +102,31 @@ def train(
         wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
     )  # fmt: skip
     work = place.work / dataset.digest[:16]
-    side_files = work / "side_files"
-    side_files.mkdir(parents=True, exist_ok=True)
-    the_kind = kind_of(dataset.task.kind)
-    the_kind.prepare(dataset.task, dataset.train, side_files)
-    codec = the_kind.codec(dataset.task, side_files)
-    ladder = climb(
-        dataset, codec, work, bases=[base] if isinstance(base, str) else base or [],
-        budget_seconds=budget * 60, seed=seed, learners=learners,
-        shaping=lambda n: shaping_rows(n, seed), progress=progress,
-    )  # fmt: skip
-    none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
-    calibration = calibrate(
-        ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
-        none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
-    )  # fmt: skip
-    step = {
-        "step": "train",
-        "learner": ladder.chosen.name,
-        "seed": seed,
-        "seconds": round(ladder.chosen.train_seconds, 3),
-    }
-    specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
-    shutil.rmtree(work, ignore_errors=True)
+    # Two trainings of the same rows would tread on each other's scratch folder.
+    with exclusive(work.with_suffix(".lock"), seconds=1):
+        side_files = work / "side_files"
+        side_files.mkdir(parents=True, exist_ok=True)
+        the_kind = kind_of(dataset.task.kind)
+        the_kind.prepare(dataset.task, dataset.train, side_files)
+        codec = the_kind.codec(dataset.task, side_files)
+        ladder = climb(
+            dataset, codec, work, bases=[base] if isinstance(base, str) else base or [],
+            budget_seconds=60 * (place.limits.budget_minutes if budget is None else budget), seed=seed, learners=learners,
+            shaping=lambda n: shaping_rows(n, seed), progress=progress,
+        )  # fmt: skip
+        none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
+        calibration = calibrate(
+            ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
+            none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
+        )  # fmt: skip
+        step = {
+            "step": "train",
+            "learner": ladder.chosen.name,
+            "seed": seed,
+            "seconds": round(ladder.chosen.train_seconds, 3),
+        }
+        specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
+        shutil.rmtree(work, ignore_errors=True)
     return open_specialist(specialist)
 
 
@@ -170,7 +172,7 @@ def load(reference: str | Path, *, project: str | Path | None = None, threads: i
         ArtefactError: its folder is incomplete, changed or unsafe, or it no longer answers as it did.
     """
     place = open_project(None if project is None else Path(project))
-    return open_specialist(read_specialist(registry.find(place.specialists, str(reference))), threads=threads)
+    return open_specialist(registry.read(place.specialists, reference), threads=threads or place.limits.threads)
 
 
 @overload

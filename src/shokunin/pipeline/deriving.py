@@ -20,7 +20,7 @@ from shokunin.progress import Progress, silent
 from shokunin.project import open_project
 from shokunin.prove.calibrate import calibrate
 from shokunin.report import Rung
-from shokunin.specialist import Specialist, read_specialist
+from shokunin.specialist import Specialist
 from shokunin.weights import Weights
 
 
@@ -41,7 +41,7 @@ def compress(
         ReplayError: more served answers differ from the tested ones than is allowed for compressed weights.
     """
     place = open_project(None if project is None else Path(project))
-    parent = read_specialist(registry.find(place.specialists, str(reference)))
+    parent = registry.read(place.specialists, reference)
     module = compressor(method)
     if parent.weights.format not in module.FORMATS:
         raise UsageError(

@@ -6,6 +6,7 @@ few rows to set any aside, out of fold. A finished rung is kept in the scratch f
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import time
@@ -115,7 +116,7 @@ def climb(
     for name, module, base in _tries(learners or tuple(LEARNERS), bases, notes):
         try:
             fits = 1 if folds is None else len(folds) + 1
-            place = work / f"{name}-{seed}"
+            place = work / f"{name}-{seed}-{_key(base)}"
             if not (place / "climb.json").exists():
                 options = _options(module, base, end - time.monotonic(), fits)
                 note = _too_dear(module.forecast(lessons, options) * fits, end - time.monotonic())
@@ -199,6 +200,11 @@ def _tries(
 def _short(base: str) -> str:
     """The last word of a base model's name, fit for a folder's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", base.rstrip("/").rpartition("/")[2].removeprefix("pkg:"))
+
+
+def _key(base: str | None) -> str:
+    """Tells a rung of one base from the same rung of another, which an interrupted training may have left behind."""
+    return hashlib.sha256(str(base).encode()).hexdigest()[:8]
 
 
 def _options(module: Learner, base: str | None, seconds_left: float, fits: int) -> Any:

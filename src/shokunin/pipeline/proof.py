@@ -24,7 +24,7 @@ from shokunin.prove.against import compare_against, live_answers, recorded_answe
 from shokunin.prove.evaluate import baseline_scores, evaluate, threshold, verdict
 from shokunin.prove.measure import machine, measure
 from shokunin.report import Report, Rung
-from shokunin.specialist import Specialist, read_specialist
+from shokunin.specialist import Specialist
 
 SHOWN_FACTS = ("rows", "split", "leaks", "duplicates", "personal_data", "files")
 Against = str | Sequence[str | None] | None
@@ -167,7 +167,7 @@ def _answers_of(
     if Path(against).is_file():
         return Path(against).name, recorded_answers(_recorded_file(Path(against)), ground.rows, name=against), False
     try:
-        other = open_specialist(read_specialist(registry.find(place.specialists, against)))
+        other = open_specialist(registry.read(place.specialists, against))
     except ProjectError as error:
         raise DataError(
             f"{against!r} is no column:NAME, no file, no specialist, no upstream of this project and no http address"
@@ -202,8 +202,13 @@ def _recorded_file(path: Path) -> list[str | None]:
 def _upstream(against: str, specialist: Specialist, place: Project) -> tuple[str, Any]:
     if against in place.upstreams:
         known = place.upstreams[against]
-        return against, upstream(known.base_url, known.model, api_key_env=known.api_key_env, labels=specialist.labels)
+        known.api_key()  # an unset variable is an error before any row is sent
+        price = place.prices.get(known.model)
+        return against, upstream(
+            known.base_url, known.model, known.api_key_env, specialist.labels, timeout=known.timeout_seconds,
+            usd_per_million=(price.input, price.output) if price else (0.0, 0.0),
+        )  # fmt: skip
     base_url, _, model = against.partition("#")
     if not model:
         raise DataError(f"{against!r} names no model; write URL#MODEL, for instance http://127.0.0.1:8000/v1#gpt")
-    return model, upstream(base_url, model, api_key_env="OPENAI_API_KEY", labels=specialist.labels)
+    return model, upstream(base_url, model, "OPENAI_API_KEY", specialist.labels)

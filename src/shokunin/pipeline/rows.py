@@ -201,4 +201,4 @@ def _name_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
         return "task"
     path = Path(data).resolve()
     stem = path.parent.name if path.stem.lower() in ("train", "data", "rows", "dataset") else path.stem
-    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-") or "task"
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-")[:60].rstrip("-") or "task"

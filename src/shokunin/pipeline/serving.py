@@ -14,7 +14,7 @@ from shokunin.project import Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.process import run
 from shokunin.serve.served import Served
-from shokunin.specialist import Specialist, read_specialist
+from shokunin.specialist import Specialist
 
 
 def serve(
@@ -37,8 +37,8 @@ def serve(
     """
     place = open_project(None if project is None else Path(project))
     specialists = [
-        open_specialist(read_specialist(f), threads=threads or place.limits.threads)
-        for f in chosen_folders(place, names, folders)
+        open_specialist(registry.read(place.specialists, reference), threads=threads or place.limits.threads)
+        for reference in chosen(place, names, folders)
     ]
     served = {s.id: served_of(s, place) for s in specialists}
     run(
@@ -49,15 +49,15 @@ def serve(
     )
 
 
-def chosen_folders(place: Project, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
-    """The folders to serve, each once."""
+def chosen(place: Project, names: Sequence[str], folders: Sequence[Path]) -> list[str | Path]:
+    """What to serve, each once."""
     if not names and not folders:
         names = sorted({s.name for s in registry.list_specialists(place.specialists)})
         if not names:
             raise ProjectError(
                 f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv"
             )
-    return list(dict.fromkeys([*(registry.find(place.specialists, n) for n in names), *folders]))
+    return list(dict.fromkeys([*names, *folders]))
 
 
 def served_of(specialist: Specialist, place: Project) -> Served:
