@@ -172,10 +172,11 @@ class ServerProcess:
         return self._process.returncode
 
     def output(self, last: int = 2000) -> str:
-        """The end of what it has written so far, `last` bytes at most."""
+        """The end of what it has written so far: whole lines, about `last` bytes at most."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - last))
-        return self._output.read().decode("utf-8", "replace")
+        text = self._output.read().decode("utf-8", "replace")
+        return text if size <= last else text.partition("\n")[2] or text
 
     def _start(self) -> None:
         for _ in range(3):  # between finding a free port and taking it another program may be quicker
