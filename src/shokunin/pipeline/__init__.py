@@ -116,7 +116,8 @@ def train(
         )  # fmt: skip
         none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
         calibration = calibrate(
-            ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs), exact=not ladder.out_of_fold,
+            ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs),
+            exact=not ladder.out_of_fold,
             none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
         )  # fmt: skip
         step = {

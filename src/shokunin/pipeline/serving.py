@@ -14,7 +14,7 @@ from shokunin.project import Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.process import run
 from shokunin.serve.served import Served
-from shokunin.specialist import Specialist
+from shokunin.specialist import Specialist, read_specialist
 
 
 def serve(
@@ -36,11 +36,10 @@ def serve(
         UsageError: the port is in use, or the address is not loopback.
     """
     place = open_project(None if project is None else Path(project))
-    specialists = [
-        open_specialist(registry.read(place.specialists, reference), threads=threads or place.limits.threads)
-        for reference in chosen(place, names, folders)
-    ]
-    served = {s.id: served_of(s, place) for s in specialists}
+    found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
+    found += [read_specialist(folder) for folder in folders]
+    opened = {s.id: open_specialist(s, threads=threads or place.limits.threads) for s in found}
+    served = {key: served_of(one, place) for key, one in opened.items()}
     run(
         create_app(served),
         host or place.serve.host,
@@ -49,15 +48,16 @@ def serve(
     )
 
 
-def chosen(place: Project, names: Sequence[str], folders: Sequence[Path]) -> list[str | Path]:
-    """What to serve, each once."""
-    if not names and not folders:
-        names = sorted({s.name for s in registry.list_specialists(place.specialists)})
-        if not names:
-            raise ProjectError(
-                f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv"
-            )
-    return list(dict.fromkeys([*names, *folders]))
+def names_of(place: Project) -> list[str]:
+    """Every specialist on the shelf.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    names = sorted({s.name for s in registry.list_specialists(place.specialists)})
+    if not names:
+        raise ProjectError(f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv")
+    return names
 
 
 def served_of(specialist: Specialist, place: Project) -> Served:
