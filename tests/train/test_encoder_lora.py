@@ -14,13 +14,13 @@ from shokunin.encoders.graph import write_encoder
 from shokunin.encoders.onnx_text import OnnxText
 from shokunin.encoders.text_runner import TextRunner
 from shokunin.encoders.tiny_model import write_tiny_model
-from shokunin.encoders.torch_encoder import TorchEncoder, batch_of
 from shokunin.engines.onnx import load
 from shokunin.errors import UsageError
 from shokunin.forms import TextLessons
 from shokunin.progress import silent
 from shokunin.train import encoder_lora
 from shokunin.train.encoder_lora import Options, _nearest_loss, _Tuner, fit, forecast
+from shokunin.train.torch_encoder import TorchEncoder, batch_of
 
 pytestmark = pytest.mark.torch
 

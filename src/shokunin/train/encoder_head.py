@@ -6,7 +6,6 @@ class this is hard to beat, because nothing of the encoder can be spoiled.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -49,10 +48,11 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
     probe = texts[:: max(1, len(texts) // PROBE)][:PROBE]
     base = resolve(chosen.base)
     encoder = TextEncoder(base, max_length=chosen.max_length or length_for(base, probe))
-    started = time.perf_counter()
-    encoder.embed(probe)
-    a_text = (time.perf_counter() - started) / max(1, len(probe))
-    return a_text * len(texts) + seconds_to_fit(len(lessons), encoder.width, len(lessons.names)) + 1.5
+    return (
+        encoder.seconds_a_text(probe) * len(texts)
+        + seconds_to_fit(len(lessons), encoder.width, len(lessons.names))
+        + 1.5
+    )
 
 
 def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:

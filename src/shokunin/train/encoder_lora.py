@@ -34,10 +34,10 @@ from shokunin.encoders.linear_head import fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import length_for
 from shokunin.encoders.text_runner import read_pad_id, token_ids
-from shokunin.encoders.torch_encoder import LINEAR, TorchEncoder, batch_of, tensor_name
 from shokunin.errors import UsageError
 from shokunin.forms import Form, Lessons
 from shokunin.progress import Progress, silent
+from shokunin.train.torch_encoder import LINEAR, TorchEncoder, batch_of, tensor_name
 from shokunin.weights import Weights
 
 EATS: Form = "labelled_text"
