@@ -34,8 +34,8 @@ from shokunin.serve.process import ServerProcess
 
 CLOSED = (1, 8, 32, 64)
 """Connections at a time."""
-OPEN = (100, 250, 500)
-"""Requests due per second."""
+OPEN = (0.25, 0.5, 0.75)
+"""Requests due per second, as shares of the most that closed load got through."""
 CONNECTIONS = 64
 """Connections for open load; a request that finds none free waits, and its waiting counts."""
 
@@ -58,12 +58,10 @@ def main() -> None:
                     closed(port, requests, connections, asked.seconds),
                 )
             )
-        for rate in OPEN:
-            measured.append(
-                _measure(
-                    process, {"load": "open", "due_per_second": rate}, open_load(port, requests, rate, asked.seconds)
-                )
-            )
+        most = max(row["requests_per_second"] for row in measured)
+        for rate in (round(share * most, 1) for share in OPEN):
+            load = open_load(port, requests, rate, asked.seconds)
+            measured.append(_measure(process, {"load": "open", "due_per_second": rate}, load))
         memory = process.memory_info().rss
     result = {
         "benchmark": "serve_load",
