@@ -80,7 +80,7 @@ def main() -> None:
     }
     for row in measured:
         print(_line(row))
-    print(harness.RESULTS.relative_to(harness.ROOT) / _write(result, asked.out).name)
+    print(_write(result, asked.out))
 
 
 class Connection:
@@ -204,7 +204,8 @@ def _line(row: dict[str, Any]) -> str:
 
 def _write(result: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"serve_load-{time.strftime('%Y-%m-%d')}-{result['commit']}.json"
+    stamp = result["created"].replace("-", "").replace(":", "")
+    path = folder / f"serve_load-{result['specialist']['name']}-{stamp}-{result['commit']}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return path
 
