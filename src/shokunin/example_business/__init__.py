@@ -108,7 +108,8 @@ def _messages(rng: random.Random, count: int) -> list[tuple[str, str]]:
         name = rng.choices(names, weights)[0]
         where = rng.random()
         if where < FOREIGN:
-            made.append((_fill(rng, rng.choice(departments[name][rng.choice(LANGUAGES)])), name))
+            language = rng.choice(LANGUAGES)
+            made.append((_dress_foreign(rng, language, rng.choice(departments[name][language])), name))
         elif where < FOREIGN + COMMON:
             made.append((_dress(rng, _fill(rng, rng.choice(departments[name]["common"]))), name))
         else:
@@ -171,6 +172,13 @@ def _dress(rng: random.Random, core: str) -> str:
         return [rng.choice(around[part]) for part, share in shares.items() if rng.random() < share]
 
     return _mistype(rng, _fill(rng, " ".join([*some(BEFORE), core, *some(AFTER)])))
+
+
+def _dress_foreign(rng: random.Random, language: str, core: str) -> str:
+    """A message in another language with its own greeting and closing."""
+    before, after = phrases()["foreign"][language]
+    parts = [rng.choice(["", rng.choice(before)]), core, rng.choice(["", rng.choice(after)])]
+    return _fill(rng, ("" if language == "ja" else " ").join(parts))
 
 
 def _mistype(rng: random.Random, text: str) -> str:
