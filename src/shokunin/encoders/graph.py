@@ -28,6 +28,8 @@ FUSED = "com.microsoft"
 GRAPH_VERSION = 1
 """Raised whenever the same tensors give another graph, so that no old cached one is used."""
 OPSET = 18
+LARGEST = (2 << 30) - (32 << 20)
+"""What one ONNX file can hold."""
 INPUTS = ("input_ids", "attention_mask")
 
 
@@ -76,6 +78,11 @@ def write_encoder(
         ends = [write.constant("head.weight", weight), write.constant("head.bias", bias)]
         scores = write.node("Gemm", [pooled, *ends], transB=1)
         name = write.node("LogSoftmax", [scores], axis=1, output="log_scores")
+    size = sum(len(tensor.raw_data) for tensor in write.constants.values())
+    if size > LARGEST:
+        raise BaseModelError(
+            f"the encoder in {str(folder)!r} has {size >> 20} MB in float32; at most {LARGEST >> 20} MB fit a graph"
+        )
     onnx.save(write.model(name, width), str(out))
 
 
