@@ -1,6 +1,7 @@
 # ruff: noqa: E402  (torch may be absent: the file is then skipped before it imports anything that needs it)
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ from shokunin.train.encoder_lora import Options, _nearest_loss, _Tuner, fit, for
 from shokunin.train.torch_encoder import TorchEncoder, batch_of
 
 pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads only wait for each other on models this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
