@@ -11,7 +11,7 @@ from rich.text import Text
 from shokunin.prove.card import model_card
 from shokunin.prove.page import headline, report_html, summary
 from shokunin.prove.wording import METRIC_NAMES, duration, milliseconds, p_value, percent, printable, share, size
-from shokunin.report import Report, Rung, report_to_dict
+from shokunin.report import Report, report_to_dict
 
 __all__ = ["model_card", "report_html", "report_json", "report_terminal"]
 
@@ -48,6 +48,11 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     if len(report.ladder) > 1:
         out.print()
         out.print(_ladder(report))
+        for rung in report.ladder:
+            if rung.score is None:
+                out.print(
+                    Text(f"  {printable(rung.learner, 40)}: {printable(rung.note or 'not tried', 300)}", style="dim")
+                )
         out.print(Text(f"  {printable(report.why_chosen, 600)}", style="dim"))
     if report.worst_pairs:
         out.print()
@@ -69,7 +74,7 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
 
 
 def _comparison(report: Report) -> Table:
-    table = _table("", *(METRIC_NAMES[m] for m in report.scores), "beside the specialist")
+    table = _table("", *(METRIC_NAMES[m] for m in report.scores), "paired test")
     trivial = report.baseline
     table.add_row(
         Text(f"always {printable(trivial['label'], 40)!r}"),
@@ -96,25 +101,20 @@ def _comparison(report: Report) -> Table:
 
 
 def _ladder(report: Report) -> Table:
-    table = _table("learner", METRIC_NAMES[report.metric], "size", "trained in", "one answer", "")
+    table = _table("learner", METRIC_NAMES[report.metric], "size", "trained", "one answer", "")
+    table.columns[0].no_wrap = True
     for rung in report.ladder:
-        style = "bold" if rung.chosen else "dim" if rung.score is None else ""
-        cells = (
-            printable(rung.learner, 40),
-            "–" if rung.score is None else share(rung.score),
-            size(rung.size_bytes),
-            duration(rung.train_seconds),
-            milliseconds(rung.latency_ms),
-            _note(rung),
-        )
-        table.add_row(*(Text(cell, style=style) for cell in cells))
+        if rung.score is not None:
+            cells = (
+                printable(rung.learner, 40),
+                share(rung.score),
+                size(rung.size_bytes),
+                duration(rung.train_seconds),
+                milliseconds(rung.latency_ms),
+                "chosen" if rung.chosen else p_value(rung.worse_than_best),
+            )
+            table.add_row(*(Text(cell, style="bold" if rung.chosen else "") for cell in cells))
     return table
-
-
-def _note(rung: Rung) -> str:
-    if rung.chosen:
-        return "chosen"
-    return printable(rung.note or p_value(rung.worse_than_best), 120)
 
 
 def _confusions(report: Report) -> Table:
@@ -126,7 +126,8 @@ def _confusions(report: Report) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=True, padding=(0, 2, 0, 2), header_style="dim")
-    for name in columns:
-        table.add_column(name)
+    """Figures stay on their line; what gives way on a narrow terminal are the words at either end."""
+    table = Table(box=None, pad_edge=True, padding=(0, 1, 0, 1), header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(name, no_wrap=0 < i < len(columns) - 1, overflow="fold")
     return table
