@@ -40,6 +40,7 @@ def test_a_signal_to_stop_lets_requests_under_way_finish(number: signal.Signals)
         os.kill(server.pid, number)
         ask.join(10)
         assert replies[0].json()["answers"][0]["value"] == "odd"
+        until(lambda: gone(server.pid))  # else `stop` would meet it between the last answer and the exit
         assert server.stop() == 0
 
 
@@ -50,6 +51,7 @@ def test_while_it_gives_notice_it_is_not_ready_and_still_answers() -> None:
         assert httpx.get(f"{server.base_url}/ready").json()["error"]["code"] == "overloaded"
         body = {"inputs": ["hello"]}
         assert httpx.post(f"{server.base_url}/v1/specialists/lengths/predict", json=body).status_code == 200
+        until(lambda: gone(server.pid))
         assert server.stop() == 0
 
 
@@ -120,4 +122,12 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(int(pid)))
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, even if nobody has asked for its exit code yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
