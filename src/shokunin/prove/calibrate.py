@@ -28,7 +28,10 @@ NEVER = 2.0
 GRID = (*(float(t) for t in np.round(expit(np.linspace(12, -4, 161)), 6)), 0.0)
 """The thresholds that are tested: from very sure to always, evenly on the logit scale. No row has a say in them."""
 DECLINED_SHARE = 0.01
-LOST_SHARE = 0.002
+LOST_SHARE = 0.003
+"""Of all rows, and of those answered rightly, so many may be called "none of these" when no such rows are at hand."""
+TAIL = 0.1
+"""The lowest share of scores that says how the tail goes on."""
 SCOPE_ROWS = 50
 """Of fewer rows the lowest score says little about the lowest to expect; the specialist then always answers."""
 UNANSWERED = -1.0
@@ -194,7 +197,10 @@ def _scope_threshold(raw: Scores, labels: npt.NDArray[np.int64], none: Scores) -
         return float(limits[at]) if total[at] > len(right) else None
     if len(right) < SCOPE_ROWS:
         return None
-    return float(min(np.quantile(best, DECLINED_SHARE, method="lower"), np.quantile(right, LOST_SHARE, method="lower")))
+    edge = float(np.quantile(right, TAIL))
+    slope = edge - float(right[right <= edge].mean())
+    # Exponential below the edge, so that the limit does not hang on the one lowest score that was seen.
+    return float(min(np.quantile(best, DECLINED_SHARE, method="lower"), edge - slope * np.log(TAIL / LOST_SHARE)))
 
 
 def _answers(
