@@ -13,6 +13,7 @@ def main(job_file: str, out_file: str) -> None:
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     write("train.csv", job["train"])
     write("test.csv", list(zip(job["test"], job["test_labels"], strict=True)))
+    labels = {label for _, label in job["train"]}
     options = {"budget": job["budget"]} if job.get("budget") else {}
     if job.get("learners"):
         options["learners"] = job["learners"]
@@ -42,12 +43,20 @@ def main(job_file: str, out_file: str) -> None:
         "peak_memory_bytes",
         "replay",
     )
+    declined = [
+        next(iter(answer.scores), None) == label
+        for answer, label in zip(answers, job["test_labels"], strict=True)
+        if answer.value not in labels
+    ]
     out = {
         "given": [answer.value for answer in answers],
         "fit_seconds": round(trained - start, 3),
         "predict_seconds": round(done - trained, 3),
-        "facts": {key: report.get(key) for key in (*kept, "calibration")},
-        "stages": report.get("dataset", {}).get("seconds"),
+        "facts": {
+            **{key: report.get(key) for key in (*kept, "calibration")},
+            "declined": len(declined),
+            "declined_though_right": sum(declined),
+        },
     }
     Path(out_file).write_text(json.dumps(out), encoding="utf-8")
 
