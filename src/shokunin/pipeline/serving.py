@@ -12,7 +12,7 @@ from shokunin.errors import ProjectError
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.project import Project, open_project
 from shokunin.serve.app import create_app
-from shokunin.serve.process import run
+from shokunin.serve.process import bind, run
 from shokunin.serve.served import Served
 from shokunin.specialist import Specialist, read_specialist
 
@@ -36,16 +36,13 @@ def serve(
         UsageError: the port is in use, or the address is not loopback.
     """
     place = open_project(None if project is None else Path(project))
+    host, port = host or place.serve.host, place.serve.port if port is None else port
+    bind(host, port).close()  # an address that cannot be had is said before anything is loaded
     found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
     found += [read_specialist(folder) for folder in folders]
     opened = {s.id: open_specialist(s, threads=threads or place.limits.threads) for s in found}
     served = {key: served_of(one, place) for key, one in opened.items()}
-    run(
-        create_app(served),
-        host or place.serve.host,
-        place.serve.port if port is None else port,
-        started=lambda url: started(url, list(served)),
-    )
+    run(create_app(served), host, port, started=lambda url: started(url, list(served)))
 
 
 def names_of(place: Project) -> list[str]:
