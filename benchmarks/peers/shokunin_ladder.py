@@ -15,8 +15,7 @@ def main(job_file: str, out_file: str) -> None:
     write("test.csv", list(zip(job["test"], job["test_labels"], strict=True)))
     labels = {label for _, label in job["train"]}
     options = {"budget": job["budget"]} if job.get("budget") else {}
-    if job.get("learners"):
-        options["learners"] = job["learners"]
+    options |= {key: job[key] for key in ("learners", "base") if job.get(key)}
     start = time.perf_counter()
     specialist = shokunin.train(
         "train.csv",
@@ -25,6 +24,7 @@ def main(job_file: str, out_file: str) -> None:
         inputs=["text"],
         target="label",
         project=".",
+        keep_leaks=True,  # the peers learn from every row too; how many repeat a test row is in the report
         seed=job["seed"],
         **options,
     )
