@@ -143,7 +143,8 @@ def of_results(results: Sequence[dict[str, Any]]) -> str:
 
 def short(results: Sequence[dict[str, Any]]) -> str:
     """The short table: one row a setting."""
-    columns = [c for c in NAMES if c != "setfit-head"]
+    ran = {competitor for _, runs in collect(results).values() for competitor in runs}
+    columns = [c for c in NAMES if c in ran and c != "setfit-head"]
     out = ["| | " + " | ".join(NAMES[c] for c in columns) + " |", "| --- |" + " --- |" * len(columns)]
     for (benchmark, setting), (_, runs) in collect(results).items():
         lines = {line.competitor: line for line in standings(runs)}
