@@ -59,7 +59,7 @@ def report(
     problem: str | None = None,
     **fields: Any,
 ) -> Report:
-    """A report made by the real functions from 90 rows, a third of the answers to the last label wrong."""
+    """A report made by the real functions from 90 rows, a few of the answers to the last label wrong."""
     return replace(_made(tuple(labels), text, promise, against, task, problem), **fields)
 
 
@@ -69,7 +69,8 @@ def _made(
 ) -> Report:
     rows = [(f"{text} {i}", labels[i % len(labels)]) for i in range(90)]
     table: dict[str, tuple[str, float] | str] = {
-        t: (label if i % 9 != 8 else labels[0], 0.35 + 0.65 * (i / 90)) for i, (t, label) in enumerate(rows)
+        t: (label, 0.35 + 0.65 * (i / 90)) if i % 9 != 8 or i == 80 else (labels[0], 0.9 if i == 89 else 0.3 + i / 900)
+        for i, (t, label) in enumerate(rows)
     }
     if problem is not None:
         table[rows[0][0]] = problem

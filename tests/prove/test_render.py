@@ -205,16 +205,22 @@ def test_no_promise_is_said_with_its_reason() -> None:
     assert Page(report_html(report(promise=None))).words.count("no threshold was chosen") == 1
 
 
-def test_a_broken_promise_is_not_called_kept() -> None:
+@pytest.mark.parametrize(
+    ("error", "low", "high", "words", "claimed"),
+    [
+        (0.01, 0.0, 0.03, "the promise was kept", True),
+        (0.06, 0.04, 0.09, "by no more than chance may do", True),
+        (0.09, 0.06, 0.12, "more than promised", False),
+    ],
+)
+def test_a_broken_promise_is_not_called_kept(error: float, low: float, high: float, words: str, claimed: bool) -> None:
     made = report()
-    kept = replace(
-        made, threshold={**made.threshold, "error_here": 0.01, "error_here_low": 0.0, "error_here_high": 0.03}
-    )
-    broken = replace(
-        made, threshold={**made.threshold, "error_here": 0.09, "error_here_low": 0.06, "error_here_high": 0.12}
-    )
-    assert "the promise was kept" in Page(report_html(kept)).words
-    assert "more than promised" in Page(report_html(broken)).words
+    here = {"error_here": error, "error_here_low": low, "error_here_high": high}
+    made = replace(made, threshold={**made.threshold, **here})
+    page = Page(report_html(made)).words
+    assert words in page
+    assert ("of those at most 5 % are wrong" in page) == claimed
+    assert ("measurably more than the promised 5 %" in page) != claimed
 
 
 def test_rows_scored_out_of_fold_are_said_to_be() -> None:

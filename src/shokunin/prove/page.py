@@ -88,9 +88,14 @@ def summary(report: Report) -> str:
     if not _promised(report):
         return first
     t = report.threshold
+    itself = f"{first} It answers {percent(t['coverage_here'], 0)} by itself"
+    if t.get("error_here_low") is not None and t["error_here_low"] > t["bound"]:
+        return (
+            f"{itself}, but {percent(t['error_here'])} of those were wrong, measurably more than the promised "
+            f"{round_percent(t['bound'])}."
+        )
     return (
-        f"{first} It answers {percent(t['coverage_here'], 0)} by itself; of those at most "
-        f"{round_percent(t['bound'])} are wrong, with {round_percent(t['confidence'])} confidence, "
+        f"{itself}; of those at most {round_percent(t['bound'])} are wrong, with {round_percent(t['confidence'])} confidence, "
         "and the rest it passes on."
     )
 

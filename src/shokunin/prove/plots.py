@@ -29,12 +29,14 @@ def risk_coverage_plot(curve: Sequence[tuple[float, float]], threshold: Mapping[
         parts.append(f'<polyline class="curve" points="{line}"/>')
     if covered and error is not None:
         x, y = _x(covered), _y(error / top)
-        anchor, dx = ("end", -8) if covered > 0.5 else ("start", 8)
+        anchor, dx = ("end", -9) if x > LEFT + 150 else ("start", 9)
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{_y(0)}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="5"/>')
-        words = f"answers {100 * covered:.0f} % itself, {100 * error:.1f} % of that wrong"
-        beside = y - 10 if bound is None or abs(y - 14 - _y(bound / top)) > 12 else _y(bound / top) - 20
-        parts.append(f'<text class="label" text-anchor="{anchor}" x="{x + dx}" y="{beside}">{words}</text>')
+        lowest = y - 10 if bound is None or abs(y - 20 - _y(bound / top)) > 20 else min(y, _y(bound / top)) - 22
+        words = (f"answers {100 * covered:.0f} % itself", f"{100 * error:.1f} % of that is wrong")
+        for line, above in zip(words, (14, 0), strict=True):
+            at = max(TOP + 10 + 14 - above, round(lowest - above, 1))
+            parts.append(f'<text class="label" text-anchor="{anchor}" x="{round(x + dx, 1)}" y="{at}">{line}</text>')
     return _svg("Share of wrong answers against the share of rows answered", parts)
 
 
