@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shokunin.curate.table import Table
-from shokunin.errors import DataError
+from shokunin.errors import DataError, MissingExtraError
 from shokunin.files import sha256_of
 
 READS = "CSV (.csv, .txt), TSV (.tsv, .tab), JSONL (.jsonl, .ndjson), Parquet (.parquet, .pq) and Excel (.xlsx, .xlsm)"
@@ -23,6 +23,7 @@ def read_rows(path: Path) -> Table:
     """The rows of a file, to be streamed; here the encoding is checked and the header read.
 
     Raises:
+        MissingExtraError: it is Parquet, and the reader's library is not installed.
         DataError: the file is missing, empty, of a kind that is not read, or not what its name says.
     """
     path = Path(path)
@@ -52,8 +53,10 @@ def _reader(path: Path) -> Table:
 
         return read_jsonl(path)
     if suffix in (".parquet", ".pq"):
-        from shokunin.curate.read_parquet import read_parquet
-
+        try:
+            from shokunin.curate.read_parquet import read_parquet
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("duckdb", "parquet") from error
         return read_parquet(path)
     if suffix in (".xlsx", ".xlsm"):
         from shokunin.curate.read_xlsx import read_xlsx
