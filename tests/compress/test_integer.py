@@ -39,7 +39,7 @@ def parent(tmp_path: Path, model_type: str = "bert", k: int = 4, base: Path | No
     return Weights(folder, "labelled_text", "onnx_text", facts={"learner": "test"})
 
 
-def child(weights: Weights, tmp_path: Path, name: str = "child", **options: bool) -> Weights:
+def child(weights: Weights, tmp_path: Path, name: str = "child", **options: bool | float) -> Weights:
     (tmp_path / name).mkdir()
     return shrink(weights, LESSONS, Options(**options), tmp_path / name)
 
@@ -107,3 +107,14 @@ def test_the_default_encoder_becomes_a_quarter(tmp_path: Path) -> None:
     assert small.size_bytes() < 0.28 * weights.size_bytes()
     before, after = (load(w).run(TEXTS) for w in (weights, small))
     assert (before.argmax(1) == after.argmax(1)).mean() > 0.8
+    rough = child(weights, tmp_path, "rough", smoothing=0.0)
+    errors = [np.abs(load(w).run(TEXTS) - before).mean() for w in (small, rough)]
+    assert errors[0] < 0.7 * errors[1], "evening out the activations must pay"
+
+
+def test_without_lessons_there_is_no_smoothing(tmp_path: Path) -> None:
+    weights = parent(tmp_path)
+    (tmp_path / "none").mkdir()
+    none = shrink(weights, LESSONS.take(np.array([], np.int64)), Options(), tmp_path / "none")
+    rough = child(weights, tmp_path, "rough", smoothing=0.0)
+    assert (load(none).run(TEXTS) == load(rough).run(TEXTS)).all()
