@@ -61,12 +61,16 @@ class Options(BaseModel):
     max_length: Annotated[int, Field(ge=8, le=8192)] | None = Field(
         None, description="tokens of a text that are read; by default what 99 of 100 texts need, at most 256"
     )
-    num_train_epochs: float = Field(5.0, gt=0, description="passes over the lessons")
+    num_train_epochs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description=f"passes over the lessons; by default 4, and 8 with fewer than {FEW} rows a label"
+    )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="train fewer epochs if that many minutes would not do, from measured speed"
     )
     per_device_train_batch_size: int = Field(32, ge=2, le=4096)
-    learning_rate: float = Field(1e-3, gt=0, description="of the adapters")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description=f"of the adapters; by default 0.002, and 0.0005 with fewer than {FEW} rows a label"
+    )
     head_learning_rate: float = Field(1e-3, gt=0)
     warmup_ratio: Share = 0.1
     label_smoothing: Share = 0.1
@@ -98,9 +102,8 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
         tuner.keep_lower_layers(silent)
         tuner.embeddings(silent)
         reading = (time.perf_counter() - started) / len(rows) * len(lessons)
-        training = tuner.seconds_a_step(_untrained_head(len(lessons.names), tuner.shape.width)) * tuner.steps(
-            len(lessons)
-        )
+        a_step = tuner.seconds_a_step(_untrained_head(len(lessons.names), tuner.shape.width))
+        training = a_step * tuner.steps(len(lessons), _rows_a_label(lessons) < FEW)
     if chosen.minutes is not None:
         training = min(training, chosen.minutes * 60)
     return (
@@ -150,6 +153,7 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
         "options": chosen.model_dump(mode="json", exclude={"base"}),
         "steps": steps,
         "epochs": round(steps * chosen.per_device_train_batch_size / len(lessons), 2),
+        "learning_rate": tuner.learning_rate(few),
         "loss": "contrastive" if few else "cross-entropy and contrastive",
         "head_C": first.strength,
         "trained_parameters": tuner.trained_parameters() + int(head[0].size + head[1].size),
@@ -251,7 +255,7 @@ class _Tuner:
         self, head: Head, frozen: npt.NDArray[np.float32], few: bool, started: float, seed: int, progress: Progress
     ) -> tuple[Head, int]:
         """Train adapters and head from `head`; gives the head as it ended, and the number of steps."""
-        options, steps = self.options, self.steps(len(self.ids))
+        options, steps = self.options, self.steps(len(self.ids), few)
         if options.minutes is not None:
             left = options.minutes * 60 - (time.perf_counter() - started) - 2.0
             steps = int(np.clip(left / self.seconds_a_step(head), 1, steps))
@@ -263,7 +267,7 @@ class _Tuner:
         scale = float(np.sqrt(self.shape.width))
         optimizer = torch.optim.AdamW(
             [
-                {"params": self.parameters, "lr": options.learning_rate},
+                {"params": self.parameters, "lr": self.learning_rate(few)},
                 # The rate is meant for features of length sqrt(d); embeddings have length 1.
                 {"params": [weight], "lr": options.head_learning_rate * scale},
                 {"params": [bias], "lr": options.head_learning_rate},
@@ -291,9 +295,14 @@ class _Tuner:
         self.encoder.eval()
         return (weight.detach().cpu().numpy(), bias.detach().cpu().numpy()), steps
 
-    def steps(self, rows: int) -> int:
+    def learning_rate(self, few: bool) -> float:
+        """Of the adapters."""
+        return self.options.learning_rate or (5e-4 if few else 2e-3)
+
+    def steps(self, rows: int, few: bool) -> int:
         """Steps for the epochs asked for."""
-        return max(1, round(self.options.num_train_epochs * rows / self.options.per_device_train_batch_size))
+        epochs = self.options.num_train_epochs or (8 if few else 4)
+        return max(1, round(epochs * rows / self.options.per_device_train_batch_size))
 
     def seconds_a_step(self, head: Head, tries: int = 4) -> float:
         """Median time of a training step, the weights left as they are."""
