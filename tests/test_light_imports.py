@@ -54,7 +54,7 @@ print(json.dumps(failed))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(out) == [
-        ["shokunin.encoders.torch_encoder", "ModuleNotFoundError"],
         ["shokunin.train.encoder_lora", "ModuleNotFoundError"],
+        ["shokunin.train.torch_encoder", "ModuleNotFoundError"],
         "'torch' is not installed; it comes with the extra: pip install 'shokunin[train]'",
     ]
