@@ -1,4 +1,4 @@
-"""The documentation says what the code does: its Python runs, its commands exist, its links lead somewhere, its generated parts are fresh."""
+"""The documentation says what the code does: its Python runs, its commands exist, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -38,14 +38,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.name not in ELSEWHERE and blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.name not in ELSEWHERE and blocks(p, "python")], ids=lambda p: p.name
+)
 def test_the_python_of_a_page_runs(page: Path, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from shokunin.serve.process import ServerProcess
 
     monkeypatch.chdir(shop)
     code = "\n".join(blocks(page, "python"))
     # Training in an example is the real thing, only on the quick learners.
-    code = code.replace('shokunin.train("inquiries.csv"', 'shokunin.train("inquiries.csv", learners=["text_linear"], replayed=False')
+    code = code.replace(
+        'shokunin.train("inquiries.csv"',
+        'shokunin.train("inquiries.csv", learners=["text_linear"], replayed=False',
+    )
     if "8321" not in code:
         exec(compile(code, str(page), "exec"), {})
         return
@@ -73,7 +78,10 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     from shokunin.cli import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    for line in re.findall(r"shokunin ([a-z][^`\n|)]*)", "\n".join([*blocks(page, ""), *re.findall(r"`(shokunin [^`]*)`", page.read_text(encoding="utf-8"))])):
+    for line in re.findall(
+        r"shokunin ([a-z][^`\n|)]*)",
+        "\n".join([*blocks(page, ""), *re.findall(r"`(shokunin [^`]*)`", page.read_text(encoding="utf-8"))]),
+    ):
         words = line.split()
         if words[0] not in commands:
             pytest.fail(f"{page.name} names the command {words[0]!r}, which does not exist: shokunin {line}")

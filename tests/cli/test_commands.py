@@ -40,7 +40,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_json_of_train_has_the_fixed_names(shop: Path) -> None:
     report = json.loads(run("prove", "inquiries", "--project", shop, "--output", "json").stdout)
-    assert {"specialist", "version", "verdict", "rows", "scores", "baseline", "ladder", "latency_ms", "threshold"} <= set(report)
+    assert {
+        "specialist",
+        "version",
+        "verdict",
+        "rows",
+        "scores",
+        "baseline",
+        "ladder",
+        "latency_ms",
+        "threshold",
+    } <= set(report)
     assert set(report["scores"]["accuracy"]) == {"value", "low", "high"}
     assert {"value", "coverage", "bound", "confidence"} <= set(report["threshold"])
     assert Path(report["page"]).read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -56,13 +66,17 @@ def test_proof_on_other_rows_against_recorded_answers(shop: Path) -> None:
     for i, row in enumerate(made):
         row["gpt"] = row["label"] if i % 4 else "delivery"
     file = write(shop / "later.csv", made)
-    report = json.loads(run("prove", "inquiries", file, "--against", "column:gpt", "--project", shop, "--output", "json").stdout)
+    report = json.loads(
+        run("prove", "inquiries", file, "--against", "column:gpt", "--project", shop, "--output", "json").stdout
+    )
     right = sum(r["gpt"] == r["label"] for r in made) / len(made)
     assert report["against"]["scores"]["accuracy"]["value"] == pytest.approx(right)
     assert report["rows"] == 80
     answers = shop / "answers.txt"
     answers.write_text("\n".join(r["gpt"] for r in made) + "\n", encoding="utf-8")
-    again = json.loads(run("prove", "inquiries", file, "--against", answers, "--project", shop, "--output", "json").stdout)
+    again = json.loads(
+        run("prove", "inquiries", file, "--against", answers, "--project", shop, "--output", "json").stdout
+    )
     assert again["against"]["scores"] == report["against"]["scores"]
 
 
@@ -75,7 +89,9 @@ def test_an_impossible_comparison_is_refused(shop: Path, against: str) -> None:
 
 def test_one_text(shop: Path) -> None:
     assert run("predict", "inquiries", "where is my parcel", "--project", shop).stdout.startswith("delivery")
-    answer = json.loads(run("predict", "inquiries@1", "where is my parcel", "--project", shop, "--output", "json").stdout)
+    answer = json.loads(
+        run("predict", "inquiries@1", "where is my parcel", "--project", shop, "--output", "json").stdout
+    )
     assert answer["value"] == "delivery" and answer["answered_by"] == "inquiries@1"
 
 
@@ -85,10 +101,14 @@ def test_an_empty_text_is_a_problem_and_exit_code_2(shop: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
 def test_a_file_in_and_a_file_out_keeps_every_row_and_column(shop: Path, suffix: str, tmp_path: Path) -> None:
-    made = [{"nr": str(i), "text": r["text"], "note": 'a "quoted",\nnote\u2028'} for i, r in enumerate(rows(300, seed=9))]
+    made = [
+        {"nr": str(i), "text": r["text"], "note": 'a "quoted",\nnote\u2028'} for i, r in enumerate(rows(300, seed=9))
+    ]
     made[7]["text"] = ""
     out = tmp_path / f"answers.{suffix}"
-    found = run("predict", "inquiries", write(tmp_path / "in.csv", made), "--out", out, "--project", shop, "--output", "json")
+    found = run(
+        "predict", "inquiries", write(tmp_path / "in.csv", made), "--out", out, "--project", shop, "--output", "json"
+    )
     assert json.loads(found.stdout)["rows"] == 300 and json.loads(found.stdout)["problems"] == 1
     if suffix == "jsonl":
         answered = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n") if line]
@@ -105,7 +125,10 @@ def test_a_failed_prediction_leaves_the_old_file(shop: Path, tmp_path: Path) -> 
     out.write_text("old", encoding="utf-8")
     bad = write(tmp_path / "in.csv", [{"nr": "1", "other": "x"}])
     assert run("predict", "inquiries", bad, "--out", out, "--project", shop).exit_code == 2
-    assert out.read_text(encoding="utf-8") == "old" and sorted(p.name for p in tmp_path.iterdir()) == ["answers.csv", "in.csv"]
+    assert out.read_text(encoding="utf-8") == "old" and sorted(p.name for p in tmp_path.iterdir()) == [
+        "answers.csv",
+        "in.csv",
+    ]
 
 
 def test_an_unknown_specialist_names_the_near_one(shop: Path) -> None:
@@ -119,7 +142,10 @@ def test_errors_are_json_when_json_was_asked_for(shop: Path) -> None:
 
 
 def test_a_verdict_of_no_is_exit_code_1_and_no_champion(tmp_path: Path) -> None:
-    made = [{"text": f"row {i} {i * 7919 % 104729}", "label": "yes" if i * 2654435761 % 97 < 48 else "no"} for i in range(300)]
+    made = [
+        {"text": f"row {i} {i * 7919 % 104729}", "label": "yes" if i * 2654435761 % 97 < 48 else "no"}
+        for i in range(300)
+    ]
     found = run("train", write(tmp_path / "noise.csv", made), "--project", tmp_path, "--output", "json", *QUICK)
     assert found.exit_code == 1 and json.loads(found.stdout)["verdict"] == "fail"
     listed = json.loads(run("models", "list", "--project", tmp_path, "--output", "json").stdout)
@@ -130,11 +156,15 @@ BAD = {
     "empty": b"",
     "header only": b"text,label\n",
     "one class": b"text,label\n" + b"".join(b"message %d,a\n" % i for i in range(50)),
-    "a class with one row, and one other": b"text,label\n" + b"".join(b"message %d,a\n" % i for i in range(50)) + b"odd,b\n",
+    "a class with one row, and one other": b"text,label\n"
+    + b"".join(b"message %d,a\n" % i for i in range(50))
+    + b"odd,b\n",
     "no label column": b"text\n" + b"".join(b"message number %d is here\n" % i for i in range(50)),
     "binary": bytes(range(256)) * 40,
     "duplicate header": b"text,label,text\n" + b"a message,a,x\nother,b,y\n" * 30,
-    "mixed encodings": b"text,label\n" + ("grüße aus köln,a\n" * 30).encode() + ("grüße aus köln,b\n" * 30).encode("latin-1"),
+    "mixed encodings": b"text,label\n"
+    + ("grüße aus köln,a\n" * 30).encode()
+    + ("grüße aus köln,b\n" * 30).encode("latin-1"),
     "an endless quote": b'text,label\n"never closed,a\n' + b"some text,b\n" * 30,
 }
 
@@ -172,5 +202,16 @@ def test_test_rows_with_a_label_that_training_lacks(tmp_path: Path) -> None:
 
 def test_help_of_every_command_and_the_version() -> None:
     assert run("--version").stdout.startswith("shokunin 0.")
-    for command in ("train", "curate", "prove", "predict", "serve", "compress", "models", "quickstart", "init", "doctor"):
+    for command in (
+        "train",
+        "curate",
+        "prove",
+        "predict",
+        "serve",
+        "compress",
+        "models",
+        "quickstart",
+        "init",
+        "doctor",
+    ):
         assert run(command, "--help").exit_code == 0

@@ -14,7 +14,17 @@ import pytest
 
 from rows import rows
 
-COMMAND = [sys.executable, "-m", "shokunin", "train", "inquiries.csv", "--learner", "baseline", "--learner", "text_linear"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "shokunin",
+    "train",
+    "inquiries.csv",
+    "--learner",
+    "baseline",
+    "--learner",
+    "text_linear",
+]
 
 
 def listed(project: Path) -> list[dict[str, object]]:
@@ -23,7 +33,7 @@ def listed(project: Path) -> list[dict[str, object]]:
     return list(found["specialists"])
 
 
-@pytest.mark.parametrize(("how", "what"), [(signal.SIGINT, "datasets"), (signal.SIGKILL, "climb.json"), (signal.SIGINT, ".making-")])
+@pytest.mark.parametrize(("how", "what"), STOPS)
 def test_a_stop_once_something_appears(how: signal.Signals, what: str, project: Path) -> None:
     with Path("inquiries.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["text", "label"])
