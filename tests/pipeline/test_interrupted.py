@@ -33,6 +33,9 @@ def listed(project: Path) -> list[dict[str, object]]:
     return list(found["specialists"])
 
 
+STOPS = [(signal.SIGINT, "datasets"), (signal.SIGKILL, "climb.json"), (signal.SIGINT, ".making-")]
+
+
 @pytest.mark.parametrize(("how", "what"), STOPS)
 def test_a_stop_once_something_appears(how: signal.Signals, what: str, project: Path) -> None:
     with Path("inquiries.csv").open("w", newline="", encoding="utf-8") as file:
