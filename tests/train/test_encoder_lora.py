@@ -190,16 +190,16 @@ class TestNearestLoss:
     def test_neighbours_of_the_same_label_cost_nothing(self) -> None:
         bank = torch.eye(4)[:2].repeat_interleave(3, 0)
         labels = torch.tensor([0, 0, 0, 1, 1, 1])
-        loss = _nearest_loss(bank[[0, 3]], labels[[0, 3]], torch.tensor([0, 3]), bank, labels)
+        loss = _nearest_loss(bank[[0, 3]], labels[[0, 3]], torch.tensor([0, 3]), bank, labels, 0.05)
         assert loss < 1e-6
-        crossed = _nearest_loss(bank[[0, 3]], labels[[3, 0]], torch.tensor([0, 3]), bank, labels)
+        crossed = _nearest_loss(bank[[0, 3]], labels[[3, 0]], torch.tensor([0, 3]), bank, labels, 0.05)
         assert crossed > 5
 
     def test_a_text_is_not_its_own_neighbour(self) -> None:
         bank, labels = torch.eye(3), torch.tensor([0, 0, 1])
-        at_itself = _nearest_loss(bank[:1], labels[:1], torch.tensor([0]), bank, labels)
+        at_itself = _nearest_loss(bank[:1], labels[:1], torch.tensor([0]), bank, labels, 0.05)
         assert at_itself == pytest.approx(np.log(2), abs=1e-5)
 
     def test_a_label_with_one_row_is_left_out(self) -> None:
         bank, labels = torch.eye(3), torch.tensor([0, 0, 1])
-        assert _nearest_loss(bank[2:], labels[2:], torch.tensor([2]), bank, labels) == 0
+        assert _nearest_loss(bank[2:], labels[2:], torch.tensor([2]), bank, labels, 0.05) == 0

@@ -46,7 +46,6 @@ FEW = 20
 """Fewer rows than this a label (the median): cross-entropy is left out."""
 KEPT_BYTES = 1 << 30
 BANK = 20_000
-TEMPERATURE = 0.05
 BATCHES_SORTED_TOGETHER = 40
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -62,21 +61,21 @@ class Options(BaseModel):
         None, description="tokens of a text that are read; by default what 99 of 100 texts need, at most 256"
     )
     num_train_epochs: Annotated[float, Field(gt=0)] | None = Field(
-        None, description=f"passes over the lessons; by default 4, and 8 with fewer than {FEW} rows a label"
+        None, description=f"passes over the lessons; by default 5, and 8 with fewer than {FEW} rows a label"
     )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="train fewer epochs if that many minutes would not do, from measured speed"
     )
     per_device_train_batch_size: int = Field(32, ge=2, le=4096)
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        None, description=f"of the adapters; by default 0.002, and 0.0005 with fewer than {FEW} rows a label"
+        None, description=f"of the adapters; by default 0.001, and 0.0005 with fewer than {FEW} rows a label"
     )
     head_learning_rate: float = Field(1e-3, gt=0)
     warmup_ratio: Share = 0.1
     label_smoothing: Share = 0.1
     contrastive: float = Field(0.5, ge=0, description="weight of the contrastive part beside cross-entropy")
-    lora_r: int = Field(16, ge=1, le=512)
-    lora_alpha: int = Field(32, ge=1)
+    lora_r: int = Field(32, ge=1, le=512)
+    lora_alpha: int = Field(64, ge=1)
     lora_dropout: Share = 0.0
     target_modules: tuple[str, ...] = Field(LINEAR, min_length=1, description=f"of {', '.join(LINEAR)}")
     trained_layers: Annotated[int, Field(ge=1)] | None = Field(
@@ -279,7 +278,9 @@ class _Tuner:
         for step, rows in enumerate(self._batches(steps, seed)):
             embedding = self.embed(rows)
             labels = self.labels[rows].to(self.device)
-            loss = _nearest_loss(embedding, labels, place_in_bank[rows], bank, self.labels[bank_rows].to(self.device))
+            known = self.labels[bank_rows].to(self.device)
+            temperature = 0.05 if few else 0.07
+            loss = _nearest_loss(embedding, labels, place_in_bank[rows], bank, known, temperature)
             if not few:
                 scores = embedding @ weight.T + bias
                 entropy = functional.cross_entropy(scores, labels, label_smoothing=options.label_smoothing)
@@ -297,11 +298,11 @@ class _Tuner:
 
     def learning_rate(self, few: bool) -> float:
         """Of the adapters."""
-        return self.options.learning_rate or (5e-4 if few else 2e-3)
+        return self.options.learning_rate or (5e-4 if few else 1e-3)
 
     def steps(self, rows: int, few: bool) -> int:
         """Steps for the epochs asked for."""
-        epochs = self.options.num_train_epochs or (8 if few else 4)
+        epochs = self.options.num_train_epochs or (8 if few else 5)
         return max(1, round(epochs * rows / self.options.per_device_train_batch_size))
 
     def seconds_a_step(self, head: Head, tries: int = 4) -> float:
@@ -376,10 +377,15 @@ class _Tuner:
 
 
 def _nearest_loss(
-    embedding: torch.Tensor, labels: torch.Tensor, places: torch.Tensor, bank: torch.Tensor, bank_labels: torch.Tensor
+    embedding: torch.Tensor,
+    labels: torch.Tensor,
+    places: torch.Tensor,
+    bank: torch.Tensor,
+    bank_labels: torch.Tensor,
+    temperature: float,
 ) -> torch.Tensor:
     """-log of the chance that a text's neighbour, drawn by similarity from the bank without itself, has its label."""
-    near = embedding @ bank.T / TEMPERATURE
+    near = embedding @ bank.T / temperature
     same = labels[:, None] == bank_labels[None]
     own = places >= 0
     rows = torch.arange(len(places))[own]
