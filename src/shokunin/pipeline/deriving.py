@@ -19,6 +19,7 @@ from shokunin.pipeline.rows import dataset_folder
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
 from shokunin.prove.calibrate import calibrate
+from shokunin.prove.wording import p_value
 from shokunin.report import Rung
 from shokunin.specialist import Specialist
 from shokunin.weights import Weights
@@ -98,6 +99,6 @@ def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladde
     rows = f"{len(judged):,} {'validation' if held_out else 'training'} rows"
     why = (
         f"asked for: {large / small:.1f} times smaller than {climbs[0].name}, {(before.mean() - after.mean()) * 100:+.2f} "
-        f"points lost on {rows} (paired test p = {p_worse:.2f})"
+        f"points lost on {rows} (paired test {p_value(p_worse)})"
     )
     return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=not held_out)

@@ -31,6 +31,7 @@ from shokunin.forms import Lessons
 from shokunin.metrics import Interval
 from shokunin.pipeline.mixing import fit_shares, mixture_weights
 from shokunin.progress import Progress, silent
+from shokunin.prove.wording import p_value
 from shokunin.report import Rung
 from shokunin.tasks import Codec
 from shokunin.train import LEARNERS, Learner, learner
@@ -339,14 +340,14 @@ def _why(
     if chosen != best:
         return (
             f"{name} is the smallest that is not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} "
-            f"points behind {rows} (paired test p = {worse[chosen]:.2f})"
+            f"points behind {rows} (paired test {p_value(worse[chosen])})"
         )
     if best == 0:
         return f"nothing beat {name} {rows}"
     rival = max(range(best), key=lambda i: scores[i].value)
     return (
         f"{name} has the best score {rows}; the best smaller one, {climbs[rival].name}, is {behind[rival] * 100:.1f} points "
-        f"behind (paired test p = {worse[rival]:.2g})"
+        f"behind (paired test {p_value(worse[rival])})"
     )
 
 

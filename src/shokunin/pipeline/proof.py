@@ -66,9 +66,16 @@ def sealed_ground(dataset: Dataset, *, why: str) -> Ground:
     majority = Counter(e.expected or "" for e in dataset.train).most_common(1)[0][0]
     about = {
         "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": len(rows),
-        "labels": len(dataset.labels), "facts": {k: dataset.facts.get(k) for k in SHOWN_FACTS},
+        "labels": len(dataset.labels), "facts": {k: _counts(dataset.facts.get(k)) for k in SHOWN_FACTS},
     }  # fmt: skip
     return Ground(rows, majority, about, dataset.sealed.openings())
+
+
+def _counts(fact: Any) -> Any:
+    """A fact without its examples: the report must not carry rows of the training side."""
+    if isinstance(fact, dict):
+        return {k: _counts(v) for k, v in fact.items() if not isinstance(v, list)}
+    return fact
 
 
 def make_report(

@@ -28,7 +28,7 @@ NEVER = 2.0
 GRID = (*(float(t) for t in np.round(expit(np.linspace(12, -4, 161)), 6)), 0.0)
 """The thresholds that are tested: from very sure to always, evenly on the logit scale. No row has a say in them."""
 DECLINED_SHARE = 0.01
-LOST_SHARE = 0.003
+LOST_SHARE = 0.0005
 """Of all rows, and of those answered rightly, so many may be called "none of these" when no such rows are at hand."""
 TAIL = 0.1
 """The lowest share of scores that says how the tail goes on."""
