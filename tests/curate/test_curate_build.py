@@ -62,6 +62,31 @@ def check(dataset: Dataset) -> None:
     json.dumps(dataset.facts, allow_nan=False)
 
 
+# -- too little to test ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_label", [2, 3])
+def test_so_few_rows_that_none_is_left_for_a_test(per_label: int):
+    if per_label == 2:
+        with pytest.raises(DataError, match=r"no rows are left for a test beside 4 .*add rows or give --test"):
+            build_dataset(TASK, examples(per_label))
+    else:
+        assert build_dataset(TASK, examples(per_label)).sealed.count == 1
+
+
+def test_groups_so_large_that_none_is_left_for_a_test():
+    rows = [{**e.inputs, "label": e.expected, "customer": e.expected} for e in examples(40)]
+    table = Table.of_rows(["text", "label", "customer"], rows)
+    made = (Example({"text": r["text"]}, r["label"], origin) for origin, r in table.rows())
+    with pytest.raises(DataError, match=r"no rows are left for a test.*'customer' stay on one side"):
+        build_dataset(Task(name="inquiries", group="customer"), made, tables=[table])
+
+
+def test_a_test_file_that_holds_only_none_of_these():
+    with pytest.raises(DataError, match="no rows are left for a test"):
+        build_dataset(TASK, examples(20), test=[one("something else entirely", "oos")])
+
+
 # -- the split --------------------------------------------------------------------------------------------------------
 
 

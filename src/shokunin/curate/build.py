@@ -69,8 +69,8 @@ def build_dataset(
         progress: told how far it is.
 
     Raises:
-        DataError: fewer than two labels have two rows or more, the test has no rows or has labels that training lacks,
-            times cannot be read, or rows got lost on the way (which would be our mistake).
+        DataError: fewer than two labels have two rows or more, no rows are left for the test, it has labels that training
+            lacks, times cannot be read, or rows got lost on the way (which would be our mistake).
     """
     intake = take_in(examples, test, tables=tables, set_aside=set_aside or {}, mask=mask, progress=progress)
     if rows_in is not None and rows_in != intake.rows_in:
@@ -90,6 +90,7 @@ def build_dataset(
     part, rule = rules.split_rows(intake, task, labels, duplicates.groups, times, seed)
     labels = rules.drop_unseen(intake, task, labels, part, warnings)
     rows_of = {name: np.flatnonzero(intake.alive & (part == code)) for code, name in enumerate(rules.PARTS)}
+    rules.check_parts(intake, task, rows_of)
     facts.warn(intake, labels, rows_of, warnings)
     errors = facts.label_error_facts(intake, duplicates.groups, rows_of, out_of_fold, seed)
     progress("writing the facts", 0, None)

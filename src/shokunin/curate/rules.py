@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,9 +256,29 @@ def drop_unseen(
     learnt = {intake.label(i) for i in alive[part[alive] == TRAIN].tolist()}
     late = [i for i in alive.tolist() if part[i] in (VALIDATION, TEST) and intake.label(i) not in learnt | none]
     if len(learnt) < 2:
+        if task.time is None:
+            together = f" with the same {task.group!r}" if task.group else " that are near duplicates"
+            raise DataError(
+                f"the training rows have fewer than two labels, because rows{together} stay on one side; add rows"
+            )
         raise DataError("the rows before the newest ones have fewer than two labels; split without `time`, or add rows")
     if late:
         names = sorted({intake.label(i) for i in late})
-        warnings.append(f"{quoted(names)}: only among the newest rows, so set aside; train again when there are more")
+        where = "among the newest rows" if task.time else "in groups that are kept out of training"
+        warnings.append(f"{quoted(names)}: only {where}, so set aside; train again when there are more")
         intake.drop(np.asarray(late, dtype=np.int64), UNSEEN)
     return tuple(label for label in labels if label in learnt)
+
+
+def check_parts(intake: Intake, task: Task, rows_of: Mapping[Part, Rows]) -> None:
+    """There must be something to test on.
+
+    Raises:
+        DataError: no test row has a label to be told apart.
+    """
+    none = set(task.none_labels)
+    if any(intake.label(i) not in none for i in rows_of["test"].tolist()):
+        return
+    learnt = len(rows_of["train"]) + len(rows_of["validation"])
+    why = f" (rows with the same {task.group!r} stay on one side of the split)" if task.group else ""
+    raise DataError(f"no rows are left for a test beside {learnt} to learn from{why}; add rows or give --test FILE")
