@@ -6,7 +6,9 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,8 @@ from shokunin.files import (
     sweep_folders,
     write_json,
     write_text,
+    writing,
+    writing_bytes,
 )
 
 
@@ -41,6 +45,34 @@ def test_a_new_file_is_as_open_as_its_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     write_text(tmp_path / "a.txt", "x")
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the umask is of POSIX systems")
+def test_a_new_file_respects_the_umask(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        with writing(tmp_path / "new" / "a.txt") as file:
+            file.write("line\r\nline\n")
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new" / "a.txt").stat().st_mode) == 0o600
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"line\r\nline\n"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
+@pytest.mark.parametrize("open_beside", [writing, writing_bytes])
+def test_what_goes_wrong_while_writing_leaves_the_old_file(
+    tmp_path: Path, error: BaseException, open_beside: Callable[[Path], Any]
+) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    wanted = ProjectError if isinstance(error, OSError) else type(error)
+    with pytest.raises(wanted), open_beside(tmp_path / "a.txt") as file:
+        file.write("new" if open_beside is writing else b"new")
+        raise error
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "fchmod_or_replace"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -21,7 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from shokunin.errors import ArtefactError, ProjectError
 
@@ -50,32 +51,56 @@ def contained(name: str) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8, `\\n`) at once: write beside it, fsync, rename. Its permissions stay.
+    """Replace `path` by `text` (UTF-8, `\\n`) at once. Its permissions stay.
 
     Raises:
         ProjectError: the disk is full or the folder cannot be written; `path` is as it was.
     """
+    with writing(path, newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def writing(path: Path, *, newline: str | None = "") -> Iterator[TextIO]:
+    """A text file (UTF-8) that takes the place of `path` at the end of the block, or never: as `writing_bytes`."""
+    with writing_bytes(path) as raw:
+        file = io.TextIOWrapper(raw, encoding="utf-8", newline=newline)
+        try:
+            yield file
+        finally:
+            file.detach()  # flushes, and leaves the bytes to be put on disk
+
+
+@contextmanager
+def writing_bytes(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block: written beside it, flushed to disk, renamed.
+
+    An existing file's permissions stay; a new one gets those that its folder and the process's umask allow. Missing
+    folders are made.
+
+    Raises:
+        ProjectError: the disk is full or the folder cannot be written, in here or in the body; `path` is as it was.
+    """
+    beside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise disk_error(error, path) from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        beside = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         # mkstemp is private to its owner; a new file should be as open as the folder it lies in.
-        open_as = path.stat().st_mode if path.exists() else path.parent.stat().st_mode & 0o666
-        Path(name).chmod(stat.S_IMODE(open_as))
-        Path(name).replace(path)
+        open_as = path.stat().st_mode if path.exists() else path.parent.stat().st_mode & 0o666 & ~_umask()
+        beside.chmod(stat.S_IMODE(open_as))
+        beside.replace(path)
+        beside = None
         _sync_folder(path.parent)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise disk_error(error, path) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -216,6 +241,19 @@ def disk_error(error: OSError, path: Path) -> ProjectError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ProjectError(f"the disk is full while writing {str(path)!r}; free some space and run this again")
     return ProjectError(f"cannot write {str(error.filename or path)!r}: {error.strerror or error}")
+
+
+def _umask() -> int:
+    """The permissions that new files do without. Linux tells; elsewhere it can only be learnt by setting it."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        status = ""
+    if found := re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE):
+        return int(found[1], 8)
+    old = os.umask(0o077)
+    os.umask(old)
+    return old
 
 
 def _made_and_held(parent: Path, prefix: str) -> tuple[Path, int | None]:

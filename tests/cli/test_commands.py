@@ -131,6 +131,14 @@ def test_a_failed_prediction_leaves_the_old_file(shop: Path, tmp_path: Path) -> 
     ]
 
 
+def test_answers_go_into_a_folder_that_is_not_there_yet(shop: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.csv", rows(5))
+    assert run("predict", "inquiries", file, "--out", tmp_path / "new" / "x.csv", "--project", shop).exit_code == 0
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["x.csv"]
+    found = run("predict", "inquiries", file, "--out", file / "x.csv", "--project", shop)
+    assert found.exit_code == 2 and "cannot write" in found.stderr
+
+
 def test_an_unknown_specialist_names_the_near_one(shop: Path) -> None:
     found = run("predict", "inquiry", "x", "--project", shop)
     assert found.exit_code == 2 and "inquiries" in found.stderr

@@ -60,7 +60,7 @@ def test_an_existing_file_or_unknown_ending_is_refused(shelf: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="cannot read"):
         registry.import_archive(shelf, tmp_path / "absent.zip")
     with pytest.raises(ProjectError, match="cannot write"):
-        registry.export(shelf, "inquiries", tmp_path / "no such folder" / "out.zip")
+        registry.export(shelf, "inquiries", tmp_path / "out.zip" / "out.zip")
 
 
 def test_a_taken_number_becomes_the_next_and_says_where_it_came_from(shelf: Path, tmp_path: Path) -> None:

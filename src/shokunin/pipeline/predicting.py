@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from shokunin.answer import Answer
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.errors import DataError, UsageError
-from shokunin.files import disk_error
+from shokunin.files import writing
 from shokunin.progress import Progress, silent
 from shokunin.specialist import Specialist
 
@@ -67,6 +65,7 @@ def predict_file(specialist: Specialist, path: Path, out: Path | None, *, progre
     Raises:
         DataError: the file lacks an input column, or has one that the answers would overwrite.
         UsageError: `out` is neither CSV, TSV nor JSONL, or is the input itself.
+        ProjectError: `out` cannot be written, or the disk is full.
     """
     if out is None or out.suffix.lower() not in (".csv", ".tsv", ".jsonl"):
         raise UsageError(f"answers are written as .csv, .tsv or .jsonl, not as {str(out)!r}")
@@ -75,18 +74,8 @@ def predict_file(specialist: Specialist, path: Path, out: Path | None, *, progre
     table = read_rows(path)
     _check_columns(specialist, table)
     start = time.perf_counter()
-    handle, name = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            rows, sure, problems = _write(specialist, table, out.suffix.lower(), file, progress)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(out)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with writing(out) as file:
+        rows, sure, problems = _write(specialist, table, out.suffix.lower(), file, progress)
     return Done(str(out), rows, sure, problems, time.perf_counter() - start)
 
 

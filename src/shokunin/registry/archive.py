@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from shokunin.errors import ArtefactError, UsageError
-from shokunin.files import CHUNK, contained, disk_error
+from shokunin.files import CHUNK, contained, writing_bytes
 
 ENDINGS = (".zip", ".tar.gz", ".tgz")
 MOST_FILES = 10_000
@@ -42,17 +42,8 @@ def pack(folder: Path, file: Path, *, top: str) -> None:
     if file.exists():
         raise UsageError(f"{str(file)!r} exists already; remove it or choose another name")
     members = [(f"{top}/{p.relative_to(folder).as_posix()}", p) for p in sorted(folder.rglob("*")) if p.is_file()]
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as raw:
-            write(raw, members)
-            raw.flush()
-            os.fsync(raw.fileno())
-        beside.replace(file)
-    except OSError as error:
-        raise disk_error(error, file) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing_bytes(file) as raw:
+        write(raw, members)
 
 
 def unpack(file: Path, folder: Path, *, allowed: frozenset[str]) -> Path:
