@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shokunin.dataset import PARTS, Dataset, Example, SealedRows, digest_of, read_dataset, write_dataset
+from shokunin.dataset import PARTS, Dataset, Example, SealedRows, digest_of, judging_none, read_dataset, write_dataset
 from shokunin.errors import ArtefactError
 from shokunin.task import Task
 
@@ -73,3 +74,32 @@ def test_the_digest_depends_on_rows_and_on_where_they_stand():
     other = Task(name="u")
     assert len({digest_of(TASK, parts), digest_of(TASK, moved), digest_of(other, parts)}) == 3
     assert digest_of(TASK, parts) == digest_of(TASK, dict(reversed(parts.items())))
+
+
+def test_openings_are_those_of_the_same_test_rows_under_any_task(tmp_path):
+    """Another name, metric or target makes another dataset, but the rows that were looked at stay looked at."""
+    made = dataset(["x", "y", "z"])
+    places = [tmp_path / "tasks" / name / "datasets" / digest for name, digest in (("t", "1"), ("t", "2"), ("u", "3"))]
+    for place, task in zip(places, (TASK, Task(name="t", metric="macro_f1"), Task(name="u")), strict=True):
+        place.mkdir(parents=True)
+        write_dataset(replace(made, task=task), place)
+    other = tmp_path / "tasks" / "t" / "datasets" / "4"
+    other.mkdir()
+    write_dataset(dataset(["x", "other"]), other)
+    damaged = tmp_path / "tasks" / "t" / "datasets" / "5"
+    damaged.mkdir()
+    (damaged / "dataset.json").write_text("[]")
+    for place in (*places, other):
+        read_dataset(place).sealed.open("look")
+    assert [read_dataset(place).sealed.openings() for place in (*places, other)] == [3, 3, 3, 1]
+
+
+def test_none_rows_judge_in_the_share_that_validation_has():
+    rows = tuple(Example({"text": str(i)}, "a", f"f:{i}", group=i) for i in range(90))
+    none = tuple(Example({"text": f"n{i}"}, "oos", f"f:{i}") for i in range(45))
+    made = replace(dataset(["x", "y"]), train=rows[:80], validation=rows[80:], none=none)
+    drawn = judging_none(made, 3)
+    assert len(drawn) == 5 and {e.origin for e in drawn} <= {e.origin for e in none}
+    assert drawn == judging_none(made, 3) != judging_none(made, 4)
+    assert judging_none(replace(made, validation=()), 3) == none
+    assert judging_none(replace(made, none=()), 3) == ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -97,11 +98,13 @@ class SealedRows:
         return self._rows
 
     def openings(self) -> int:
-        """How often the test rows were opened, over the life of the dataset."""
-        log = None if self._folder is None else self._folder / "openings.jsonl"
-        if log is None or not log.exists():
+        """How often these test rows were opened, also as those of another dataset of the project.
+
+        The same rows under another name, metric or target are another dataset, but no fresh test.
+        """
+        if self._folder is None:
             return self._openings
-        return sum(1 for line in log.read_text(encoding="utf-8").split("\n") if line)
+        return sum(_lines(folder / "openings.jsonl") for folder in _same_test(self._folder))
 
     def copy_to(self, path: Path) -> None:
         """Write the test rows to another file; nobody looks at them, so it is no opening."""
@@ -113,6 +116,41 @@ class SealedRows:
     def file(self) -> Path | None:
         """The file with the test rows, if the dataset is on disk."""
         return None if self._folder is None else self._folder / "test.jsonl"
+
+
+def _same_test(folder: Path) -> set[Path]:
+    """The folders beside this one, and of the project's other tasks, whose test rows are the same to the byte."""
+    own = folder.resolve()
+    about = [*own.parent.glob("*/dataset.json")]
+    if own.parent.name == "datasets" and len(own.parents) > 2:
+        about += own.parents[2].glob("*/datasets/*/dataset.json")
+    test = _test_digest(own / "dataset.json")
+    return {own, *(path.parent.resolve() for path in about if test is not None and _test_digest(path) == test)}
+
+
+def _test_digest(path: Path) -> str | None:
+    """The SHA-256 of a dataset's test rows as it was written down; None where it cannot be read."""
+    try:
+        return str(read_json(path)["sha256"]["test.jsonl"])
+    except (ArtefactError, KeyError, TypeError):
+        return None
+
+
+def _lines(path: Path) -> int:
+    return sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line) if path.exists() else 0
+
+
+def judging_none(dataset: Dataset, seed: int) -> tuple[Example, ...]:
+    """The "none of these" rows that belong beside the rows a model is judged on, in their order.
+
+    `none` holds those of the whole training side. Where only its validation part judges, all of them would count several
+    times too much, so a random share as large as that part is drawn.
+    """
+    if not dataset.validation:
+        return dataset.none
+    share = len(dataset.validation) / (len(dataset.validation) + len(dataset.train))
+    drawn = random.Random(seed).sample(range(len(dataset.none)), round(share * len(dataset.none)))
+    return tuple(dataset.none[i] for i in sorted(drawn))
 
 
 def digest_of(task: Task, parts: dict[Part, tuple[Example, ...]]) -> str:
