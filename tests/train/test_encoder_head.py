@@ -37,6 +37,14 @@ def lessons(each: int, names: tuple[str, ...] = ("card", "time")) -> TextLessons
     return TextLessons(tuple(texts), np.array(labels, np.int64), names, np.arange(len(texts)))
 
 
+def test_two_rows_a_label_are_too_few_to_choose_the_strength_by() -> None:
+    embeddings = np.eye(8, dtype=np.float32)[:6]
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    found = fit_linear_head(embeddings, labels, np.arange(6), 3, seed=0)
+    assert found.chosen_by == "too few rows to choose by"
+    assert (np.argmax(embeddings @ found.head[0].T + found.head[1], axis=1) == labels).all()
+
+
 def made(tmp_path: Path, name: str = "out") -> Path:
     (tmp_path / name).mkdir()
     return tmp_path / name

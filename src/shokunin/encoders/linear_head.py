@@ -89,7 +89,8 @@ def _choose(
     rows = np.arange(len(labels))
     if len(rows) > ROWS_TO_CHOOSE_BY:
         rows = np.sort(np.random.default_rng(seed).choice(rows, ROWS_TO_CHOOSE_BY, replace=False))
-    if len(np.unique(groups[rows])) < FOLDS:
+    most = np.unique(labels[rows], return_counts=True)[1].max()  # no label fills the folds: nothing can be stratified
+    if most < FOLDS or len(np.unique(groups[rows])) < FOLDS:
         return grid[len(grid) // 2], "too few rows to choose by"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is welcome here
