@@ -148,6 +148,7 @@ def test_minutes_cap_the_steps(base: str, tmp_path: Path) -> None:
     options = Options(base=base, num_train_epochs=100_000, minutes=0.05)
     weights = fit(lessons(8), options, made(tmp_path), seed=0, progress=silent)
     assert 1 <= weights.facts["steps"] < 5000
+    assert weights.facts["shortened"]
 
 
 def test_progress_counts_every_step(base: str, tmp_path: Path) -> None:
@@ -181,9 +182,9 @@ def test_options_that_cannot_work_are_refused(base: str, tmp_path: Path) -> None
         fit(lessons(5).take(np.array([0, 2, 4])), Options(base=base), folder, seed=0, progress=silent)
 
 
-def test_forecast_is_seconds_and_knows_the_cap(base: str) -> None:
-    plain = forecast(lessons(30), Options(base=base, num_train_epochs=1000))
-    assert forecast(lessons(30), Options(base=base, num_train_epochs=1000, minutes=0.01)) < plain
+def test_forecast_says_what_all_epochs_need_not_what_the_cap_leaves(base: str) -> None:
+    capped = forecast(lessons(30), Options(base=base, num_train_epochs=1e9, minutes=0.01))
+    assert capped > 1e5, "a billion epochs take more than a day"
 
 
 class TestNearestLoss:

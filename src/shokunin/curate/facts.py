@@ -16,7 +16,7 @@ from shokunin.curate.label_errors import find_label_errors
 from shokunin.curate.rules import Conflict
 from shokunin.curate.table import quoted
 from shokunin.dataset import Part
-from shokunin.errors import DataError
+from shokunin.errors import DataError, UsageError
 from shokunin.task import Task
 
 SEARCHED_FOR_ERRORS = 50_000
@@ -90,7 +90,7 @@ def label_error_facts(
     out_of_fold: OutOfFold | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Candidates for wrong labels among the rows that are not the test."""
+    """Candidates for wrong labels among the rows that are not the test; or why they were not searched for."""
     if out_of_fold is None:
         return {"label_errors": [], "label_error_search": {"searched": 0}}
     rows = np.sort(np.concatenate([rows_of["train"], rows_of["validation"]]))
@@ -102,7 +102,10 @@ def label_error_facts(
         small = np.bincount(codes)[codes] <= LISTED
         drawn = np.random.default_rng(seed).random(len(rows)) < SEARCHED_FOR_ERRORS / len(rows)
         rows, codes = rows[small | drawn], codes[small | drawn]
-    probabilities = out_of_fold([intake.texts[i] for i in rows.tolist()], codes, groups[rows])
+    try:
+        probabilities = out_of_fold([intake.texts[i] for i in rows.tolist()], codes, groups[rows])
+    except (UsageError, ValueError) as error:  # the search is an extra; rows that cannot be searched can still be used
+        return {"label_errors": [], "label_error_search": {"searched": 0, "skipped": str(error)}}
     found = find_label_errors(codes, np.asarray(probabilities, dtype=np.float64), learnt)
     listed = [
         {

@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from shokunin import metrics
 from shokunin.dataset import Dataset
+from shokunin.encoders.base_models import resolve
 from shokunin.engines import Session, engine_for
-from shokunin.engines.mixture import mix
-from shokunin.errors import MissingExtraError, UsageError
+from shokunin.engines.mixture import MOST_MEMBERS, mix
+from shokunin.errors import DataError, MissingExtraError, UsageError
 from shokunin.files import folder_in_making, publish_folder, read_json, write_json
 from shokunin.forms import Lessons
 from shokunin.metrics import Interval
-from shokunin.pipeline.mixing import fit_shares, mixture_weights
+from shokunin.pipeline.mixing import Mixture, fit_shares
 from shokunin.progress import Progress, silent
 from shokunin.prove.wording import p_value
 from shokunin.report import Rung
@@ -42,6 +43,11 @@ TOLERANCE = 0.005
 """A smaller model may be chosen while it is at most half a point behind and no test can tell it from the best."""
 LEVEL = 0.05
 LATENCY_ROWS = 50
+LEAST_OF_TRAINING = 0.6
+"""A learner that can be shortened is tried while this share of its time is left: about half of its epochs and the rest."""
+
+Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Row numbers to fit on and to judge by."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Climb:
     """What one learner did: its weights, fitted on all training rows, and its raw scores on the judging rows, shape (n, k)."""
 
     name: str
-    weights: Weights
+    weights: Weights | Mixture
     raw: npt.NDArray[np.float32]
     train_seconds: float
     latency_ms: float
@@ -80,6 +86,16 @@ class Ladder:
         return _session(self.chosen.weights).run(forms) if forms else None
 
 
+def check_bases(bases: Sequence[str]) -> None:
+    """Find every base model before any work is done.
+
+    Raises:
+        BaseModelError: one of them cannot be found, or is not what it claims to be.
+    """
+    for base in bases:
+        resolve(base)
+
+
 def climb(
     dataset: Dataset,
     codec: Codec,
@@ -106,7 +122,8 @@ def climb(
         progress: told how far it is.
 
     Raises:
-        UsageError: nothing but the trivial baseline could be fitted.
+        UsageError: no learner could be fitted.
+        DataError: there are no rows to validate on, and too few groups of rows to validate out of fold.
     """
     lessons = codec.lessons(dataset.train)
     judged = codec.lessons(dataset.validation) if dataset.validation else lessons
@@ -117,10 +134,10 @@ def climb(
     for name, module, base in _tries(learners or tuple(LEARNERS), bases, notes):
         try:
             fits = 1 if folds is None else len(folds) + 1
-            place = work / f"{name}-{seed}-{_key(base)}"
+            place = work / f"{name.replace(':', '-')}-{seed}-{_key(base)}"
             if not (place / "climb.json").exists():
                 options = _options(module, base, end - time.monotonic(), fits)
-                note = _too_dear(module.forecast(lessons, options) * fits, end - time.monotonic())
+                note = _too_dear(module, module.forecast(lessons, options) * fits, end - time.monotonic())
                 if climbs and note:
                     notes[name] = note
                     continue
@@ -128,27 +145,48 @@ def climb(
             climbs.append(_read_rung(name, place, judged))
         except MissingExtraError as error:
             notes[name] = f"not tried: {error}"
-    climbs.extend(_mixtures(climbs, judged, work, shaping))
+    if not climbs:
+        reasons = "; ".join(f"{name}: {note}" for name, note in notes.items())
+        raise UsageError(f"nothing could be fitted ({reasons}); add another learner, such as 'text_linear'")
+    climbs.extend(_mixtures(climbs, judged, shaping))
     climbs.sort(key=lambda c: c.weights.size_bytes())
     return _choose(dataset, climbs, judged, notes, out_of_fold=folds is not None, seed=seed)
 
 
-def folds_of(lessons: Lessons, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Pairs of (fit, judge) row numbers: stratified, groups whole, every row judged once."""
-    smallest = int(np.bincount(lessons.labels).min())
-    splits = StratifiedGroupKFold(min(FOLDS, max(2, smallest)), shuffle=True, random_state=seed)
+def folds_of(lessons: Lessons, seed: int) -> list[Fold]:
+    """Pairs of (fit, judge) row numbers: stratified where that is possible, groups whole, every row judged once.
+
+    Raises:
+        DataError: there are too few groups: some could only be left out together with all but one label.
+    """
+    groups = len(np.unique(lessons.groups))
+    counts = np.unique(lessons.labels, return_counts=True)[1]
+    count = min(FOLDS, max(2, int(counts.min())), groups)
+    if count >= 2:
+        ways: list[Any] = [GroupKFold(count)]
+        if counts.max() >= count:
+            ways.insert(0, StratifiedGroupKFold(count, shuffle=True, random_state=seed))
+        for way in ways:
+            folds = _split(way, lessons)
+            if all(len(np.unique(lessons.labels[fit])) >= 2 for fit, _ in folds):
+                return folds
+    raise DataError(
+        f"{len(lessons):,} rows in {groups:,} groups (near-duplicates, or one value of the group column) are too few groups to "
+        "validate out of fold: with one left out, two labels must stay to learn from; add rows that are not alike for every label"
+    )
+
+
+def _split(way: Any, lessons: Lessons) -> list[Fold]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is judged where it can be
-        return [
-            (a.astype(np.int64), b.astype(np.int64))
-            for a, b in splits.split(lessons.labels, lessons.labels, lessons.groups)
-        ]
+        pairs = way.split(lessons.labels, lessons.labels, lessons.groups)
+        return [(fit.astype(np.int64), judge.astype(np.int64)) for fit, judge in pairs if len(judge)]
 
 
 def out_of_fold(
     module: Learner,
     lessons: Lessons,
-    folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    folds: Sequence[Fold],
     options: Any,
     scratch: Path,
     *,
@@ -172,14 +210,24 @@ def out_of_fold(
             )
             raw[judge] = _session(weights).run([lessons.texts[i] for i in judge])
 
+    if workers == 1:
+        for number, fold in enumerate(folds, 1):
+            one(number, *fold)
+        return raw
     with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(one, number, *fold) for number, fold in enumerate(folds, 1)]:
-            done.result()
+        try:
+            for done in [pool.submit(one, number, *fold) for number, fold in enumerate(folds, 1)]:
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else the block would end only after every fold
+            raise
     return raw
 
 
-def _too_dear(seconds: float, left: float) -> str | None:
-    if seconds <= left:
+def _too_dear(module: Learner, seconds: float, left: float) -> str | None:
+    """Why a learner that needs `seconds` is not tried, or None; one with an option `minutes` can do with fewer epochs."""
+    share = LEAST_OF_TRAINING if "minutes" in module.Options.model_fields else 1.0
+    if seconds * share <= left:
         return None
     return f"not tried: about {seconds / 60:.1f} min needed, {max(0.0, left) / 60:.1f} min left; raise --budget"
 
@@ -194,13 +242,18 @@ def _tries(
         except MissingExtraError as error:
             notes[name] = f"not tried: {error}"
             continue
-        for number, base in enumerate(bases if bases and "base" in module.Options.model_fields else [None]):
-            yield (name if number == 0 else f"{name}:{_short(str(base))}"), module, base
+        named: set[str] = set()
+        for base in dict.fromkeys(bases if bases and "base" in module.Options.model_fields else [None]):
+            rung = name if not named else f"{name}:{_short(str(base))}"
+            if rung in named:
+                rung += f"-{_key(base)}"
+            named.add(rung)
+            yield rung, module, base
 
 
 def _short(base: str) -> str:
     """The last word of a base model's name, fit for a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", base.rstrip("/").rpartition("/")[2].removeprefix("pkg:"))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", base.rstrip("/").rpartition("/")[2].removeprefix("pkg:"))[:60]
 
 
 def _key(base: str | None) -> str:
@@ -224,7 +277,7 @@ def _fit_rung(
     name: str,
     lessons: Lessons,
     judged: Lessons,
-    folds: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] | None,
+    folds: Sequence[Fold] | None,
     options: Any,
     place: Path,
     seed: int,
@@ -262,21 +315,15 @@ def _read_rung(name: str, place: Path, judged: Lessons) -> Climb:
     return Climb(name, weights, raw, about["train_seconds"], about["latency_ms"])
 
 
-def _mixtures(
-    climbs: list[Climb], judged: Lessons, work: Path, shaping: Callable[[int], npt.NDArray[np.bool_]]
-) -> list[Climb]:
+def _mixtures(climbs: list[Climb], judged: Lessons, shaping: Callable[[int], npt.NDArray[np.bool_]]) -> list[Climb]:
     rows = shaping(len(judged))
     made: list[Climb] = []
     for members in mixtures([c for c in climbs if c.name != "baseline"]) if rows.sum() >= 2 else []:
         shares = fit_shares([c.raw[rows] for c in members], judged.labels[rows])
-        name = "+".join(c.name for c in members)
-        folder = work / f"mixture-{len(made)}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        weights = mixture_weights([(c.name, c.weights) for c in members], shares, folder)
+        weights = Mixture(tuple((c.name, c.weights) for c in members if isinstance(c.weights, Weights)), shares)
         raw = mix([c.raw for c in members], shares)
         seconds, latency = sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)
-        made.append(Climb(name, weights, raw, seconds, latency))
+        made.append(Climb("+".join(c.name for c in members), weights, raw, seconds, latency))
     return made
 
 
@@ -286,7 +333,8 @@ def mixtures(climbs: Sequence[Climb]) -> list[list[Climb]]:
     encoders = [c for c in climbs if c.weights.format == "onnx_text"]
     frozen = [c for c in encoders if c.name.startswith("encoder_head")]
     groups = [*([e] for e in encoders), frozen, encoders]
-    return [[*words, *group] for i, group in enumerate(groups) if words and group and group not in groups[:i]]
+    made = [[*words, *group] for i, group in enumerate(groups) if words and group and group not in groups[:i]]
+    return [members for members in made if len(members) <= MOST_MEMBERS]
 
 
 def _choose(
@@ -321,10 +369,10 @@ def _choose(
 
 
 def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: bool, seed: int) -> float:
-    """One-sided p-value of "a is not worse than b" on the same rows."""
+    """One-sided p-value of "a is not worse than b" on the same rows, of which those of one group count as one draw."""
     if by_f1:
         return metrics.macro_f1_worse(judged.labels, a, b, judged.groups, seed=seed)
-    return metrics.mcnemar_worse(a == judged.labels, b == judged.labels)
+    return metrics.compare_accuracy(a == judged.labels, b == judged.labels, judged.groups, seed=seed).p_worse
 
 
 def _why(
@@ -351,8 +399,8 @@ def _why(
     )
 
 
-def _session(weights: Weights) -> Session:
-    return engine_for(weights.format).load(weights)
+def _session(weights: Weights | Mixture) -> Session:
+    return weights.session() if isinstance(weights, Mixture) else engine_for(weights.format).load(weights)
 
 
 def median_latency_ms(session: Session, lessons: Lessons) -> float:

@@ -7,7 +7,8 @@ the promise have no part in them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,33 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from shokunin.files import write_json
+from shokunin.engines import engine_for
+from shokunin.engines.mixture import MixtureSession
+from shokunin.errors import UsageError
+from shokunin.files import disk_error, read_json, write_json
 from shokunin.weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Members where their learners left them, and what each counts for; only `written` copies them side by side.
+
+    Attributes:
+        members: name and weights of each.
+        shares: shape (number of members,).
+    """
+
+    members: tuple[tuple[str, Weights], ...]
+    shares: npt.NDArray[np.float64]
+    format = "mixture"
+
+    def size_bytes(self) -> int:
+        """The size of all members' files, in bytes."""
+        return sum(weights.size_bytes() for _, weights in self.members)
+
+    def session(self) -> MixtureSession:
+        """Every member opened where it is."""
+        return MixtureSession([engine_for(w.format).load(w) for _, w in self.members], self.shares)
 
 
 def fit_shares(raw: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -43,18 +69,68 @@ def fit_shares(raw: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.in
     return np.asarray(np.exp(found.x) / spread)
 
 
-def mixture_weights(members: Sequence[tuple[str, Weights]], shares: npt.NDArray[np.float64], folder: Path) -> Weights:
-    """Write the members side by side with `mixture.json` into the existing, empty `folder`."""
-    about = []
-    for i, ((name, weights), share) in enumerate(zip(members, shares, strict=True)):
-        shutil.copytree(weights.folder, folder / str(i))
-        about.append({
-            "name": name, "share": float(share), "form": weights.form, "format": weights.format,
-            "exact": weights.exact, "facts": weights.facts,
-        })  # fmt: skip
+def written(weights: Weights | Mixture, folder: Path) -> Weights:
+    """Copy weights into the new folder `folder`; a mixture's members side by side, with `mixture.json`.
+
+    Raises:
+        ProjectError: the disk is full, or a file cannot be read or written.
+    """
+    if isinstance(weights, Weights):
+        _copy(weights.folder, folder)
+        return replace(weights, folder=folder)
+    members = [(name, written(w, folder / str(i))) for i, (name, w) in enumerate(weights.members)]
+    return _described(members, weights.shares, folder)
+
+
+def shrink_members(weights: Weights, shrink: Callable[[Weights, Path], Weights], folder: Path) -> Weights:
+    """The same mixture with every `onnx_text` member made smaller and the others copied, in the existing, empty `folder`.
+
+    Args:
+        weights: of format `mixture`.
+        shrink: makes weights smaller and writes them into an existing, empty folder.
+        folder: where the mixture goes.
+
+    Raises:
+        UsageError: no member is an encoder.
+        ProjectError: the disk is full, or a file cannot be read or written.
+    """
+    about = read_json(weights.folder / "mixture.json")["members"]
+    if not any(m["format"] == "onnx_text" for m in about):
+        raise UsageError(f"this mixture of {', '.join(repr(m['name']) for m in about)} has no encoder to make smaller")
+    members = []
+    for i, m in enumerate(about):
+        member, place = (
+            Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"]),
+            folder / str(i),
+        )
+        if member.format == "onnx_text":
+            place.mkdir()
+            members.append((m["name"], shrink(member, place)))
+        else:
+            members.append((m["name"], written(member, place)))
+    return _described(members, np.asarray([float(m["share"]) for m in about]), folder)
+
+
+def _described(members: Sequence[tuple[str, Weights]], shares: npt.NDArray[np.float64], folder: Path) -> Weights:
+    """Write `mixture.json` beside the members, which are in `folder` already."""
+    about = [
+        {"name": name, "share": float(share), "form": w.form, "format": w.format, "exact": w.exact, "facts": w.facts}
+        for (name, w), share in zip(members, shares, strict=True)
+    ]
     write_json(folder / "mixture.json", {"members": about})
-    facts = {
-        "members": [{"name": m["name"], "share": m["share"], "facts": m["facts"]} for m in about],
-        "parameters": sum(int(w.facts.get("parameters", 0)) for _, w in members),
-    }
+    facts = {"members": [{"name": m["name"], "share": m["share"], "facts": m["facts"]} for m in about]}
     return Weights(folder, members[0][1].form, "mixture", all(w.exact for _, w in members), facts)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy all files; `shutil.copytree` would hide that the disk is full behind an error without a number."""
+    try:
+        folder.mkdir(parents=True)
+        for path in sorted(source.rglob("*")):
+            place = folder / path.relative_to(source)
+            if path.is_dir():
+                place.mkdir()
+            else:
+                shutil.copyfile(path, place)
+    except OSError as error:
+        raise disk_error(error, folder) from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from shokunin.dataset import Dataset, Example
 from shokunin.files import read_json, write_json, write_text
 from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.ladder import Ladder
+from shokunin.pipeline.mixing import written
 from shokunin.pipeline.proof import make_report, sealed_ground
 from shokunin.progress import Progress
 from shokunin.project import Project
@@ -27,9 +28,10 @@ from shokunin.specialist import FORMAT, Specialist, read_specialist
 from shokunin.task import task_to_dict
 from shokunin.version import __version__
 
+T = TypeVar("T")
 GOLDEN = 16
 REPLAYED = 5_000
-"""At most so many sealed rows are replayed; the newest file sizes make more only slower, not surer."""
+"""Of more sealed rows than this, so many are replayed, evenly spread over all of them: more would take longer and show little."""
 INT8_TOLERANCE = 0.01
 
 
@@ -46,12 +48,14 @@ def publish(
 ) -> Specialist:
     """Assemble, prove, replay and publish the chosen rung; it becomes the champion when its verdict is pass.
 
+    Not if the champion reads other inputs or has other labels: then a person promotes it, or does not.
+
     Args:
         dataset: its sealed rows are opened once.
         ladder: the chosen rung, and all of them for the report.
         calibration: what turns its raw scores into confidence and decisions.
         project: where it goes.
-        replayed: whether the sealed rows go through a server process first.
+        replayed: whether the sealed rows, at most `REPLAYED` of them, go through a server process first.
         progress: told how far it is.
         steps: how the weights came to be, oldest first, for the manifest.
         parent: `name@version` of the specialist it was derived from.
@@ -70,19 +74,21 @@ def publish(
             report = replace(report, replay=replay_folder(made, report, progress=progress))
             _write_report(made, report)
         published = registry.publish(made, project.specialists, name, version)
-    if report.verdict == "pass":
+    if report.verdict == "pass" and registry.differs(project.specialists, published) is None:
         registry.promote(project.specialists, name, published.version)
     return published
 
 
 def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[str, Any]:
-    """Send the sealed rows through a server process that serves `folder`, and compare with the report's cases.
+    """Send sealed rows through a server process that serves `folder`, and compare with the report's cases.
+
+    All of them, or `REPLAYED` evenly spread ones if there are more.
 
     Raises:
         ReplayError: too many answers differ.
     """
     specialist = read_specialist(folder)
-    cases = report.cases[:REPLAYED]
+    cases = _spread(report.cases, REPLAYED)
     examples = [Example(c.inputs, c.expected, c.origin, c.group) for c in cases]
     tolerance = 0.0 if specialist.weights.exact else INT8_TOLERANCE
     with ServerProcess(["--specialist", str(folder)]) as server:
@@ -103,10 +109,9 @@ def _assemble(
     steps: list[dict[str, Any]],
     parent: str | None,
 ) -> None:
-    chosen = ladder.chosen
     side_files = made / "side_files"
     side_files.mkdir()
-    shutil.copytree(chosen.weights.folder, made / "weights")
+    weights = written(ladder.chosen.weights, made / "weights")
     write_json(side_files / "labels.json", list(dataset.labels))
     write_json(side_files / "calibration.json", calibration_to_dict(calibration))
     write_json(side_files / "golden.json", [])
@@ -119,8 +124,8 @@ def _assemble(
         "task": task_to_dict(dataset.task),
         "labels": list(dataset.labels),
         "weights": {
-            "form": chosen.weights.form, "format": chosen.weights.format,
-            "exact": chosen.weights.exact, "facts": chosen.weights.facts,
+            "form": weights.form, "format": weights.format,
+            "exact": weights.exact, "facts": weights.facts,
         },
         "dataset": {
             "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation),
@@ -128,7 +133,7 @@ def _assemble(
         },
         "steps": steps,
         "parent": parent,
-        "licences": _licences(chosen.weights.facts),
+        "licences": _licences(weights.facts),
     }  # fmt: skip
     registry.seal(made, manifest)
     specialist = open_specialist(read_specialist(made), golden=False)
@@ -162,5 +167,6 @@ def read_report(specialist: Specialist) -> Report:
     return report_from_dict(read_json(specialist.folder / "report.json"))
 
 
-def _spread(examples: tuple[Example, ...], count: int) -> list[Example]:
-    return [examples[i] for i in np.unique(np.linspace(0, len(examples) - 1, count).astype(int))]
+def _spread(rows: Sequence[T], count: int) -> list[T]:
+    """`count` of the rows, evenly spread from the first to the last; all of them if there are no more."""
+    return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]

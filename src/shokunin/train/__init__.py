@@ -38,7 +38,10 @@ class Learner(Protocol):
     Options: type[BaseModel]
 
     def forecast(self, lessons: Lessons, options: BaseModel) -> float:
-        """About how many seconds `fit` will take on this machine; measured on a few lessons where that is cheap."""
+        """About how many seconds `fit` needs on this machine; measured on a few lessons where that is cheap.
+
+        A limit of time among the options is not taken into account: whoever asks wants to know what the limit would cut.
+        """
 
     def fit(self, lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
         """Learn from `lessons` and write the weights into the existing, empty `folder`.
