@@ -35,6 +35,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert found.exit_code == 0, found.output
     report = json.loads(found.stdout)
     assert report["specialist"] == "inquiries" and report["verdict"] == "pass" and report["version"] == 1
+    assert (report["columns"]["inputs"], report["columns"]["target"]) == (["text"], "label")
+    assert any("column 'label', by its name" in why for why in report["columns"]["why"])
+    assert report["warnings"] == [] and report["not_promoted"] is None and Path(report["data_card"]).is_file()
     return folder
 
 
@@ -158,6 +161,26 @@ def test_a_verdict_of_no_is_exit_code_1_and_no_champion(tmp_path: Path) -> None:
     assert found.exit_code == 1 and json.loads(found.stdout)["verdict"] == "fail"
     listed = json.loads(run("models", "list", "--project", tmp_path, "--output", "json").stdout)
     assert "champion" not in json.dumps(listed)
+
+
+def test_train_shows_what_it_guessed_and_leaves_another_champion_alone(tmp_path: Path) -> None:
+    made = [{**row, "label": row["label"].upper()} for row in rows(120, seed=2)]
+    made[3]["text"] = ""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    write(tmp_path / "inquiries.csv", rows(300))
+    assert run("train", tmp_path / "inquiries.csv", "--project", folder, *QUICK).exit_code == 0
+    found = run(
+        "train", write(tmp_path / "later.csv", made), "--name", "inquiries", "--project", folder, "--max-error", "0.3", *QUICK
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    for said in ("label: column 'label', by its name", "text: column 'text'", "120 in, 119 used", "1 × no text"):
+        assert said in found.stdout
+    assert "warning     the test has only" in found.stdout
+    card = next(line.split()[-1] for line in found.stdout.splitlines() if line.startswith("  data card"))
+    assert Path(card).is_file()
+    assert "not promoted" in found.stdout and "shokunin models promote inquiries@2" in found.stdout
+    assert json.loads(run("models", "show", "inquiries@1", "--project", folder, "--output", "json").stdout)["aliases"]
 
 
 BAD = {

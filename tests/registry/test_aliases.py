@@ -17,6 +17,7 @@ from shokunin import registry
 from shokunin.errors import ArtefactError, ProjectError
 from shokunin.registry.aliases import Aliases, changing, read_aliases
 from shokunin.specialist import known_name
+from shokunin.task import Task, task_to_dict
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +139,27 @@ def test_references(three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert registry.find(three, str(home / "3")) == home / "3"
     assert registry.find(three, home / "3") == home / "3"
     monkeypatch.chdir(home)
-    assert registry.find(three, "3") == Path("3")
-    assert registry.find(three, "./1") == Path("1")
+    assert registry.find(three, "3") == home / "3"
+    assert registry.find(three, "./1") == home / "1"
+
+
+def test_a_relative_path_to_the_shelf_is_a_place_on_it(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(three.parent)
+    assert registry.find(three, f"{three.name}/inquiries/1") == three / "inquiries" / "1"
+    assert registry.verify(three, f"{three.name}/inquiries/1").id == "inquiries@1"
+
+
+def test_other_labels_or_inputs_do_not_take_the_champions_place_by_themselves(shelf: Path) -> None:
+    first = publish(shelf)
+    assert registry.differs(shelf, first) is None, "there is no champion yet"
+    registry.promote(shelf, "inquiries", 1)
+    assert registry.differs(shelf, first) is None, "it is the champion itself"
+    assert registry.differs(shelf, publish(shelf)) is None
+    more = registry.differs(shelf, publish(shelf, labels=["invoice", "parcel", "complaint"]))
+    assert more == "of the labels of 'inquiries@1', 'inquiries@3' lacks refund and adds complaint"
+    task = task_to_dict(Task("inquiries", inputs=("subject", "text")))
+    other = registry.differs(shelf, publish(shelf, task=task))
+    assert other == "'inquiries@1' reads text, 'inquiries@4' reads subject, text"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ def curate(
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What the verdict is about: accuracy or macro_f1.")] = None,
+    target_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of the answers it gives itself, at most this share may be wrong."),
+    ] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data.")] = False,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Only count training rows that repeat test rows; do not take them out.")
@@ -41,6 +49,9 @@ def curate(
                 test=test,
                 inputs=input,
                 target=target,
+                metric=metric,
+                target_score=target_score,
+                max_error=max_error,
                 mask=mask,
                 keep_leaks=keep_leaks,
                 seed=seed,

@@ -36,6 +36,15 @@ def say(text: str = "", *, output: Output = Output.text, title: str = "") -> Non
         Console(highlight=False, soft_wrap=True).print(Text(title, style="bold").append(text, style="not bold"))
 
 
+def note(text: str) -> None:
+    """A line for people that is less important than the others; of texts from outside only what can be printed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    Console(highlight=False, soft_wrap=True).print(Text(shown, style="dim"))
+
+
 def fail(error: ShokuninError, output: Output) -> typer.Exit:
     """Say what went wrong on stderr (and as JSON on stdout if that was asked for) and return the exit to raise."""
     if output is Output.json:

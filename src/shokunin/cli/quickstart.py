@@ -40,7 +40,7 @@ def quickstart(
         say(_counts(dataset.facts, place), output=output)
         say("  from the cheapest learner to the dearest", title="3 of 5  Train, prove, replay", output=output)
         with bars(output) as progress:
-            specialist = pipeline.train(place or dataset, project=folder, seed=seed, progress=progress)
+            specialist = pipeline.train(place, project=folder, seed=seed, progress=progress)
         report = pipeline.read_report(specialist)
         if output is Output.text:
             report_terminal(report)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from shokunin.cli.output import Output, bars, emit, reporting
+from shokunin.cli.output import Output, bars, emit, note, reporting
 
 
 def train(
@@ -19,7 +19,9 @@ def train(
     ],
     name: Annotated[str | None, typer.Option(help="The specialist's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
-    kind: Annotated[str, typer.Option(help="Which sort of work it is.")] = "classify_text",
+    kind: Annotated[
+        str | None, typer.Option(help="Which sort of work it is; by default the task's, or classify_text.")
+    ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
     ] = None,
@@ -64,13 +66,35 @@ def train(
                 seed=seed, project=project, progress=progress,
             )  # fmt: skip
         report = pipeline.read_report(specialist)
+        facts, folder = pipeline.curated(specialist, project=project)
+        held = pipeline.held_back(specialist, project=project) if report.verdict == "pass" else None
         if output is Output.json:
-            emit({**report_json(report), "folder": str(specialist.folder)})
+            found = {"columns": facts["columns"], "warnings": facts["warnings"], "data_card": str(folder / "card.html")}
+            emit({**report_json(report), "folder": str(specialist.folder), **found, "not_promoted": held})
         else:
+            for line in _curated(facts, folder):
+                note(f"  {line}")
             report_terminal(report)
             typer.echo(f"\n  published   {specialist.folder}")
             typer.echo(f"  report      {specialist.folder / 'report.html'}")
             typer.echo(f'  try it      shokunin predict {specialist.name} "…"')
             typer.echo(f"  serve it    shokunin serve {specialist.name}")
+            if held is not None:
+                typer.echo(f"\n  not promoted, the champion stays: {held}")
+                typer.echo(f"  promote it  shokunin models promote {specialist.id}")
     if report.verdict != "pass":
         raise typer.Exit(1)
+
+
+def _curated(facts: dict[str, Any], folder: Path) -> list[str]:
+    """What was taken for what in the rows, and what was found in them."""
+    rows, columns = facts["rows"], facts["columns"]
+    aside = ", ".join(f"{n:,} × {reason}" for reason, n in rows["set_aside"].items())
+    total = sum(rows["set_aside"].values())
+    taken = columns["why"] or [f"label: column {columns['target']!r}; text: {', '.join(map(repr, columns['inputs']))}"]
+    return [
+        f"rows        {rows['in']:,} in, {rows['used']:,} used, {total:,} set aside{f' ({aside})' if aside else ''}",
+        *(f"{'columns' if number == 0 else '':<12}{why}" for number, why in enumerate(taken)),
+        *(f"warning     {warning}" for warning in facts["warnings"]),
+        f"data card   {folder / 'card.html'}",
+    ]

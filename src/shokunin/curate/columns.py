@@ -116,11 +116,12 @@ def guess_columns(
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     group: str | None = None,
+    guess_group: bool = True,
 ) -> Columns:
     """The text, label and group columns; what is given is taken as it is, the rest is guessed.
 
     A column is chosen by its name if the data do not speak against it (a label has few distinct, short values), else by
-    the data alone if only one column fits.
+    the data alone if only one column fits. `guess_group=False`: a task says that there is none.
 
     Raises:
         DataError: a given column does not exist, or a guess would be a toss-up; the candidates are named.
@@ -146,7 +147,9 @@ def guess_columns(
         why.append(f"text: column {text!r}, {reason}")
     if target in chosen:
         raise DataError(f"column {target!r} cannot be both the text and the label; say --input COL and --target COL")
-    if group is None:
+    if group is not None:
+        why.append(f"group: column {group!r}, as you said; rows with the same value stay on one side of every split")
+    elif guess_group:
         group = _guess_group(columns, facts, sample_rows, {*chosen, target})
         if group is not None:
             why.append(f"group: column {group!r} by its name; rows with the same value stay on one side of every split")

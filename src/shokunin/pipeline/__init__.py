@@ -9,12 +9,13 @@ from typing import Any, overload
 
 from shokunin import registry
 from shokunin.answer import Answer, Inputs
-from shokunin.dataset import Dataset
-from shokunin.files import exclusive, write_text
+from shokunin.dataset import Dataset, judging_none
+from shokunin.errors import UsageError
+from shokunin.files import exclusive, read_json, write_text
 from shokunin.pipeline import rows as row_stage
 from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.deriving import compress
-from shokunin.pipeline.ladder import climb
+from shokunin.pipeline.ladder import check_bases, climb
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
 from shokunin.pipeline.publish import publish, read_report
@@ -31,6 +32,8 @@ from shokunin.tasks import kind as kind_of
 __all__ = [
     "compress",
     "curate",
+    "curated",
+    "held_back",
     "is_rows_file",
     "keep_report",
     "load",
@@ -49,7 +52,7 @@ def train(
     task: Task | None = None,
     name: str | None = None,
     test: str | Path | Sequence[Mapping[str, Any]] | None = None,
-    kind: str = "classify_text",
+    kind: str | None = None,
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     base: str | Sequence[str] | None = None,
@@ -68,11 +71,13 @@ def train(
     """Train a specialist from past work, prove it and publish it.
 
     Args:
-        data: a file of rows, rows as dictionaries, a curated dataset or its folder, or a task's folder.
+        data: a file of rows, rows as dictionaries, a curated dataset or its folder, or a task's folder. A curated
+            dataset is kept in the project, and taken as it is: of the options about the task it allows only `metric`,
+            `target_score` and `max_error`.
         task: what is asked; by default guessed from the columns.
         name: the specialist's name; by default the file's.
         test: rows to seal as the test; by default a part of `data`.
-        kind: which sort of work it is.
+        kind: which sort of work it is; by default the task's, or `classify_text`.
         inputs: the columns to read; by default guessed.
         target: the column with the answer; by default guessed.
         base: base encoder for the learners that use one (`hf:org/name[@rev]`, `org/name`, a folder, `pkg:NAME`), or several.
@@ -96,6 +101,8 @@ def train(
         ReplayError: the served model answers differently from the tested one; nothing was published.
     """
     place = open_project(None if project is None else Path(project))
+    bases = [base] if isinstance(base, str) else base or []
+    check_bases(bases)
     dataset, _ = row_stage.curate(
         data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask,
         keep_leaks=keep_leaks, seed=seed, progress=progress,
@@ -110,11 +117,11 @@ def train(
         the_kind.prepare(dataset.task, dataset.train, side_files)
         codec = the_kind.codec(dataset.task, side_files)
         ladder = climb(
-            dataset, codec, work, bases=[base] if isinstance(base, str) else base or [],
+            dataset, codec, work, bases=bases,
             budget_seconds=60 * (place.limits.budget_minutes if budget is None else budget), seed=seed, learners=learners,
             shaping=lambda n: shaping_rows(n, seed), progress=progress,
         )  # fmt: skip
-        none_raw = ladder.raw_of([codec.encode([e.inputs])[0] for e in dataset.none])
+        none_raw = ladder.raw_of(codec.encode([e.inputs for e in judging_none(dataset, seed)]))
         calibration = calibrate(
             ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs),
             exact=not ladder.out_of_fold,
@@ -125,6 +132,7 @@ def train(
             "learner": ladder.chosen.name,
             "seed": seed,
             "seconds": round(ladder.chosen.train_seconds, 3),
+            "candidates": len(ladder.climbs),
         }
         specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
         shutil.rmtree(work, ignore_errors=True)
@@ -138,14 +146,20 @@ def curate(
     test: str | Path | Sequence[Mapping[str, Any]] | None = None,
     inputs: Sequence[str] | None = None,
     target: str | None = None,
+    metric: str | None = None,
+    target_score: float | None = None,
+    max_error: float | None = None,
     mask: bool = False,
     keep_leaks: bool = False,
     seed: int = 0,
     project: str | Path | None = None,
     progress: Progress = silent,
-) -> tuple[Dataset, Path | None]:
+) -> tuple[Dataset, Path]:
     """Rows to a dataset in the project, and its folder. Arguments and errors as for `train`."""
     place = open_project(None if project is None else Path(project))
+    wishes = {"metric": metric, "target_score": target_score, "max_error": max_error}
+    if row_stage.finished(data) is not None and any(wish is not None for wish in wishes.values()):
+        raise UsageError("a finished dataset is not changed; give --metric, --target-score and --max-error to `train`")
     return row_stage.curate(
         data,
         project=place,
@@ -156,8 +170,26 @@ def curate(
         mask=mask,
         keep_leaks=keep_leaks,
         seed=seed,
+        wishes=wishes,
         progress=progress,
     )
+
+
+def curated(specialist: Specialist, *, project: str | Path | None = None) -> tuple[dict[str, Any], Path]:
+    """What was found in the rows that a specialist was trained on (the facts of their card), and their folder.
+
+    Raises:
+        ProjectError: its dataset is not in this project.
+    """
+    place = open_project(None if project is None else Path(project))
+    folder = row_stage.dataset_folder(place, specialist)
+    return dict(read_json(folder / "dataset.json")["facts"]), folder
+
+
+def held_back(specialist: Specialist, *, project: str | Path | None = None) -> str | None:
+    """Why a specialist that passed was not made the champion by itself, or None."""
+    place = open_project(None if project is None else Path(project))
+    return registry.differs(place.specialists, specialist)
 
 
 def load(reference: str | Path, *, project: str | Path | None = None, threads: int | None = None) -> Specialist:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
-from shokunin.errors import DataError, ProjectError
+from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
 from shokunin.pipeline.ladder import folds_of, out_of_fold
@@ -50,22 +53,42 @@ def curate(
     seed: int = 0,
     wishes: Mapping[str, Any] | None = None,
     progress: Progress = silent,
-) -> tuple[Dataset, Path | None]:
-    """The curated dataset and its folder in the project, written there unless the very same one is there already."""
-    if isinstance(data, Dataset):
-        return data, None
-    if isinstance(data, (str, Path)) and (Path(data) / "dataset.json").is_file():
-        return read_dataset(Path(data)), Path(data)
+) -> tuple[Dataset, Path]:
+    """The curated dataset and its folder in the project, written there unless the very same one is there already.
+
+    Args as for `train`; `wishes` are fields of the task that replace what it says, where they are not None; those that
+    only say what is good enough fit a finished dataset too, as they do not touch its split.
+
+    Raises:
+        UsageError: a finished dataset is given with options that would have made another one of the rows.
+    """
+    asked = {key: value for key, value in (wishes or {}).items() if value is not None}
+    ready = finished(data)
+    if ready is not None:
+        given = {
+            "--name": name, "--test": test, "--input": inputs, "--target": target, "--mask": mask,
+            "--keep-leaks": keep_leaks, "a task": task, "--kind": asked.get("kind") not in (None, ready.task.kind),
+        }  # fmt: skip
+        if useless := [option for option, value in given.items() if value]:
+            raise UsageError(
+                f"a finished dataset is used as it is, so {', '.join(useless)} cannot be heeded; "
+                "give the rows themselves, or run `shokunin curate ROWS` again with these options"
+            )
+        place = _keep(ready, project)
+        found = read_dataset(place)
+        return replace(found, task=replace(found.task, **asked)), place
     if isinstance(data, (str, Path)) and (Path(data) / "task.toml").is_file():
         task = task or read_task(Path(data) / "task.toml")
         data = _only_file(Path(data) / "rows")
+    assert not isinstance(data, Dataset)
     table = _table(data, "rows")
     columns = _columns(table, task, inputs, target)
-    task = _task(task, columns, name or _name_of(data), wishes or {})
-    test_table = None if test is None else _table(test, "test rows")
+    if task is None:
+        task = Task(name=name or _name_of(data), inputs=columns.inputs, target=columns.target, group=columns.group)
+    task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, **asked)
     dataset = _build(
         table,
-        test_table,
+        None if test is None else _table(test, "test rows"),
         columns,
         task,
         mask=mask,
@@ -74,14 +97,15 @@ def curate(
         scratch=project.work,
         progress=progress,
     )
-    place = project.datasets(task.name) / dataset.digest[:16]
-    if not place.exists():
-        with folder_in_making(place.parent) as made:
-            write_dataset(dataset, made)
-            write_text(made / "card.md", card_markdown(dataset))
-            write_text(made / "card.html", card_html(dataset))
-            publish_folder(made, place)
+    place = _keep(dataset, project)
     return read_dataset(place), place
+
+
+def finished(data: Data) -> Dataset | None:
+    """The curated dataset that `data` is, or is the folder of."""
+    if isinstance(data, (str, Path)):
+        return read_dataset(Path(data)) if (Path(data) / "dataset.json").is_file() else None
+    return data if isinstance(data, Dataset) else None
 
 
 def dataset_folder(place: Project, specialist: Specialist) -> Path:
@@ -127,18 +151,34 @@ def _table(data: str | Path | Sequence[Mapping[str, Any]], what: str) -> Table:
     return Table.of_rows(columns, data)
 
 
+def _keep(dataset: Dataset, project: Project) -> Path:
+    """The dataset's folder in the project, where proofs find it; a copy counts on from the openings it has had."""
+    if not re.fullmatch("[0-9a-f]{64}", dataset.digest):
+        raise ArtefactError(f"{dataset.digest!r} is no digest of a dataset; run `shokunin curate` on the rows again")
+    place = project.datasets(dataset.task.name) / dataset.digest[:16]
+    if not (place / "dataset.json").is_file():
+        with folder_in_making(place.parent) as made:
+            write_dataset(dataset, made)
+            write_text(made / "card.md", card_markdown(dataset))
+            write_text(made / "card.html", card_html(dataset))
+            rows = dataset.sealed.file()
+            if rows is not None and (log := rows.with_name("openings.jsonl")).is_file():
+                shutil.copyfile(log, made / log.name)
+            publish_folder(made, place)
+    return place
+
+
 def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
-    if task is not None:
-        inputs, target = inputs or task.inputs, target or task.target
-    return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
-
-
-def _task(task: Task | None, columns: Columns, name: str, wishes: Mapping[str, Any]) -> Task:
-    """The task with its columns; what the user asked for explicitly (not None) replaces what it said."""
-    asked = {key: value for key, value in wishes.items() if value is not None}
-    if task is not None:
-        return replace(task, inputs=columns.inputs, target=columns.target, **asked)
-    return Task(name=name, inputs=columns.inputs, target=columns.target, group=columns.group, **asked)
+    if task is None:
+        return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
+    return guess_columns(
+        table.columns,
+        _sample(table),
+        inputs=inputs or task.inputs,
+        target=target or task.target,
+        group=task.group,
+        guess_group=False,
+    )
 
 
 def _build(
@@ -196,9 +236,18 @@ def _only_file(folder: Path) -> Path:
 
 
 def _name_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
-    """A task's name from a file's: `Inquiries 2024.csv` is `inquiries-2024`; `train.csv` is named after its folder."""
+    """A task's name from a file's: `Inquiries 2024.csv` is `inquiries-2024`; `train.csv` is named after its folder.
+
+    Letters that a name cannot have leave a short hash, so that 請求.csv and 返品.csv do not become one specialist.
+    """
     if not isinstance(data, (str, Path)):
         return "task"
     path = Path(data).resolve()
     stem = path.parent.name if path.stem.lower() in ("train", "data", "rows", "dataset") else path.stem
-    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-")[:60].rstrip("-") or "task"
+    # Composed or not is the file system's choice (macOS takes letters apart); accents are dropped.
+    plain = "".join(c for c in unicodedata.normalize("NFKD", stem.lower()) if not unicodedata.combining(c))
+    name = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:60].rstrip("-")
+    if any(c.isalnum() and not c.isascii() for c in plain):
+        digest = hashlib.sha256(unicodedata.normalize("NFKD", stem.lower()).encode("utf-8", "replace")).hexdigest()
+        name = f"{name or 'task'}-{digest[:6]}"
+    return name or "task"

@@ -182,7 +182,9 @@ def find(shelf: Path, reference: str | Path) -> Path:
     if named and (there := versions(shelf, name)):
         return shelf / name / str(_meant(shelf, name, which, there))
     if _has_manifest(Path(text)):
-        return Path(text)
+        folder = Path(text).resolve()  # however it is written, a place on the shelf is known as one
+        on_shelf = folder.parent.parent == shelf.resolve()
+        return shelf / folder.parent.name / folder.name if on_shelf else folder
     if named:
         raise _unknown_name(shelf, name)
     raise ProjectError(f"{text!r} is no specialist; expected NAME, NAME@3, NAME@champion or a folder with {MANIFEST}")
@@ -249,6 +251,27 @@ def set_alias(shelf: Path, name: str, alias: str, version: int | None, *, at: fl
 def promote(shelf: Path, name: str, version: int, *, at: float | None = None) -> int | None:
     """Make `version` the champion and return the version that was it before; raises as `set_alias` does."""
     return set_alias(shelf, name, CHAMPION, version, at=at)
+
+
+def differs(shelf: Path, new: Specialist) -> str | None:
+    """How the work of `new` differs from that of its name's champion, or None: then it can take the champion's place.
+
+    A caller of the champion relies on its input fields and its labels. Where they differ, a person has to decide.
+    """
+    version = aliases(shelf, new.name).get(CHAMPION)
+    if version is None or version == new.version:
+        return None
+    try:
+        champion = read(shelf, f"{new.name}@{version}", verify=False)
+    except (ArtefactError, ProjectError):
+        return None  # what cannot be read cannot answer either
+    if set(champion.task.inputs) != set(new.task.inputs):
+        return f"{champion.id!r} reads {_few(champion.task.inputs)}, {new.id!r} reads {_few(new.task.inputs)}"
+    gone, added = (sorted(set(a) - set(b)) for a, b in ((champion.labels, new.labels), (new.labels, champion.labels)))
+    if gone or added:
+        said = [f"{what} {_few(which)}" for what, which in (("lacks", gone), ("adds", added)) if which]
+        return f"of the labels of {champion.id!r}, {new.id!r} {' and '.join(said)}"
+    return None
 
 
 def rollback(shelf: Path, name: str, *, at: float | None = None) -> int:
