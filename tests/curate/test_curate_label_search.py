@@ -22,4 +22,4 @@ def test_a_search_that_cannot_work_is_skipped_with_its_reason(error: Exception) 
     dataset = build_dataset(Task("inquiries"), examples, out_of_fold=out_of_fold)
     assert dataset.facts["label_error_search"] == {"searched": 0, "skipped": str(error)}
     assert dataset.facts["label_errors"] == []
-    assert card_markdown(dataset)
+    assert f"not searched for: {error}." in card_markdown(dataset)

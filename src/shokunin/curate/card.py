@@ -131,6 +131,8 @@ def _duplicates(facts: dict[str, Any]) -> list[Block]:
 
 def _label_errors(facts: dict[str, Any]) -> list[Block]:
     search = facts["label_error_search"]
+    if "skipped" in search:
+        return [("heading", "Labels to look at"), ("text", f"Wrong labels were not searched for: {search['skipped']}.")]
     if not search["searched"]:
         return []
     text = (

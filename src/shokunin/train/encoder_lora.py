@@ -123,11 +123,13 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
         torch.manual_seed(seed)
         tuner = _Tuner(lessons, chosen, progress)
         tuner.keep_lower_layers(progress)
+        reading = time.perf_counter()
         frozen = tuner.embeddings(progress)
         progress("fitting the head", 0, None)
         first = fit_linear_head(frozen, lessons.labels, lessons.groups, len(lessons.names), seed=seed)
         few = _rows_a_label(lessons) < FEW
-        head, steps = tuner.train(first.head, frozen, few, started, seed, progress)
+        again = time.perf_counter() - reading if few else 0.0  # what comes after the training counts as well
+        head, steps = tuner.train(first.head, frozen, few, started - again, seed, progress)
         tuner.set_strength(chosen.interpolation)
         if few:  # the head had no part in the training: it is fitted again, on the embeddings as they are now
             embeddings = tuner.embeddings(progress)
