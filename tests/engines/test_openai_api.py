@@ -103,12 +103,22 @@ def test_a_row_becomes_one_plain_question(server: Script, monkeypatch: pytest.Mo
 
 
 def test_without_a_key_none_is_sent(server: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("THE_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-123")
     server.say("refund")
-    model = upstream(server.base_url, "gpt", "THE_KEY", LABELS)
+    model = upstream(server.base_url, "gpt", None, LABELS)
     model.predict([{"text": "x"}])
     assert server.keys == [None]
     model.close()
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_a_key_that_is_named_but_not_set_is_an_error(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if value is None:
+        monkeypatch.delenv("THE_KEY", raising=False)
+    else:
+        monkeypatch.setenv("THE_KEY", value)
+    with pytest.raises(UsageError, match="'THE_KEY' is not set"):
+        upstream("http://127.0.0.1:9/v1", "gpt", "THE_KEY", LABELS)
 
 
 def test_several_fields_are_named(server: Script) -> None:

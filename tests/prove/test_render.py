@@ -300,3 +300,45 @@ def test_figures_are_written_as_people_write_them() -> None:
     assert [p_value(p) for p in (0.0, 0.17, None)] == ["p < 0.001", "p = 0.17", ""]
     assert points({"value": -0.004, "low": -0.012, "high": 0.003}) == "−0.4 points (−1.2 to +0.3)"
     assert printable("a\x00\u202eb\ud800\n" + "c" * 50, 10) == "a\ufffd\ufffdb?\ncc" + "c" + "…"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (None, "given cases (whether it had seen them is not known)"),
+        (7, "given cases, none of them found among the rows it was trained on"),
+    ],
+)
+def test_of_given_rows_it_says_no_more_than_is_known(seen: int | None, said: str) -> None:
+    sealed = report()
+    given = replace(sealed, openings=0, dataset={"source": "later.csv", "test": 90, "seen_in_training": seen})
+    out = io.StringIO()
+    report_terminal(given, Console(file=out, width=300))
+    for text in (Page(report_html(given)).text, out.getvalue()):
+        assert said in text and "it had never seen" not in text
+    page = Page(report_html(given)).text
+    assert "90 given for the proof" in page and ("7 that repeat rows it was trained on" in page) == bool(seen)
+    assert "cases it had never seen" in Page(report_html(sealed)).text
+
+
+def test_what_is_said_about_the_ladder_is_true_in_each_mode() -> None:
+    made = report()
+    apart, fold = "judged on rows set apart for choosing", "each by a model fitted without it"
+    for validation, there, absent in ((100, apart, fold), (0, fold, apart)):
+        page = Page(report_html(replace(made, dataset={**made.dataset, "validation": validation}))).text
+        assert there in page and absent not in page
+    note = "not scored: there are no rows that it was not fitted on"
+    unscored = [replace(r, score=None, worse_than_best=None, shortfall=None, note=note) for r in made.ladder]
+    none = replace(made, ladder=unscored, dataset={**made.dataset, "validation": 0})
+    page = Page(report_html(none)).text
+    assert apart not in page and fold not in page and note in page
+    out = io.StringIO()
+    report_terminal(none, Console(file=out, width=300))
+    assert note in out.getvalue() and "learner" not in out.getvalue()
+
+
+def test_memory_is_said_to_be_that_of_the_proving_process() -> None:
+    out = io.StringIO()
+    report_terminal(report(), Console(file=out, width=300))
+    for text in (out.getvalue(), Page(report_html(report())).text, model_card(report(), {})):
+        assert "with what a training in it left behind" in text

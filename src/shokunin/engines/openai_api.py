@@ -56,7 +56,7 @@ def upstream(
     Args:
         base_url: for instance `https://api.openai.com/v1`.
         model: the model's name there.
-        api_key_env: the environment variable that holds the key; None, or an unset one: no key is sent.
+        api_key_env: the environment variable that holds the key; None: no key is sent.
         labels: the answers to choose from.
         timeout: seconds for one request.
         retries: how often one request is repeated when the server is overloaded or out of reach.
@@ -65,13 +65,15 @@ def upstream(
         sleep: how to wait between retries.
 
     Raises:
-        UsageError: the address is not http(s), or there are no labels.
+        UsageError: the address is not http(s), there are no labels, or the variable that is to hold the key is not set.
     """
     if not base_url.startswith(("http://", "https://")):
         raise UsageError(f"{base_url!r} is not an address; expected one like 'http://127.0.0.1:8000/v1'")
     if not labels:
         raise UsageError(f"{model!r} cannot be asked without labels to choose from")
-    key = os.environ.get(api_key_env) if api_key_env else None
+    key = os.environ.get(api_key_env, "").strip() if api_key_env else None
+    if key == "":
+        raise UsageError(f"the environment variable {api_key_env!r} is not set; it should hold the key of {base_url!r}")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout, follow_redirects=False)
     return Upstream(client, model, tuple(labels), retries, concurrency, usd_per_million, sleep)

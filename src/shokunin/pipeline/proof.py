@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shokunin import registry
-from shokunin.answer import Answer
+import numpy as np
+
+from shokunin.curate import redact
+from shokunin.curate.clean import find_leaks, group_duplicates
+from shokunin.curate.minhash import sketch
 from shokunin.dataset import Dataset, Example, read_dataset
-from shokunin.engines.openai_api import upstream
 from shokunin.errors import DataError, ProjectError
 from shokunin.files import read_json
-from shokunin.pipeline.answering import codec_of, open_specialist
+from shokunin.pipeline.answering import codec_of
+from shokunin.pipeline.comparing import Against, answers_of
 from shokunin.pipeline.rows import dataset_folder, examples_of
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
-from shokunin.prove.against import compare_against, live_answers, recorded_answers
+from shokunin.prove.against import compare_against
 from shokunin.prove.evaluate import baseline_scores, evaluate, threshold, verdict
 from shokunin.prove.measure import machine, measure
 from shokunin.report import Report, Rung
 from shokunin.specialist import Specialist
 
 SHOWN_FACTS = ("rows", "split", "leaks", "duplicates", "personal_data", "files")
-Against = str | Sequence[str | None] | None
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a report rests on: the rows, and what is known about where they come from."""
+    """What a report rests on: the rows, and what is known about where they come from.
+
+    Attributes:
+        rows: the rows that are scored.
+        majority: the trivial baseline's answer.
+        about: what the report says about the rows.
+        openings: how often the sealed rows were opened; 0 for given rows.
+        recorded: the given rows as they were read, by origin.
+        orders: the origins of all given rows, and of those with an answer, in their order.
+        reasons: sentences for the report about where the rows come from.
+    """
 
     rows: Sequence[Example]
     majority: str
     about: dict[str, Any]
     openings: int
     recorded: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    orders: tuple[tuple[str, ...], ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 def prove_specialist(
@@ -46,16 +59,19 @@ def prove_specialist(
     data: str | Path | Sequence[Mapping[str, Any]] | None,
     place: Project,
     *,
-    against: Against,
+    against: Against | None,
     progress: Progress,
 ) -> Report:
-    """The report on given rows, or on the sealed rows of the dataset that the specialist was trained beside."""
+    """The report on given rows, or on the sealed rows of the dataset that the specialist was trained beside.
+
+    Of given rows those that (nearly) repeat a row of the training side are left out, where the dataset is in the project.
+    """
     published = read_json(specialist.folder / "report.json") if (specialist.folder / "report.json").exists() else {}
     if data is None:
         dataset = read_dataset(dataset_folder(place, specialist))
         ground = sealed_ground(dataset, why="prove")
     else:
-        ground = _given_ground(specialist, data, published)
+        ground = _given_ground(specialist, data, published, place, progress)
     rungs = [Rung(**{**r, "score": None}) for r in published.get("ladder", []) if r["chosen"]]
     return make_report(specialist, ground, rungs=rungs, why="", against=against, place=place, progress=progress)
 
@@ -85,12 +101,13 @@ def make_report(
     rungs: Sequence[Rung],
     why: str,
     place: Project,
-    against: Against = None,
+    against: Against | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Ask every row, score, compare and measure."""
     assert specialist.predictor is not None
-    task, codec = specialist.task, codec_of(specialist)
+    codec = codec_of(specialist)
+    task = replace(specialist.task, none_labels=codec.none_labels)  # its own spelling is one of them
     evaluation = evaluate(
         specialist.predictor, ground.rows, correct=codec.correct, none_labels=task.none_labels,
         temperature=codec.calibration.temperature, progress=progress,
@@ -98,7 +115,10 @@ def make_report(
     baseline = baseline_scores(ground.majority, evaluation, task=task, correct=codec.correct)
     comparison, cases = None, evaluation.cases
     if against is not None:
-        name, answers, live = _answers_of(against, specialist, ground, place, progress)
+        name, answers, live = answers_of(
+            against, specialist, ground.rows, orders=ground.orders or [[e.origin for e in ground.rows]],
+            columns=ground.recorded, place=place, progress=progress,
+        )  # fmt: skip
         comparison, cases = compare_against(cases, answers, name=name, task=task, correct=codec.correct, live=live)
     outcome, reasons = verdict(evaluation, baseline, task)
     progress("measuring speed on this machine", 0, 1)
@@ -109,7 +129,7 @@ def make_report(
         kind=task.kind,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         verdict=outcome,
-        reasons=reasons,
+        reasons=[*reasons, *ground.reasons],
         rows=len(ground.rows),
         metric=task.metric,
         scores=evaluation.scores,
@@ -134,20 +154,34 @@ def make_report(
 
 
 def _given_ground(
-    specialist: Specialist, data: str | Path | Sequence[Mapping[str, Any]], published: Mapping[str, Any]
+    specialist: Specialist,
+    data: str | Path | Sequence[Mapping[str, Any]],
+    published: Mapping[str, Any],
+    place: Project,
+    progress: Progress,
 ) -> Ground:
     examples, table = examples_of(data, specialist.task, needs_target=True)
-    rows = [e for e in examples if e.expected is not None]
-    if not rows:
+    answered = [e for e in examples if e.expected is not None]
+    if not answered:
         raise DataError(f"no row has an answer in column {specialist.task.target!r}; nothing can be scored")
-    known = {*specialist.labels, *specialist.task.none_labels}
+    recorded = {origin: {k: str(v) for k, v in row.items()} for origin, row in table.rows()}
+    dataset = _dataset_at_hand(place, specialist)
+    unseen = answered if dataset is None else _without_seen(answered, dataset, progress)
+    if not unseen:
+        raise DataError(
+            f"all {len(answered):,} rows with an answer repeat rows that {specialist.id!r} was trained on, so they prove "
+            f"nothing; give other rows, or none: `shokunin prove {specialist.name}` takes the sealed ones"
+        )
+    rows = _grouped(unseen, specialist.task.group, recorded, progress)
+    known = {*specialist.labels, *codec_of(specialist).none_labels}
     strange = sorted({e.expected or "" for e in rows} - known)
     about = {
         "source": str(data) if isinstance(data, (str, Path)) else "rows",
         "digest": specialist.manifest["dataset"]["digest"],
         "test": len(rows),
         "rows_in": len(examples) + len(table.broken),
-        "without_answer": len(examples) - len(rows),
+        "without_answer": len(examples) - len(answered),
+        "seen_in_training": None if dataset is None else len(answered) - len(rows),
         "broken": len(table.broken),
         "labels_never_learnt": strange[:20],
     }
@@ -155,67 +189,52 @@ def _given_ground(
     majority = (published.get("baseline") or {}).get("label") or Counter(e.expected or "" for e in rows).most_common(1)[
         0
     ][0]
-    recorded = {origin: {k: str(v) for k, v in row.items()} for origin, row in table.rows()}
-    return Ground(rows, majority, about, 0, recorded)
+    orders = tuple(tuple(e.origin for e in part) for part in (examples, answered))
+    return Ground(rows, majority, about, 0, recorded, orders, _about_seen(about))
 
 
-def _answers_of(
-    against: Against, specialist: Specialist, ground: Ground, place: Project, progress: Progress
-) -> tuple[str, list[Answer], bool]:
-    """Whose answers to compare with: its name, its answers, and whether it was asked just now."""
-    if not isinstance(against, str):
-        return "recorded answers", recorded_answers(list(against or []), ground.rows, name="recorded answers"), False
-    if against.startswith("column:"):
-        column = against.removeprefix("column:")
-        return column, recorded_answers(_column(column, ground), ground.rows, name=column), False
-    if against.startswith(("http://", "https://")) or against in place.upstreams:
-        name, predictor = _upstream(against, specialist, place)
-        return name, live_answers(predictor, ground.rows, progress), True
-    if Path(against).is_file():
-        return Path(against).name, recorded_answers(_recorded_file(Path(against)), ground.rows, name=against), False
+def _dataset_at_hand(place: Project, specialist: Specialist) -> Dataset | None:
     try:
-        other = open_specialist(registry.read(place.specialists, against))
-    except ProjectError as error:
-        raise DataError(
-            f"{against!r} is no column:NAME, no file, no specialist, no upstream of this project and no http address"
-        ) from error
-    assert other.predictor is not None
-    return other.id, live_answers(other.predictor, ground.rows, progress), True
+        folder = dataset_folder(place, specialist)
+    except ProjectError:
+        return None
+    return read_dataset(folder)
 
 
-def _column(name: str, ground: Ground) -> dict[str, str | None]:
-    if not ground.recorded:
-        raise DataError(
-            f"'column:{name}' is a column of the rows to prove on; give them: "
-            f"shokunin prove NAME ROWS.csv --against column:{name}"
+def _without_seen(rows: list[Example], dataset: Dataset, progress: Progress) -> list[Example]:
+    """The rows whose text does not (nearly) repeat one of the training side, masked as that was masked."""
+    masked = bool((dataset.facts.get("personal_data_rows") or {}).get("masked"))
+    learnt = [_text(e) for e in (*dataset.train, *dataset.validation, *dataset.none)]
+    given = [redact.mask(_text(e)) if masked else _text(e) for e in rows]
+    sketches = sketch([*learnt, *given], progress)
+    leaks = find_leaks(sketches, np.arange(len(learnt) + len(given)) < len(learnt))
+    return [e for e, of in zip(rows, leaks.of[len(learnt) :].tolist(), strict=True) if of < 0]
+
+
+def _grouped(
+    rows: list[Example], column: str | None, recorded: Mapping[str, Mapping[str, str]], progress: Progress
+) -> list[Example]:
+    """The rows with groups: (nearly) the same text, or the same value of the task's group column, is one piece of proof."""
+    values = None if column is None else [recorded.get(e.origin, {}).get(column) for e in rows]
+    groups = group_duplicates([_text(e) for e in rows], given_groups=values, progress=progress).groups
+    return [replace(e, group=group) for e, group in zip(rows, groups.tolist(), strict=True)]
+
+
+def _text(example: Example) -> str:
+    """The text as it was compared when the dataset was built."""
+    return "\n".join(example.inputs.values())
+
+
+def _about_seen(about: Mapping[str, Any]) -> tuple[str, ...]:
+    seen = about["seen_in_training"]
+    if seen is None:
+        return (
+            "Whether it had seen these rows is not known: the dataset it was trained on is not in this project, so they "
+            "could not be compared.",
         )
-    there = list(dict.fromkeys(k for row in ground.recorded.values() for k in row))
-    if name not in there:
-        raise DataError(f"the rows have no column {name!r}; they have {', '.join(map(repr, there))}")
-    return {origin: row.get(name) or None for origin, row in ground.recorded.items()}
-
-
-def _recorded_file(path: Path) -> list[str | None]:
-    """One answer a line, or the column `answer` of a CSV, in the order of the rows."""
-    lines = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
-    if path.suffix.lower() != ".csv":
-        return [line or None for line in (lines[:-1] if lines and not lines[-1] else lines)]
-    rows = csv.DictReader(lines)
-    if rows.fieldnames is None or "answer" not in rows.fieldnames:
-        raise DataError(f"{str(path)!r} has no column 'answer'; it has {', '.join(map(repr, rows.fieldnames or []))}")
-    return [row["answer"] or None for row in rows]
-
-
-def _upstream(against: str, specialist: Specialist, place: Project) -> tuple[str, Any]:
-    if against in place.upstreams:
-        known = place.upstreams[against]
-        known.api_key()  # an unset variable is an error before any row is sent
-        price = place.prices.get(known.model)
-        return against, upstream(
-            known.base_url, known.model, known.api_key_env, specialist.labels, timeout=known.timeout_seconds,
-            usd_per_million=(price.input, price.output) if price else (0.0, 0.0),
-        )  # fmt: skip
-    base_url, _, model = against.partition("#")
-    if not model:
-        raise DataError(f"{against!r} names no model; write URL#MODEL, for instance http://127.0.0.1:8000/v1#gpt")
-    return model, upstream(base_url, model, "OPENAI_API_KEY", specialist.labels)
+    repeats = "row repeats one" if seen == 1 else "rows repeat ones"
+    return (
+        (f"{seen:,} given {repeats} that it was trained on, exactly or nearly, and had no part in the proof.",)
+        if seen
+        else ()
+    )

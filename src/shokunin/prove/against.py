@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,16 +19,19 @@ from shokunin.task import Task
 Recorded = Mapping[str, str | None] | Sequence[str | None]
 
 
-def recorded_answers(recorded: Recorded, examples: Sequence[Example], *, name: str) -> list[Answer]:
+def recorded_answers(
+    recorded: Recorded, examples: Sequence[Example], *, name: str, known: Collection[str] = ()
+) -> list[Answer]:
     """Answers that were kept earlier, one a row.
 
     Args:
         recorded: by origin (`file:row`) or by the row's number in it (`"17"`), or a list as long as `examples`.
         examples: the rows they belong to.
         name: whose answers they are.
+        known: all labels there are, if they are known.
 
     Raises:
-        DataError: a list of another length, or not one row is among the recorded.
+        DataError: a list of another length, not one row is among the recorded, or not one answer is a known label.
     """
     if isinstance(recorded, Mapping):
         found = [recorded.get(e.origin, recorded.get(e.origin.rpartition(":")[2])) for e in examples]
@@ -43,6 +46,13 @@ def recorded_answers(recorded: Recorded, examples: Sequence[Example], *, name: s
         )
     else:
         found = list(recorded)
+    found = [value.strip() if value is not None else None for value in found]
+    if known and found and not any(value in known for value in found):
+        first = next((value for value in found if value), "")
+        raise DataError(
+            f"not one of the {len(found):,} recorded answers of {name!r} is a label; the first is {first[:80]!r}, "
+            f"expected one like {sorted(known)[0]!r}"
+        )
     missing = "no answer was recorded"
     return [Answer(v, 1.0, name) if v else Answer(None, 0.0, name, problem=missing, sure=False) for v in found]
 

@@ -73,7 +73,8 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     lines += [
         f"- One answer: {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
         f"{report.throughput:,.0f} a second in batches",
-        f"- Size: {size(report.size_bytes)}; memory while answering: {size(report.peak_memory_bytes)}",
+        f"- Size: {size(report.size_bytes)}; memory of the process that proved it, with what a training in it left "
+        f"behind: {size(report.peak_memory_bytes)}",
         f"- Measured on: {_md(str(report.machine.get('processor')))}, {report.machine.get('cores')} cores",
     ]
     lines += ["", "## Where it comes from", "", f"- Dataset: {_code(report.dataset.get('digest'))}"]

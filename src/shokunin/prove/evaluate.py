@@ -105,7 +105,7 @@ def ask(predictor: Predictor, examples: Sequence[Example], progress: Progress = 
         if len(given) != len(batch):
             raise ValueError(f"the predictor gave {len(given)} answers to {len(batch)} inputs")
         answers.extend(given)
-        progress("asking the sealed rows", len(answers), len(examples))
+        progress("asking the rows", len(answers), len(examples))
     return answers
 
 

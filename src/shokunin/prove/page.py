@@ -81,10 +81,11 @@ def headline(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """The figures behind the verdict in two sentences."""
+    cases = _cases(report)
     if report.metric == "accuracy":
-        first = f"It is right in {share(report.scores['accuracy'])} of {report.rows:,} cases it had never seen."
+        first = f"It is right in {share(report.scores['accuracy'])} of {cases}."
     else:
-        first = f"Its macro-F1 is {share(report.scores['macro_f1'])} on {report.rows:,} cases it had never seen."
+        first = f"Its macro-F1 is {share(report.scores['macro_f1'])} on {cases}."
     if not _promised(report):
         return first
     t = report.threshold
@@ -122,6 +123,20 @@ def _unbroken(text: str) -> str:
     """No line break between a number and its unit, nor within a range."""
     text = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
     return re.sub(r"(?<=\d) (?=(?:%|points|ms|s|min|h|B|kB|MB|GB)(?!\w))|(?<=p) (?=[=<] )|(?<=p [=<]) ", "\u00a0", text)
+
+
+def _cases(report: Report) -> str:
+    """How many cases there were, and what is known about whether it had seen them: no more than was looked at."""
+    if not _given(report):
+        return f"{report.rows:,} cases it had never seen"
+    if report.dataset.get("seen_in_training") is None:
+        return f"{report.rows:,} given cases (whether it had seen them is not known)"
+    return f"{report.rows:,} given cases, none of them found among the rows it was trained on"
+
+
+def _given(report: Report) -> bool:
+    """Whether the rows were given by someone, not sealed beside the training."""
+    return report.dataset.get("source") is not None
 
 
 def _promised(report: Report) -> bool:
@@ -199,7 +214,11 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
             facts.append((name, f"{about[key]:,}" if isinstance(about[key], int) else printable(about[key], 200)))
     parts = [
         f"{about[k]:,} {word}"
-        for k, word in (("train", "to learn from"), ("validation", "to choose by"), ("test", "sealed for the proof"))
+        for k, word in (
+            ("train", "to learn from"),
+            ("validation", "to choose by"),
+            ("test", "given for the proof" if _given(report) else "sealed for the proof"),
+        )
         if about.get(k)
     ]
     if parts:
@@ -207,6 +226,8 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
     for key in ("rows_in", "without_answer", "broken"):
         if about.get(key):
             facts.append((key.replace("_", " "), f"{about[key]:,}"))
+    if about.get("seen_in_training"):
+        facts.append(("left out", f"{about['seen_in_training']:,} that repeat rows it was trained on"))
     if about.get("labels_never_learnt"):
         facts.append(("labels it never learnt", printable(", ".join(map(str, about["labels_never_learnt"])), 400)))
     facts += _care(about.get("facts") or {})

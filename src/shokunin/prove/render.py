@@ -47,7 +47,8 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     out.print(_comparison(report))
     if len(report.ladder) > 1:
         out.print()
-        out.print(_ladder(report))
+        if any(rung.score is not None for rung in report.ladder):
+            out.print(_ladder(report))
         for rung in report.ladder:
             if rung.score is None:
                 out.print(
@@ -66,7 +67,10 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
         )
     )
     out.print(
-        Text(f"  size         {size(report.size_bytes)} on disk, {size(report.peak_memory_bytes)} of memory at most")
+        Text(
+            f"  size         {size(report.size_bytes)} on disk; {size(report.peak_memory_bytes)} of memory in the process of "
+            "this proof, with what a training in it left behind"
+        )
     )
     if report.replay is not None:
         rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)

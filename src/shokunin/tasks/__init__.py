@@ -33,6 +33,10 @@ class Codec(Protocol):
     def calibration(self) -> Calibration:
         """The numbers that turn raw scores into confidence and decisions."""
 
+    @property
+    def none_labels(self) -> tuple[str, ...]:
+        """Every spelling of "none of these", first the one that the specialist itself gives."""
+
     def lessons(self, examples: Sequence[Example]) -> Lessons:
         """What a learner is handed."""
 

@@ -66,6 +66,11 @@ class TextCodec:
         """The numbers that turn raw scores into confidence and decisions."""
         return self._calibration
 
+    @property
+    def none_labels(self) -> tuple[str, ...]:
+        """`none_of_these`, which is what this codec says, and the task's own spellings."""
+        return tuple(dict.fromkeys((NONE, *self._task.none_labels)))
+
     def lessons(self, examples: Sequence[Example]) -> Lessons:
         """The examples as `labelled_text`; all must have a known label."""
         texts = tuple(self.encode([e.inputs for e in examples]))
@@ -102,7 +107,7 @@ class TextCodec:
 
     def correct(self, expected: str, value: str | None) -> bool:
         """Whether the label is right; every spelling of "none of these" is the same answer."""
-        none = (NONE, *self._task.none_labels)
+        none = self.none_labels
         return value is not None and (value == expected or (value in none and expected in none))
 
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
