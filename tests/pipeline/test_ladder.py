@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import shokunin
 from rows import rows
 from shokunin.compress import integer
 from shokunin.dataset import Dataset, Example, SealedRows
@@ -142,7 +143,26 @@ def test_a_wrong_base_is_found_before_any_work(tmp_path: Path) -> None:
         check_bases([tiny(tmp_path / "other", 1), str(tmp_path / "not-there")])
 
 
+def test_a_wrong_base_ends_a_training_before_the_rows_are_read(project: Path) -> None:
+    with pytest.raises(BaseModelError, match="not-there"):
+        shokunin.train("no-such-rows.csv", base=["./not-there"])
+
+
 class TestWhatIsTried:
+    def test_without_the_default_base_the_others_are_tried(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing(name: str) -> Any:
+            raise BaseModelError(f"base model {name!r} is not installed")
+
+        monkeypatch.setattr("shokunin.train.encoder_head.resolve", missing)
+        ladder = climbed(dataset_of(90, 30), tmp_path / "a", learners=["text_linear", "encoder_head"])
+        notes = {r.learner: r.note for r in ladder.rungs}
+        assert notes == {"text_linear": None, "encoder_head": notes["encoder_head"]}
+        assert "is not installed" in str(notes["encoder_head"])
+        with pytest.raises(BaseModelError, match="is not installed"):
+            climbed(dataset_of(90, 30), tmp_path / "b", learners=["text_linear", "encoder_head"], bases=["some"])
+
     def test_bases_of_one_last_name_keep_apart(self, tmp_path: Path) -> None:
         bases = [tiny(tmp_path / f"{place}/same", seed) for seed, place in enumerate("abc")]
         ladder = climbed(

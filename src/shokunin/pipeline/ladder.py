@@ -26,7 +26,7 @@ from shokunin.dataset import Dataset
 from shokunin.encoders.base_models import resolve
 from shokunin.engines import Session, engine_for
 from shokunin.engines.mixture import MOST_MEMBERS, mix
-from shokunin.errors import DataError, MissingExtraError, UsageError
+from shokunin.errors import BaseModelError, DataError, MissingExtraError, UsageError
 from shokunin.files import folder_in_making, publish_folder, read_json, write_json
 from shokunin.forms import Lessons
 from shokunin.metrics import Interval
@@ -123,6 +123,7 @@ def climb(
 
     Raises:
         UsageError: no learner could be fitted.
+        BaseModelError: one of `bases` cannot be used.
         DataError: there are no rows to validate on, and too few groups of rows to validate out of fold.
     """
     lessons = codec.lessons(dataset.train)
@@ -145,6 +146,10 @@ def climb(
             climbs.append(_read_rung(name, place, judged))
         except MissingExtraError as error:
             notes[name] = f"not tried: {error}"
+        except BaseModelError as error:
+            if base is not None:
+                raise
+            notes[name] = f"not tried: {error}"  # nobody asked for this base; the default one is a download of its own
     if not climbs:
         reasons = "; ".join(f"{name}: {note}" for name, note in notes.items())
         raise UsageError(f"nothing could be fitted ({reasons}); add another learner, such as 'text_linear'")
