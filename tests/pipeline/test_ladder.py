@@ -276,6 +276,10 @@ class TestMixtures:
         large, little = (engine_for("mixture").load(w).run(list(mixture[1].texts)) for w in (weights, small))
         assert (large.argmax(axis=1) == little.argmax(axis=1)).mean() > 0.9
 
+    def test_other_weights_are_left_to_the_compressor(self, tmp_path: Path) -> None:
+        alone = Weights(tmp_path, "labelled_text", "onnx_text")
+        assert shrink_members(alone, lambda w, f: Weights(f, w.form, w.format, False), tmp_path / "x").exact is False
+
     def test_a_mixture_without_encoders_is_refused(self, tmp_path: Path) -> None:
         write_json(tmp_path / "mixture.json", {"members": [{"name": "text_linear", "format": "linear_text"}]})
         with pytest.raises(UsageError, match="'text_linear' has no encoder"):

@@ -83,17 +83,19 @@ def written(weights: Weights | Mixture, folder: Path) -> Weights:
 
 
 def shrink_members(weights: Weights, shrink: Callable[[Weights, Path], Weights], folder: Path) -> Weights:
-    """The same mixture with every `onnx_text` member made smaller and the others copied, in the existing, empty `folder`.
+    """Smaller weights in the existing, empty `folder`: of a mixture every `onnx_text` member, the others copied.
 
     Args:
-        weights: of format `mixture`.
+        weights: a mixture, or anything else, which is left to `shrink` as it is.
         shrink: makes weights smaller and writes them into an existing, empty folder.
-        folder: where the mixture goes.
+        folder: where the smaller weights go.
 
     Raises:
-        UsageError: no member is an encoder.
+        UsageError: no member of the mixture is an encoder.
         ProjectError: the disk is full, or a file cannot be read or written.
     """
+    if weights.format != "mixture":
+        return shrink(weights, folder)
     about = read_json(weights.folder / "mixture.json")["members"]
     if not any(m["format"] == "onnx_text" for m in about):
         raise UsageError(f"this mixture of {', '.join(repr(m['name']) for m in about)} has no encoder to make smaller")
