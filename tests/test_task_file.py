@@ -45,6 +45,8 @@ def test_one_text_stands_for_a_list_of_one() -> None:
         ({"max_error": 5}, "between 0 and 1, not 5"),
         ({"promise_confidence": float("nan")}, "between 0 and 1"),
         ({"target_score": "high"}, "'target_score' in task is a number"),
+        ({"target_score": 90}, "share from 0 to 1, not 90; 90 % is 0.9"),
+        ({"target_score": float("nan")}, "share from 0 to 1"),
         ({"metrics": "accuracy"}, "unknown key 'metrics'.*did you mean 'metric'"),
     ],
 )

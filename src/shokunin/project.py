@@ -42,7 +42,7 @@ class Limits:
 
     Attributes:
         budget_minutes: how long a training may take.
-        threads: threads for each model; None: one for each core.
+        threads: threads with which a model answers; None: one for each core. Training takes all cores.
     """
 
     budget_minutes: float = 30.0
@@ -301,7 +301,7 @@ _CONFIG_TEXT = """\
 
 [limits]
 # budget_minutes = 30.0        # how long a training may take
-# threads = 4                  # threads for each model; by default one for each core
+# threads = 4                  # threads with which a model answers; by default one for each core
 
 [serve]
 # host = "127.0.0.1"           # only this machine; any other address needs keys

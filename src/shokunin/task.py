@@ -58,6 +58,8 @@ class Task:
             raise TaskError(f"task {self.name!r} has no input column; name at least one in `inputs`")
         if self.target in self.inputs:
             raise TaskError(f"column {self.target!r} cannot be both an input and the target of task {self.name!r}")
+        if self.target_score is not None and not 0 <= self.target_score <= 1:
+            raise TaskError(f"`target_score` is a share from 0 to 1, not {self.target_score!r}; 90 % is 0.9")
         for name, share in (("max_error", self.max_error), ("promise_confidence", self.promise_confidence)):
             if not 0 < share < 1:
                 raise TaskError(f"`{name}` is a share between 0 and 1, not {share!r}")

@@ -246,3 +246,6 @@ def test_help_of_every_command_and_the_version() -> None:
         "doctor",
     ):
         assert run(command, "--help").exit_code == 0
+    assert "hf:org/name[@rev]" in " ".join(run("train", "--help").stdout.split())
+    for shown in (run("--help"), run("models", "--help")):
+        assert "..." not in shown.stdout.partition("Commands:")[2], "a summary that does not fit its line"

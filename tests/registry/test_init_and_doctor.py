@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from small_specialist import publish
 from typer.testing import CliRunner
 
 from shokunin.cli import app
+from shokunin.cli.doctor import EXTRAS
 from shokunin.errors import BaseModelError
 
 
@@ -48,6 +50,11 @@ def test_doctor_says_what_is_there(project: Path) -> None:
     shown = CliRunner().invoke(app, ["doctor"])
     assert shown.exit_code == 0
     assert "damaged: inquiries@2" in shown.stdout and "ready: shokunin train" in shown.stdout
+
+
+def test_doctor_knows_every_extra_for_users() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"dev"}
 
 
 def test_doctor_says_what_is_missing_and_how_to_get_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,3 +157,17 @@ def test_a_folder_outside_cannot_be_promoted(shelf: Path, tmp_path: Path) -> Non
 def test_help(command: str) -> None:
     shown = run(command, "--help")
     assert "--output" in shown and "--project" in shown
+
+
+def test_a_folder_by_its_relative_path_is_on_the_shelf(shelf: Path) -> None:
+    assert answer("promote", "specialists/inquiries/1", "--no-replay")["version"] == 1
+    assert answer("show", "specialists/inquiries/1")["aliases"] == ["champion"]
+
+
+def test_the_settings_of_the_project_hold_when_a_version_is_opened(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shokunin.toml").write_text("[limits]\nthreads = 0\n")  # another project's, and broken
+    assert answer("verify", "inquiries@1", "--project", str(shelf.parent))["specialists"][0]["whole"]
+    assert answer("promote", "inquiries@1", "--no-replay", "--project", str(shelf.parent))["version"] == 1

@@ -28,7 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # help texts hold brackets that mean themselves, and plain help is quicker
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 

@@ -11,12 +11,17 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 
 def compress(
-    name: Annotated[str, typer.Argument(help="A specialist: NAME, NAME@champion or NAME@3.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A specialist: NAME, NAME@champion or NAME@3.", show_default=False)
+    ],
     method: Annotated[str, typer.Option(help="How: integer (8 bits).")] = "integer",
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Publish a smaller version of a specialist: calibrated, proven and replayed again. Exit code 1 when its verdict is no."""
+    """Publish a smaller version of a specialist.
+
+    It is calibrated, proven and replayed again. Exit code 1 when its verdict is no.
+    """
     with reporting(output):
         from shokunin import pipeline
         from shokunin.prove.render import report_json, report_terminal

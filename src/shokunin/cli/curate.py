@@ -13,7 +13,11 @@ from shokunin.cli.output import Output, bars, emit, reporting
 def curate(
     data: Annotated[
         Path,
-        typer.Argument(help="Rows: CSV, TSV, JSONL, Parquet, XLSX, or an OpenAI fine-tuning file.", show_default=False),
+        typer.Argument(
+            metavar="DATA",
+            help="Rows: CSV, TSV, JSONL, Parquet, XLSX, or an OpenAI fine-tuning file.",
+            show_default=False,
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="The task's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
@@ -37,7 +41,10 @@ def curate(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Turn rows into a dataset: split fixed, test sealed; duplicates, leaks, wrong labels and personal data found and counted."""
+    """Turn rows into a dataset: split fixed, test sealed.
+
+    Duplicates, leaks, wrong labels and personal data are found and counted.
+    """
     with reporting(output):
         from shokunin import pipeline
         from shokunin.curate.card import card_markdown

@@ -16,6 +16,7 @@ from shokunin.cli.output import Output, emit, reporting
 
 EXTRAS = {
     "train": "LoRA fine-tuning of encoders (the learner encoder_lora)",
+    "parquet": "reading rows from Parquet files",
     "client": "the openai client, with which quickstart asks its server",
 }
 LITTLE_MEMORY = 2 << 30
@@ -26,7 +27,10 @@ def doctor(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Say what is installed, what this machine has, and how to get what is missing. Exit code 1: it cannot train."""
+    """Say what is installed and what is missing.
+
+    And what this machine has, and how to get what is missing. Exit code 1: it cannot train.
+    """
     with reporting(output):
         about = examine(project)
     if output is Output.json:

@@ -16,7 +16,10 @@ def init(
     ],
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Make a project folder: shokunin.toml, an example task.toml and a .gitignore, each only if it is not there."""
+    """Make a project folder.
+
+    It gets a shokunin.toml, an example task.toml and a .gitignore, each only if it is not there.
+    """
     with reporting(output):
         from shokunin.project import init_project, open_project
 

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from shokunin.specialist import Specialist
 
 app = typer.Typer(
-    help="List, show, promote, roll back, verify, export, import and remove published specialists.",
+    help="Published specialists: list, promote, export and more.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 SHOWN = ("labels", "weights", "dataset", "steps", "parent", "origin", "licences", "made_with", "files")
 
 Reference = Annotated[
-    str, typer.Argument(help="NAME, NAME@champion, NAME@3, or a specialist's folder.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="REFERENCE", help="NAME, NAME@champion, NAME@3, or a specialist's folder.", show_default=False
+    ),
 ]
 InProject = Annotated[Path | None, typer.Option("--project", help="The project's folder; by default this one.")]
 HowToAnswer = Annotated[Output, typer.Option("--output", help="For people, or one JSON document.")]
@@ -32,11 +36,13 @@ HowToAnswer = Annotated[Output, typer.Option("--output", help="For people, or on
 
 @app.command("list")
 def list_all(
-    name: Annotated[str | None, typer.Argument(help="Only this specialist.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this specialist.", show_default=False)
+    ] = None,
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Every published version, with its aliases, its proof and its size; damaged ones with the reason."""
+    """Every published version. With its aliases, its proof and its size; damaged ones with the reason."""
     with reporting(output):
         from shokunin import registry
 
@@ -55,7 +61,7 @@ def list_all(
 
 @app.command()
 def show(reference: Reference, project: InProject = None, output: HowToAnswer = Output.text) -> None:
-    """One version: what it is for, what it was made from, how well it did, and where."""
+    """One version. What it is for, what it was made from, how well it did, and where."""
     with reporting(output):
         from shokunin import registry
         from shokunin.registry.aliases import read_aliases
@@ -81,7 +87,10 @@ def show(reference: Reference, project: InProject = None, output: HowToAnswer = 
 @app.command()
 def promote(
     reference: Annotated[
-        str, typer.Argument(help="NAME@3, NAME@candidate, or NAME: its newest version.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="REFERENCE", help="NAME@3, NAME@candidate, or NAME: its newest version.", show_default=False
+        ),
     ],
     alias: Annotated[str, typer.Option(help="Which alias should mean this version.")] = "champion",
     force: Annotated[bool, typer.Option("--force", help="Promote it although its verdict is no.")] = False,
@@ -103,7 +112,7 @@ def promote(
         specialist = registry.verify(shelf, reference)
         if specialist.folder.parent.parent != shelf:
             raise _not_on_shelf(reference)
-        pipeline.load(specialist.folder)  # it opens, and answers its golden samples as it did
+        pipeline.load(specialist.folder, project=project)  # it opens, and answers its golden samples as it did
         if (specialist.folder / "report.json").exists():
             report = pipeline.read_report(specialist)
             if report.verdict != "pass" and not force:
@@ -124,11 +133,11 @@ def promote(
 
 @app.command()
 def rollback(
-    name: Annotated[str, typer.Argument(help="The specialist's name.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The specialist's name.", show_default=False)],
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Make the champion what it was before the last promotion: one step back each time."""
+    """Make the champion what it was before. One promotion back each time."""
     with reporting(output):
         from shokunin import registry
 
@@ -144,12 +153,13 @@ def rollback(
 @app.command()
 def verify(
     references: Annotated[
-        list[str] | None, typer.Argument(help="Which; by default every version.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Which; by default every version.", show_default=False),
     ] = None,
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Compare every byte with the manifest and ask the golden samples again. Exit code 2 when a version is damaged."""
+    """Compare every byte with the manifest. And ask the golden samples again. Exit code 2 when a version is damaged."""
     with reporting(output):
         from shokunin import pipeline, registry
         from shokunin.errors import ArtefactError
@@ -160,7 +170,7 @@ def verify(
         for reference in chosen:
             try:
                 specialist = registry.verify(shelf, reference)
-                pipeline.load(specialist.folder)
+                pipeline.load(specialist.folder, project=project)
                 results.append({"reference": reference, "whole": True, "problem": None, "digest": specialist.digest})
             except ArtefactError as error:
                 results.append({"reference": reference, "whole": False, "problem": str(error), "digest": None})
@@ -176,11 +186,11 @@ def verify(
 @app.command()
 def export(
     reference: Reference,
-    file: Annotated[Path, typer.Argument(help="Where to: a new .zip or .tar.gz.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: a new .zip or .tar.gz.", show_default=False)],
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Write a verified specialist into one archive: the same bytes every time."""
+    """Write a verified specialist into one archive. The same bytes every time."""
     with reporting(output):
         from shokunin import registry
 
@@ -190,11 +200,13 @@ def export(
 
 @app.command("import")
 def import_one(
-    file: Annotated[Path, typer.Argument(help="A .zip or .tar.gz made by `models export`.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .zip or .tar.gz made by `models export`.", show_default=False)
+    ],
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Verify the specialist in an archive and publish it here; its number stays if it is free."""
+    """Verify a specialist in an archive and publish it here. Its number stays if it is free."""
     with reporting(output):
         from shokunin import registry
 
@@ -204,7 +216,7 @@ def import_one(
 
 @app.command()
 def remove(
-    reference: Annotated[str, typer.Argument(help="NAME@3 or NAME@alias.", show_default=False)],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="NAME@3 or NAME@alias.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Remove it although it is the champion.")] = False,
     project: InProject = None,
     output: HowToAnswer = Output.text,

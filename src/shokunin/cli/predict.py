@@ -12,10 +12,16 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 def predict(
     name: Annotated[
-        str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME", help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False
+        ),
     ],
     input: Annotated[
-        str, typer.Argument(help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False)
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file.")

@@ -12,10 +12,14 @@ from shokunin.cli.output import Output, bars, emit, reporting
 
 def prove(
     name: Annotated[
-        str, typer.Argument(help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME", help="A specialist: NAME, NAME@champion, NAME@3, or its folder.", show_default=False
+        ),
     ],
     data: Annotated[
-        Path | None, typer.Argument(help="Rows with answers; by default the sealed rows it was trained beside.")
+        Path | None,
+        typer.Argument(metavar="DATA", help="Rows with answers; by default the sealed rows it was trained beside."),
     ] = None,
     against: Annotated[
         str | None,

@@ -22,7 +22,10 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="For the rows, the split and the fits.")] = 7,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Run curate → train → prove → serve → one answered request on a synthetic example business, in about a minute."""
+    """Run the whole journey on an example business.
+
+    Curate, train, prove, serve, and one answered request, in about a minute; the business and its rows are made up.
+    """
     with reporting(output):
         openai = _client()
         from shokunin import example_business, pipeline

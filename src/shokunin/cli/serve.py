@@ -12,22 +12,34 @@ from shokunin.cli.output import Output, reporting
 
 def serve(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Specialists to serve; by default every champion.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Specialists to serve; by default all: of each its champion, else its newest version.",
+            show_default=False,
+        ),
     ] = None,
     specialist: Annotated[
         list[Path] | None, typer.Option(help="Serve this specialist's folder, published or not.")
     ] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Address to listen on; only loopback is allowed without keys. [default: 127.0.0.1]"),
+        typer.Option(
+            help="Address to listen on; only loopback is allowed without keys. By default the project's, 127.0.0.1."
+        ),
     ] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on. [default: 8321]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; by default the project's, 8321.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads for each model; by default one for each core.")
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
 ) -> None:
-    """Serve specialists at /v1/chat/completions and /v1/specialists/NAME/predict until Ctrl-C."""
+    """Serve specialists behind an OpenAI-compatible address.
+
+    At /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
+    """
     with reporting(Output.text):
         from shokunin import pipeline
 

@@ -14,7 +14,9 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Rows (CSV, TSV, JSONL, Parquet, XLSX), a curated dataset, or a task's folder.", show_default=False
+            metavar="DATA",
+            help="Rows (CSV, TSV, JSONL, Parquet, XLSX), a curated dataset, or a task's folder.",
+            show_default=False,
         ),
     ],
     name: Annotated[str | None, typer.Option(help="The specialist's name; by default the file's.")] = None,
