@@ -1,4 +1,4 @@
-"""Report: the proof. Made only from sealed rows and answers; every case is in it, each score has an interval."""
+"""Report: the proof. Made only from sealed or given rows and answers; every case is in it, each score has an interval."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Rung:
 
     Attributes:
         learner: the learner's name.
-        score: the task's metric there.
+        score: the task's metric there; None if it was not tried or there were no rows that it was not fitted on.
         worse_than_best: p-value of the paired test against the best rung (small: measurably worse).
         shortfall: the best rung's score minus this one's.
         train_seconds: time to fit.
         latency_ms: median time for one answer.
         size_bytes: size of the weights.
         chosen: whether this rung became the specialist.
-        note: why it was not tried, if it was not.
+        note: why there is no score, if there is none.
     """
 
     learner: str
@@ -70,7 +70,10 @@ class Report:
         latency_ms: `p50`, `p95`, `p99` of single answers on this machine.
         throughput: answers per second in batches on this machine.
         replay: rows sent through the running server and how many answers differed.
-        openings: how often the dataset's sealed rows were opened, this time included.
+        peak_memory_bytes: of the process that made the proof, with what a training in it left behind.
+        dataset: what is known about the rows; of given rows `source` and `seen_in_training`: how many were left out because
+            they repeat rows of the training side, or None where the dataset was not at hand to compare with.
+        openings: how often the same sealed rows were opened in the project, this time included; 0 for given rows.
     """
 
     specialist: str

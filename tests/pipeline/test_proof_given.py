@@ -14,9 +14,10 @@ import pytest
 import shokunin
 from rows import rows
 from shokunin import pipeline
-from shokunin.dataset import Example, read_dataset
+from shokunin.dataset import Dataset, Example, SealedRows, read_dataset
 from shokunin.errors import DataError, UsageError
 from shokunin.pipeline.comparing import answers_of
+from shokunin.pipeline.proof import _without_seen
 from shokunin.pipeline.rows import dataset_folder
 from shokunin.progress import silent
 from shokunin.project import open_project
@@ -229,3 +230,15 @@ def test_an_unset_key_and_an_address_that_answers_nothing_are_errors(
 
 def _nothing(_: Any, examples: Any, __: Any) -> list[Any]:
     return [shokunin.Answer(None, 0.0, "gpt", problem="the server said 401", sure=False) for _ in examples]
+
+
+def test_rows_of_a_masked_dataset_are_masked_before_they_are_compared() -> None:
+    """The training side has `<email>` where the given row has the address."""
+    text = "please send the receipt to {} by tomorrow"
+    learnt = (Example({"text": text.format("<email>")}, "invoice", "a:2"),)
+    given = [Example({"text": text.format("someone.with.a.long.name@example.org")}, "invoice", "b:2")]
+    for masked, left in ((True, []), (False, given)):
+        facts = {"personal_data_rows": {"with_any": 1, "masked": masked}}
+        sealed = SealedRows(count=0, _rows=())
+        dataset = Dataset(Task("t"), ("invoice",), learnt, (), (), facts, sealed, "0" * 64)
+        assert _without_seen(given, dataset, silent) == left
