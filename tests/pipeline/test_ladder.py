@@ -6,6 +6,7 @@ import errno
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 
 import shokunin
 from rows import rows
+from shokunin import pipeline
 from shokunin.compress import integer
 from shokunin.dataset import Dataset, Example, SealedRows
 from shokunin.encoders.tiny_model import write_tiny_model
@@ -26,6 +28,7 @@ from shokunin.engines.mixture import MOST_MEMBERS
 from shokunin.errors import BaseModelError, DataError, MissingExtraError, ProjectError, UsageError
 from shokunin.files import read_json, write_json
 from shokunin.forms import TextLessons
+from shokunin.pipeline import deriving
 from shokunin.pipeline import ladder as module_under_test
 from shokunin.pipeline.ladder import Climb, Ladder, check_bases, climb, folds_of, mixtures, out_of_fold
 from shokunin.pipeline.mixing import Mixture, shrink_members, written
@@ -267,7 +270,7 @@ class TestMixtures:
             return integer.shrink(member, mixture[1], integer.Options(), folder)
 
         (tmp_path / "small").mkdir()
-        small = shrink_members(weights, shrink, tmp_path / "small")
+        small = shrink_members(weights, shrink, tmp_path / "small", formats=integer.FORMATS)
         assert small.format == "mixture" and not small.exact and small.size_bytes() < weights.size_bytes()
         before, after = (read_json(w.folder / "mixture.json")["members"] for w in (weights, small))
         assert [m["share"] for m in after] == [m["share"] for m in before]
@@ -278,12 +281,37 @@ class TestMixtures:
 
     def test_other_weights_are_left_to_the_compressor(self, tmp_path: Path) -> None:
         alone = Weights(tmp_path, "labelled_text", "onnx_text")
-        assert shrink_members(alone, lambda w, f: Weights(f, w.form, w.format, False), tmp_path / "x").exact is False
+        assert shrink_members(
+            alone, lambda w, f: Weights(f, w.form, w.format, False), tmp_path / "x", formats=["onnx_text"]
+        ) == Weights(tmp_path / "x", "labelled_text", "onnx_text", False)
 
     def test_a_mixture_without_encoders_is_refused(self, tmp_path: Path) -> None:
         write_json(tmp_path / "mixture.json", {"members": [{"name": "text_linear", "format": "linear_text"}]})
-        with pytest.raises(UsageError, match="'text_linear' has no encoder"):
-            shrink_members(Weights(tmp_path, "labelled_text", "mixture"), lambda w, f: w, tmp_path)
+        with pytest.raises(UsageError, match="mixture of 'text_linear' is in the format 'onnx_text'"):
+            shrink_members(
+                Weights(tmp_path, "labelled_text", "mixture"), lambda w, f: w, tmp_path, formats=["onnx_text"]
+            )
+
+    def test_a_published_mixture_can_be_compressed(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def mixture_chosen(*args: Any, **options: Any) -> Ladder:
+            ladder = climb(*args, **options)
+            return replace(ladder, chosen=next(c for c in ladder.climbs if isinstance(c.weights, Mixture)))
+
+        monkeypatch.setattr(pipeline, "climb", mixture_chosen)
+        publish = deriving.publish
+        monkeypatch.setattr(deriving, "publish", lambda *a, **k: publish(*a, **{**k, "replayed": False}))
+        parent = pipeline.train(
+            rows(120),
+            name="t",
+            learners=["text_linear", "encoder_head"],
+            base=tiny(project / "tiny", 0),
+            replayed=False,
+        )
+        small = pipeline.compress(parent.id)
+        assert (parent.weights.format, parent.weights.exact) == ("mixture", True)
+        assert (small.weights.format, small.weights.exact) == ("mixture", False)
+        assert small.weights.size_bytes() < parent.weights.size_bytes()
+        assert small.predict(rows(1)[0]["text"]).value == parent.predict(rows(1)[0]["text"]).value
 
 
 def test_what_is_replayed_is_spread_over_all_rows() -> None:

@@ -17,6 +17,7 @@ from shokunin.files import folder_in_making, read_json
 from shokunin.forms import Lessons
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.ladder import Climb, Ladder, median_latency_ms
+from shokunin.pipeline.mixing import shrink_members
 from shokunin.pipeline.publish import publish
 from shokunin.pipeline.rows import dataset_folder
 from shokunin.progress import Progress, silent
@@ -40,14 +41,14 @@ def compress(
         progress: told how far it is.
 
     Raises:
-        UsageError: the method does not read this specialist's format.
+        UsageError: the method reads neither this specialist's format nor, of a mixture, that of any member.
         ProjectError: the specialist or the dataset it was trained on is not in the project.
         ReplayError: more served answers differ from the tested ones than is allowed for compressed weights.
     """
     place = open_project(None if project is None else Path(project))
     parent = registry.read(place.specialists, reference)
     module = compressor(method)
-    if parent.weights.format not in module.FORMATS:
+    if parent.weights.format not in (*module.FORMATS, "mixture"):
         raise UsageError(
             f"{method!r} compresses weights of format {', '.join(module.FORMATS)}; {parent.id!r} has {parent.weights.format!r}"
         )
@@ -59,7 +60,10 @@ def compress(
     with folder_in_making(place.work) as made:
         progress("making the weights smaller", 0, 1)
         start = time.perf_counter()
-        weights = module.shrink(parent.weights, codec.lessons(dataset.train), module.Options(), made)
+        lessons, options = codec.lessons(dataset.train), module.Options()
+        weights = shrink_members(
+            parent.weights, lambda w, folder: module.shrink(w, lessons, options, folder), made, formats=module.FORMATS
+        )
         climbs = [
             _measure(str(parent.id), parent.weights, judged, 0.0),
             _measure(method, weights, judged, time.perf_counter() - start),
@@ -121,7 +125,7 @@ def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladde
         )
         return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=True)
     before, after = (c.raw.argmax(axis=1) == judged.labels for c in climbs)
-    p_worse = metrics.mcnemar_worse(after, before)
+    p_worse = metrics.compare_accuracy(after, before, judged.groups).p_worse
     rungs = [
         Rung(
             c.name, metrics.accuracy(right, judged.groups), p, float(before.mean() - right.mean()), c.train_seconds, c.latency_ms,

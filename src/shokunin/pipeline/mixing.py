@@ -82,30 +82,34 @@ def written(weights: Weights | Mixture, folder: Path) -> Weights:
     return _described(members, weights.shares, folder)
 
 
-def shrink_members(weights: Weights, shrink: Callable[[Weights, Path], Weights], folder: Path) -> Weights:
-    """Smaller weights in the existing, empty `folder`: of a mixture every `onnx_text` member, the others copied.
+def shrink_members(
+    weights: Weights, shrink: Callable[[Weights, Path], Weights], folder: Path, *, formats: Sequence[str]
+) -> Weights:
+    """Smaller weights in the existing, empty `folder`: of a mixture every member of `formats`, the others copied.
 
     Args:
         weights: a mixture, or anything else, which is left to `shrink` as it is.
         shrink: makes weights smaller and writes them into an existing, empty folder.
         folder: where the smaller weights go.
+        formats: what `shrink` reads.
 
     Raises:
-        UsageError: no member of the mixture is an encoder.
+        UsageError: no member of the mixture is in one of these formats.
         ProjectError: the disk is full, or a file cannot be read or written.
     """
     if weights.format != "mixture":
         return shrink(weights, folder)
     about = read_json(weights.folder / "mixture.json")["members"]
-    if not any(m["format"] == "onnx_text" for m in about):
-        raise UsageError(f"this mixture of {', '.join(repr(m['name']) for m in about)} has no encoder to make smaller")
+    if not any(m["format"] in formats for m in about):
+        names, wanted = (", ".join(map(repr, found)) for found in ([m["name"] for m in about], formats))
+        raise UsageError(f"no member of the mixture of {names} is in the format {wanted}, which can be made smaller")
     members = []
     for i, m in enumerate(about):
         member, place = (
             Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"]),
             folder / str(i),
         )
-        if member.format == "onnx_text":
+        if member.format in formats:
             place.mkdir()
             members.append((m["name"], shrink(member, place)))
         else:
