@@ -123,6 +123,21 @@ def test_a_file_in_and_a_file_out_keeps_every_row_and_column(shop: Path, suffix:
     assert answered[7]["answer"] == "" and "empty" in answered[7]["problem"]
 
 
+def test_from_jsonl_to_jsonl_values_stay_what_they_are(shop: Path, tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"nr": 1, "text": "where is my parcel", "paid": 9.5, "vip": True, "tags": ["a", {"b": None}]},
+        {"text": "send me the invoice", "nr": "2", "note": None},
+    ]
+    lines = [json.dumps(made[0]), "not json", json.dumps(made[1])]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = run("predict", "inquiries", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl", "--project", shop)
+    assert found.exit_code == 0, found.output
+    out = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    added = ("answer", "confidence", "answered_by", "problem")
+    assert [{key: value for key, value in row.items() if key not in added} for row in out] == [*made, {}]
+    assert [row["answer"] for row in out] == ["delivery", "invoice", ""] and "in.jsonl:2" in out[2]["problem"]
+
+
 def test_a_failed_prediction_leaves_the_old_file(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
     out.write_text("old", encoding="utf-8")

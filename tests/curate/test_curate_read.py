@@ -412,3 +412,24 @@ def test_damaged_files_give_rows_or_a_clear_error(tmp_path_factory, data):
     else:
         for row in found:
             "".join(row.values()).encode()  # no half characters get through
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_key_that_turns_up_late_is_a_column(tmp_path: Path, chat: bool):
+    def line(**more: object) -> str:
+        messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"}]
+        return json.dumps({**({"messages": messages} if chat else {"text": "hi", "label": "a"}), **more})
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([line()] * 1500 + [line(customer=7)]), encoding="utf-8")
+    table = read_rows(path)
+    assert table.columns == (*(("text", "label", "system") if chat else ("text", "label")), "customer")
+    rows = [row for _, row in table.rows()]
+    assert (rows[0]["customer"], rows[-1]["customer"]) == ("", "7")
+
+
+def test_a_file_with_a_new_key_on_every_line_is_refused(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "hi", f"k{i}": i}) for i in range(1100)), encoding="utf-8")
+    with pytest.raises(DataError, match="more than 1,000 different keys"):
+        read_rows(path)

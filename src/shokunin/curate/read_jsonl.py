@@ -14,6 +14,8 @@ from shokunin.errors import DataError
 
 LONGEST_LINE = 8 * LONGEST_CELL
 SAMPLE_LINES = 1000
+MOST_COLUMNS = 1000
+"""A file with more different keys is no table; every row would carry all of them."""
 TOO_LONG = b"\x00"
 CHAT = ("text", "label", "system")
 
@@ -23,13 +25,13 @@ def read_jsonl(path: Path) -> Table:
 
     Of a conversation, the last user message is the text, the last assistant message after it the label (one with
     `weight` 0 does not count), the system or developer messages are kept aside. Values that are no strings are written
-    as JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside.
+    as JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside. What kind of file it
+    is, its first lines say; a key may turn up anywhere, so the whole file is read for the columns.
 
     Raises:
-        DataError: the file is empty or binary, or none of its first lines is a JSON object.
+        DataError: the file is empty or binary, none of its first lines is a JSON object, or it has too many keys.
     """
     encoding = sniff_encoding(path)
-    columns: dict[str, None] = {}
     chats = plain = 0
     problem = ""
     for _, line in islice(_lines(path, encoding), SAMPLE_LINES):
@@ -37,24 +39,40 @@ def read_jsonl(path: Path) -> Table:
         if isinstance(value, str):
             problem = problem or value
             continue
-        if _is_chat(value):
-            chats += 1
-            columns.update(dict.fromkeys(k for k in value if k != "messages"))
-        else:
-            plain += 1
-            columns.update(dict.fromkeys(value))
+        chats, plain = (chats + 1, plain) if _is_chat(value) else (chats, plain + 1)
     if not chats and not plain:
         raise DataError(f"{str(path)!r} has no JSON object in its first lines ({problem}); expected one object a line")
     chat = chats > plain
-    if chat:
-        columns = dict.fromkeys([*CHAT, *(name for name in columns if name not in (*CHAT, "messages"))])
+    columns = _columns(path, encoding, chat)
     about = {"name": path.name, "format": "openai_chat" if chat else "jsonl", "encoding": encoding}
-    names = tuple(columns)
 
     def start(broken: Broken) -> Iterator[tuple[str, Row]]:
-        return _rows(path, encoding, names, chat, broken)
+        return _rows(path, encoding, columns, chat, broken)
 
-    return Table(names, about, start)
+    return Table(columns, about, start)
+
+
+def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(origin, object) for every line that holds one, with the values as the file has them; origins as in the Table."""
+    encoding = sniff_encoding(path)
+    for number, line in _lines(path, encoding):
+        value = _parse(line, encoding)
+        if not isinstance(value, str):
+            yield f"{path.name}:{number}", value
+
+
+def _columns(path: Path, encoding: str, chat: bool) -> tuple[str, ...]:
+    columns = dict.fromkeys(CHAT if chat else ())
+    for _, line in _lines(path, encoding):
+        value = _parse(line, encoding)
+        if isinstance(value, str) or (chat and not _is_chat(value)):
+            continue
+        columns.update(dict.fromkeys(key for key in value if not chat or key != "messages"))
+        if len(columns) > MOST_COLUMNS:
+            raise DataError(
+                f"{str(path)!r} has more than {MOST_COLUMNS:,} different keys; expected rows with the same few keys"
+            )
+    return tuple(columns)
 
 
 def _rows(path: Path, encoding: str, columns: tuple[str, ...], chat: bool, broken: Broken) -> Iterator[tuple[str, Row]]:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from shokunin.answer import Answer
 from shokunin.curate.read import read_rows
+from shokunin.curate.read_jsonl import objects
 from shokunin.curate.table import Table
 from shokunin.errors import DataError, UsageError
 from shokunin.files import writing
@@ -75,7 +76,7 @@ def predict_file(specialist: Specialist, path: Path, out: Path | None, *, progre
     _check_columns(specialist, table)
     start = time.perf_counter()
     with writing(out) as file:
-        rows, sure, problems = _write(specialist, table, out.suffix.lower(), file, progress)
+        rows, sure, problems = _write(specialist, table, path, out.suffix.lower(), file, progress)
     return Done(str(out), rows, sure, problems, time.perf_counter() - start)
 
 
@@ -90,7 +91,9 @@ def _check_columns(specialist: Specialist, table: Table) -> None:
         raise DataError(f"the rows have a column {taken[0]!r} already, which the answers would overwrite; rename it")
 
 
-def _write(specialist: Specialist, table: Table, suffix: str, file: TextIO, progress: Progress) -> tuple[int, int, int]:
+def _write(
+    specialist: Specialist, table: Table, path: Path, suffix: str, file: TextIO, progress: Progress
+) -> tuple[int, int, int]:
     writer = (
         None
         if suffix == ".jsonl"
@@ -100,10 +103,14 @@ def _write(specialist: Specialist, table: Table, suffix: str, file: TextIO, prog
         writer.writerow([*table.columns, *ADDED])
     rows = sure = problems = 0
     source = table.rows()
+    # From JSONL to JSONL a number stays a number: the object itself goes out again.
+    same = suffix == ".jsonl" and table.about["format"] == "jsonl"
+    originals = objects(path) if same else None
     while batch := list(islice(source, BATCH)):
         answers = specialist.predict([row for _, row in batch])
-        for (_, row), answer in zip(batch, answers, strict=True):
-            _write_row(writer, file, table.columns, row, answer)
+        for (origin, row), answer in zip(batch, answers, strict=True):
+            whole = row if originals is None else next(value for place, value in originals if place == origin)
+            _write_row(writer, file, table.columns, whole, answer)
             sure += answer.sure and answer.problem is None
             problems += answer.problem is not None
         rows += len(batch)
