@@ -1,7 +1,8 @@
-"""What the limit for "none of these" costs and catches, when no row says what does not belong: `python -m benchmarks.scope_limit`.
+"""What the limit for "none of these" costs and catches when no row says what does not belong.
 
-Words and a frozen encoder are trained on banking77; strangers are the messages of sms_spam. A quarter of the validation rows, drawn
-300 times, sets the limit; the other rows say how many right answers it loses. The sealed test rows have no part in it.
+Words and a frozen encoder are trained on banking77; strangers are the messages of sms_spam. A quarter of the validation
+rows, drawn 300 times, sets the limit; the other rows say how many right answers it loses. The sealed test rows have no
+part in it. `python -m benchmarks.scope_limit`.
 """
 
 from __future__ import annotations
