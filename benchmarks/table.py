@@ -19,6 +19,7 @@ from shokunin.metrics import Comparison, Interval, accuracy, compare_accuracy, w
 START, END = "<!-- results -->", "<!-- /results -->"
 NAMES = {
     "shokunin": "Shokunin",
+    "shokunin-frozen": "Shokunin without LoRA",
     "shokunin-mpnet": "Shokunin, mpnet as a second base",
     "tfidf": "TF-IDF + LinearSVC",
     "frozen": "frozen encoder + logistic regression",
