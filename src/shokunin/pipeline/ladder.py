@@ -41,6 +41,8 @@ from shokunin.weights import Weights
 FOLDS = 5
 TOLERANCE = 0.005
 """A smaller model may be chosen while it is at most half a point behind and no test can tell it from the best."""
+SAME_SIZE = 1.5
+"""Models less than this far apart in size are as small as each other; among those the better score decides."""
 LEVEL = 0.05
 LATENCY_ROWS = 50
 LEAST_OF_TRAINING = 0.6
@@ -355,7 +357,8 @@ def _choose(
     best = max(range(len(climbs)), key=lambda i: scores[i].value)
     worse = [1.0 if i == best else _p_worse(judged, given[i], given[best], by_f1, seed) for i in range(len(climbs))]
     behind = [scores[best].value - s.value for s in scores]
-    chosen = next(i for i in range(len(climbs)) if i == best or (worse[i] > LEVEL and behind[i] <= TOLERANCE))
+    sizes = [c.weights.size_bytes() for c in climbs]
+    chosen = smallest_good_enough(sizes, behind, worse)
     rungs = []
     for name in dict.fromkeys([*(c.name for c in climbs), *notes]):
         i = next((i for i, c in enumerate(climbs) if c.name == name), None)
@@ -380,6 +383,19 @@ def _p_worse(judged: Lessons, a: npt.NDArray[Any], b: npt.NDArray[Any], by_f1: b
     return metrics.compare_accuracy(a == judged.labels, b == judged.labels, judged.groups, seed=seed).p_worse
 
 
+def smallest_good_enough(sizes: Sequence[int], behind: Sequence[float], worse: Sequence[float]) -> int:
+    """Which rung to keep: the smallest that is not measurably worse than the best, and of those about as small the best.
+
+    Args:
+        sizes: bytes of each rung.
+        behind: the best score minus each rung's; 0 for the best.
+        worse: p-value of "not worse than the best" for each rung; 1 for the best.
+    """
+    good = [i for i in range(len(sizes)) if behind[i] <= 0 or (worse[i] > LEVEL and behind[i] <= TOLERANCE)]
+    limit = SAME_SIZE * min(sizes[i] for i in good)
+    return min((i for i in good if sizes[i] <= limit), key=lambda i: (behind[i], sizes[i]))
+
+
 def _why(
     climbs: list[Climb],
     scores: list[Interval],
@@ -392,8 +408,8 @@ def _why(
     name = climbs[chosen].name
     if chosen != best:
         return (
-            f"{name} is the smallest that is not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} "
-            f"points behind {rows} (paired test {p_value(worse[chosen])})"
+            f"{name} is small and not measurably worse than the best, {climbs[best].name}: {behind[chosen] * 100:.1f} points "
+            f"behind {rows} (paired test {p_value(worse[chosen])})"
         )
     if best == 0:
         return f"nothing beat {name} {rows}"
