@@ -202,9 +202,12 @@ def test_without_strange_rows_hardly_a_right_answer_is_lost() -> None:
     assert made.scope_threshold is not None
     fresh, truth = scored(20_000, 11, boast=1.0)
     right = fresh.argmax(axis=1) == truth
-    declined = fresh.max(axis=1) < made.scope_threshold
-    assert 0 < declined.mean() < 0.02
-    assert declined[right].mean() < 0.006
+    best = fresh.max(axis=1)
+    declined = best < made.scope_threshold
+    assert declined.mean() < 0.005
+    assert declined[right].mean() < 0.001
+    # Out of reach it must not be either: about where the rows end, not where no score ever comes.
+    assert best.min() - (np.median(best) - best.min()) / 2 < made.scope_threshold < np.quantile(best, 0.01)
 
 
 def test_few_rows_say_nothing_about_what_is_strange() -> None:
