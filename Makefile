@@ -38,7 +38,7 @@ imports: $(VENV)/dev.stamp ## the import rule
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev.stamp ## the fast tests
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' --ignore=tests/test_docs.py
 
 docs: $(VENV)/dev.stamp ## the examples in README and docs, executed
 	$(BIN)/pytest tests/test_docs.py
