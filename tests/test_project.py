@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shokunin import project as project_module
 from shokunin.errors import ProjectError
-from shokunin.project import Limits, Price, Project, Serve, Upstream, init_project, open_project
+from shokunin.project import Gateway, Limits, Price, Project, Serve, TaskRoute, Upstream, init_project, open_project
+from shokunin.project.texts import CONFIG_TEXT
 from shokunin.task import read_task
 
 
@@ -62,6 +62,20 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         model = "big-1"
         api_key_env = "BIG_KEY"
         timeout_seconds = 7.5
+        models = ["big-*"]
+        [upstreams.small]
+        base_url = "http://127.0.0.1:9000/v1"
+        model = "small-1"
+        client_keys = true
+        [gateway]
+        upstream = "small"
+        egress = "masked"
+        bodies = false
+        retention_days = 30
+        [gateway.tasks.inquiries]
+        upstream = "big"
+        egress = "never"
+        audit_share = 0.5
         [prices."big-1"]
         input = 1
         output = 2.5
@@ -69,19 +83,27 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
     assert project.limits == Limits(5, 3)
     assert project.serve == Serve("::1", 0)
-    assert project.upstreams == {"big": Upstream("https://models.example/v1", "big-1", "BIG_KEY", 7.5)}
+    assert project.upstreams == {
+        "big": Upstream(
+            "https://models.example/v1", "big-1", api_key_env="BIG_KEY", timeout_seconds=7.5, models=("big-*",)
+        ),
+        "small": Upstream("http://127.0.0.1:9000/v1", "small-1", client_keys=True),
+    }
+    assert (project.gateway.bodies, project.gateway.retention_days) == (False, 30)
+    assert project.gateway.route("inquiries") == TaskRoute("big", "never", "answer", 0.5)
+    assert project.gateway.route("other") == TaskRoute("small", "masked", "answer", 0.05)
     assert project.prices == {"big-1": Price(1, 2.5)}
 
 
-@pytest.mark.parametrize("section", [Limits, Serve, Upstream, Price])
+@pytest.mark.parametrize("section", [Limits, Serve, Gateway, TaskRoute, Upstream, Price])
 def test_the_written_settings_show_every_key_with_its_default(section: type) -> None:
-    for line in project_module._CONFIG_TEXT.split("\n"):
+    for line in CONFIG_TEXT.split("\n"):
         if line.startswith("# ") and (" = " in line or line.startswith("# [")) and "`" not in line:
             tomllib.loads(line[2:])
     for f in fields(section):
-        assert f"# {f.name} = " in project_module._CONFIG_TEXT
+        assert f.name == "tasks" or f"# {f.name} = " in CONFIG_TEXT
         if isinstance(f.default, (int, float)):
-            assert f"# {f.name} = {f.default}" in project_module._CONFIG_TEXT
+            assert f"# {f.name} = {str(f.default).lower()}" in CONFIG_TEXT
 
 
 @pytest.mark.parametrize(
@@ -107,6 +129,16 @@ def test_the_written_settings_show_every_key_with_its_default(section: type) -> 
         ('[upstreams.big]\nmodel = "m"\nbase_url = "models.example"', "http"),
         ('[prices.m]\ninput = -1\noutput = 1', "0 or more, not -1"),
         ('[prices.m]\ninput = 1', "lacks 'output'"),
+        ('[upstreams.big]\nmodel = "m"\nbase_url = "http://x"\nmodels = ["a", 3]', "'models' in .* is a list of texts"),
+        ('[upstreams.big]\nmodel = "m"\nbase_url = "http://x"\napi_key_env = "A"\nclient_keys = true', "exclude each"),
+        ('[gateway]\nupstream = "big"', "unknown upstream 'big' in \\[gateway\\]"),
+        ('[gateway]\negress = "some"', "`egress` is one of 'allowed', 'masked', 'never', not 'some'"),
+        ("[gateway]\naudit_share = 5", "`audit_share` is a share from 0 to 1, not 5"),
+        ("[gateway]\nbodies = 1", "'bodies' in .* is true or false, not 1"),
+        ("[gateway]\nretention_days = 0", "`retention_days` is more than 0"),
+        ("[gateway]\ntasks = 1", "'tasks' in .* write \\[gateway.tasks.NAME\\]"),
+        ('[gateway.tasks.a]\nupstram = "x"', "unknown key 'upstram'.*did you mean 'upstream'"),
+        ('[gateway]\ndatabase = "postgresql+psycopg://me:word@h/db"', "`database` carries a password"),
         ("[limits]\nport = =\n", "not TOML.*line 2"),
         ("[limits]\n[limits]", "not TOML"),
     ],
@@ -200,6 +232,6 @@ def test_the_documented_settings_are_all_settings(tmp_path: Path) -> None:
     project = _open(tmp_path, page.split("```toml\n")[1].split("```")[0])
     assert project.upstreams["openai"].api_key_env == "OPENAI_API_KEY"
     assert project.prices["gpt-4o-mini"].output == 0.6
-    for section in (Limits, Serve, Upstream, Price):
+    for section in (Limits, Serve, Gateway, TaskRoute, Upstream, Price):
         for f in fields(section):
-            assert f"\n{f.name} = " in page
+            assert f.name == "tasks" or f"\n{f.name} = " in page or f"\n# {f.name} = " in page
