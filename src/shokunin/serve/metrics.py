@@ -1,0 +1,350 @@
+"""Metrics: what Prometheus reads, under the GenAI names of OpenTelemetry and ours; the number of series is bounded."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from http import HTTPStatus
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from shokunin.exchange import Exchange
+from shokunin.serve.state import BREAKER_WORDS, PROMISE_WORDS, ServerState
+from shokunin.version import __version__
+
+OTHER = "other"
+"""The label of a model, task or word that is not in the known set: what clients send never makes a series."""
+OURS = "shokunin"
+"""The provider's name where a specialist, or nobody, answered."""
+WORDS = 64
+"""Distinct error types, reasons and codes that get a series of their own."""
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+FIRST_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+TOKENS = tuple(4**k for k in range(14))
+CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+_OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/responses": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
+}
+_STATUS = frozenset(int(status) for status in HTTPStatus)
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0"  # the client's own words would come back in our header
+_WORD = re.compile(r"[a-z0-9_]{1,48}")
+_GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+
+def operation_of(endpoint: str) -> str:
+    """OpenTelemetry's name for what an address does; `predict` for the typed endpoint, which it has no name for."""
+    if endpoint in _OPERATIONS:
+        return _OPERATIONS[endpoint]
+    return "predict" if endpoint.startswith("/v1/specialists/") and endpoint.endswith("/predict") else OTHER
+
+
+def error_type_of(exchange: Exchange) -> str:
+    """Why there is no good reply: the problem's word, else the HTTP status; "" where there is one."""
+    return exchange.problem or (str(exchange.status) if exchange.status >= 400 else "")
+
+
+class Metrics:
+    """Counts finished exchanges; what is true now, and no count, is handed in when the metrics are read.
+
+    Args:
+        models: names that get their own series as `gen_ai_request_model`.
+        tasks: names that get their own series as `task`.
+        upstreams: the configured upstreams.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Collection[str] = (),
+        tasks: Collection[str] = (),
+        upstreams: Collection[str] = (),
+    ) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(name, about, labels, registry=registry)
+
+        def histogram(name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, about, labels, registry=registry, buckets=buckets)
+
+        self._requests = counter(
+            "shokunin_requests_total", "Requests of clients, by who answered.", "route", "task", "status"
+        )
+        self._seconds = histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From a request's arrival to the end of its reply.",
+            SECONDS,
+            *_GEN_AI,
+            "error_type",
+        )
+        self._first = histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From a request's arrival to the first byte of a good reply.",
+            FIRST_SECONDS,
+            *_GEN_AI,
+        )
+        self._client_seconds = histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "What an upstream took, audits included.",
+            SECONDS,
+            *_GEN_AI,
+            "error_type",
+        )
+        self._tokens = histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of a call to an upstream, audits included.",
+            TOKENS,
+            *_GEN_AI,
+            "gen_ai_token_type",
+        )
+        self._confidence = histogram(
+            "shokunin_confidence", "Confidence of a specialist's answer, given or not.", CONFIDENCE, "task"
+        )
+        self._escalations = counter(
+            "shokunin_escalations_total", "Requests of a task that the upstream answered, by reason.", "task", "reason"
+        )
+        self._audits = counter(
+            "shokunin_audits_total",
+            "Local answers that the upstream was asked about: it agrees, differs, or gave no answer (lost).",
+            "task",
+            "outcome",
+        )
+        self._spent = counter("shokunin_spent_usd_total", "What upstreams charged, audits included.", "upstream")
+        self._unpriced = counter(
+            "shokunin_unpriced_total", "Calls to an upstream whose price is not known.", "upstream"
+        )
+        self._saved = counter("shokunin_saved_usd_total", "What local answers would have cost upstream.", "task")
+        self._refused = counter("shokunin_refused_total", "Requests that were turned away, by error code.", "code")
+        ProcessCollector(registry=registry)
+        self._registry = registry
+        self._words: set[str] = set()
+        self._children: dict[tuple[str, ...], _Children] = {}
+        self.know(models=models, tasks=tasks, upstreams=upstreams)
+
+    def know(
+        self, *, models: Collection[str] = (), tasks: Collection[str] = (), upstreams: Collection[str] = ()
+    ) -> None:
+        """Replace the known names, for instance after a promotion; what was counted stays counted."""
+        self._models, self._tasks, self._upstreams = frozenset(models), frozenset(tasks), frozenset(upstreams)
+        self._children.clear()
+
+    def observe(
+        self,
+        exchange: Exchange,
+        *,
+        reason: str = "unsure",
+        saved_usd: float = 0.0,
+        upstream_seconds: float | None = None,
+    ) -> None:
+        """Count one finished exchange; call it once for each.
+
+        Args:
+            exchange: what happened.
+            reason: of an escalated one, why: a word such as `unsure`, `tightened`, `handed_back`.
+            saved_usd: of a local one, what the upstream would have charged.
+            upstream_seconds: what the upstream took; by default the exchange's whole time.
+        """
+        one = self._children_of(exchange, reason)
+        audit = exchange.route == "audit"
+        if audit:
+            self._audits.labels(one.task, _outcome(exchange.agrees)).inc()
+        else:
+            one.requests.inc()
+            one.seconds.observe(exchange.seconds)
+            if exchange.first_byte_seconds is not None and one.first is not None:
+                one.first.observe(exchange.first_byte_seconds)
+            if exchange.confidence is not None and one.confidence is not None:
+                one.confidence.observe(exchange.confidence)
+            if one.refused is not None:
+                one.refused.inc()
+            if one.escalations is not None:
+                one.escalations.inc()
+            if one.saved is not None and 0 < saved_usd < math.inf:
+                one.saved.inc(saved_usd)
+        if one.upstream is not None:
+            one.upstream.add(exchange, upstream_seconds)
+
+    def refused(self, code: str) -> None:
+        """Count a request that was turned away before there was an exchange, by the code of its refusal."""
+        self._refused.labels(self._word(code)).inc()
+
+    def render(self, state: ServerState, accept: str = "") -> tuple[bytes, str]:
+        """Everything in the format that the `Accept` header asks for (Prometheus text or OpenMetrics), and its type.
+
+        May be called in any thread; with a hundred tasks it takes long enough that the event loop should not do it.
+        """
+        encode, content_type = choose_encoder(_OPENMETRICS if "application/openmetrics-text" in accept else "")
+        return encode(_Everything(self._registry, state)), content_type
+
+    def _children_of(self, exchange: Exchange, reason: str) -> _Children:
+        model = exchange.model if exchange.model in self._models else OTHER
+        task = exchange.workload_id if exchange.workload_id in self._tasks else OTHER if exchange.workload_id else ""
+        upstream = exchange.upstream if exchange.upstream in self._upstreams else OTHER if exchange.upstream else ""
+        status = str(exchange.status if exchange.status in _STATUS else exchange.status // 100 * 100)
+        error = self._word(error_type_of(exchange))
+        operation = operation_of(exchange.endpoint)
+        reason = self._word(reason) if exchange.route == "escalated" else ""
+        key = (operation, model, task, upstream, status, error, exchange.route, reason)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = self._new_children(*key)
+        return found
+
+    def _new_children(
+        self, operation: str, model: str, task: str, upstream: str, status: str, error: str, route: str, reason: str
+    ) -> _Children:
+        """The series of one sort of exchange; only those that it counts in, so that no series stays at zero."""
+        asked = (operation, upstream, model)
+        provider = asked if upstream and route in ("passed", "escalated") else (operation, OURS, model)
+        ours = "" if route in ("local", "fallback") and int(status) < 400 else error
+        return _Children(
+            task=task,
+            requests=self._requests.labels(route, task, status),
+            seconds=self._seconds.labels(*provider, ours),
+            first=None if ours else self._first.labels(*provider),
+            confidence=self._confidence.labels(task) if task else None,
+            saved=self._saved.labels(task) if route == "local" else None,
+            refused=self._refused.labels(error or OTHER) if route == "refused" else None,
+            escalations=self._escalations.labels(task, reason) if route == "escalated" else None,
+            upstream=_Upstream(
+                seconds=self._client_seconds.labels(*asked, error),
+                tokens_in=self._tokens.labels(*asked, "input"),
+                tokens_out=self._tokens.labels(*asked, "output"),
+                spent=self._spent.labels(upstream),
+                unpriced=self._unpriced.labels(upstream),
+                answered=not error and route != "fallback",
+            )
+            if upstream
+            else None,
+        )
+
+    def _word(self, word: str) -> str:
+        """A word as a label; `other` once there are too many of them, or if it is no word."""
+        if not word or word in self._words:
+            return word
+        if len(self._words) < WORDS and _WORD.fullmatch(word):
+            self._words.add(word)
+            return word
+        return OTHER
+
+
+class _Upstream(NamedTuple):
+    """The series of calls to one upstream."""
+
+    seconds: Histogram
+    tokens_in: Histogram
+    tokens_out: Histogram
+    spent: Counter
+    unpriced: Counter
+    answered: bool
+
+    def add(self, exchange: Exchange, seconds: float | None) -> None:
+        """Count one call. What an upstream says of itself is not trusted: nothing may bring a sum down or spoil it."""
+        self.seconds.observe(exchange.seconds if seconds is None else seconds)
+        if not self.answered:
+            return
+        if exchange.prompt_tokens > 0:
+            self.tokens_in.observe(exchange.prompt_tokens)
+        if exchange.completion_tokens > 0:
+            self.tokens_out.observe(exchange.completion_tokens)
+        if exchange.cost is None:
+            self.unpriced.inc()
+        elif 0 < exchange.cost < math.inf:
+            self.spent.inc(exchange.cost)
+
+
+class _Children(NamedTuple):
+    """The series that one sort of exchange counts in, looked up once."""
+
+    task: str
+    requests: Counter
+    seconds: Histogram
+    first: Histogram | None
+    confidence: Histogram | None
+    saved: Counter | None
+    refused: Counter | None
+    escalations: Counter | None
+    upstream: _Upstream | None
+
+
+def _outcome(agrees: bool | None) -> str:
+    return "lost" if agrees is None else "agrees" if agrees else "differs"
+
+
+class _Everything(Collector):
+    """The counts, and the state as gauges: made anew each time, so that what is gone leaves no series behind."""
+
+    def __init__(self, counts: Collector, state: ServerState) -> None:
+        self._counts = counts
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics."""
+        yield from self._counts.collect()
+        yield from _server(self._state)
+        yield from _capture(self._state)
+        yield from _promises(self._state)
+
+
+def _server(now: ServerState) -> Iterator[Metric]:
+    build = GaugeMetricFamily("shokunin_build_info", "The release that runs.", labels=["version"])
+    build.add_metric([__version__], 1)
+    yield build
+    yield GaugeMetricFamily("shokunin_ready", "Whether the server takes requests.", float(now.ready))
+    yield GaugeMetricFamily("shokunin_in_flight", "Requests that are not answered yet.", now.in_flight)
+    queue = GaugeMetricFamily("shokunin_queue_depth", "Rows that wait for a specialist.", labels=["specialist"])
+    for name, depth in now.queues.items():
+        queue.add_metric([name], depth)
+    yield queue
+    breaker = GaugeMetricFamily(
+        "shokunin_upstream_breaker_state", "1 for the state of the circuit breaker.", labels=["upstream", "state"]
+    )
+    for upstream in now.upstreams:
+        for word in BREAKER_WORDS:
+            breaker.add_metric([upstream.name, word], float(upstream.breaker == word))
+    yield breaker
+
+
+def _capture(now: ServerState) -> Iterator[Metric]:
+    if not now.capture.on:
+        return
+    kept = now.capture
+    yield CounterMetricFamily("shokunin_traffic_recorded_total", "Exchanges that were kept.", kept.recorded)
+    yield CounterMetricFamily("shokunin_traffic_dropped_total", "Exchanges that could not be kept.", kept.dropped)
+    yield GaugeMetricFamily("shokunin_traffic_waiting", "Exchanges kept, not in the database yet.", kept.waiting)
+    yield GaugeMetricFamily(
+        "shokunin_traffic_problem", "1 while exchanges are being lost.", float(kept.problem is not None)
+    )
+
+
+def _promises(now: ServerState) -> Iterator[Metric]:
+    state = GaugeMetricFamily(
+        "shokunin_promise_state", "1 for the state of a task's promise.", labels=["task", "state"]
+    )
+    figures = {
+        "bound": "Share of local answers that may have differed from the upstream's, by the evidence so far.",
+        "limit": "Share of local answers that may differ, as promised.",
+        "threshold": "Confidence from which a local answer is given.",
+        "at_risk": "1 if the watch had to act, or the bound comes near the limit.",
+        "audit_rate": "Share of local answers that is audited at the moment.",
+    }
+    families = {
+        name: GaugeMetricFamily(f"shokunin_promise_{name}", about, labels=["task"]) for name, about in figures.items()
+    }
+    for promise in now.promises:
+        for word in PROMISE_WORDS:
+            state.add_metric([promise.task, word], float(promise.state == word))
+        for name, family in families.items():
+            value = getattr(promise, name)
+            if value is not None:
+                family.add_metric([promise.task], float(value))
+    yield state
+    yield from families.values()
