@@ -50,20 +50,20 @@ def contained(name: str) -> bool:
     return not any(part in ("", ".", "..") or part[-1] in ". " for part in name.split("/"))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8, `\\n`) at once. Its permissions stay.
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace `path` by `text` (UTF-8, `\\n`) at once. Its permissions stay; `private` leaves them to its owner alone.
 
     Raises:
         ProjectError: the disk is full or the folder cannot be written; `path` is as it was.
     """
-    with writing(path, newline="\n") as file:
+    with writing(path, newline="\n", private=private) as file:
         file.write(text)
 
 
 @contextmanager
-def writing(path: Path, *, newline: str | None = "") -> Iterator[TextIO]:
+def writing(path: Path, *, newline: str | None = "", private: bool = False) -> Iterator[TextIO]:
     """A text file (UTF-8) that takes the place of `path` at the end of the block, or never: as `writing_bytes`."""
-    with writing_bytes(path) as raw:
+    with writing_bytes(path, private=private) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8", newline=newline)
         try:
             yield file
@@ -72,11 +72,11 @@ def writing(path: Path, *, newline: str | None = "") -> Iterator[TextIO]:
 
 
 @contextmanager
-def writing_bytes(path: Path) -> Iterator[BinaryIO]:
+def writing_bytes(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` at the end of the block: written beside it, flushed to disk, renamed.
 
-    An existing file's permissions stay; a new one gets those that its folder and the process's umask allow. Missing
-    folders are made.
+    An existing file's permissions stay; a new one gets those that its folder and the process's umask allow; a `private`
+    one is for its owner alone in any case. Missing folders are made.
 
     Raises:
         ProjectError: the disk is full or the folder cannot be written, in here or in the body; `path` is as it was.
@@ -92,7 +92,7 @@ def writing_bytes(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         # mkstemp is private to its owner; a new file should be as open as the folder it lies in.
         open_as = path.stat().st_mode if path.exists() else path.parent.stat().st_mode & 0o666 & ~_umask()
-        beside.chmod(stat.S_IMODE(open_as))
+        beside.chmod(0o600 if private else stat.S_IMODE(open_as))
         beside.replace(path)
         beside = None
         _sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Edge: what every request passes before a route sees it: a name, the gate, a limit on its body, one way to fail."""
+"""Edge: what every request passes before a route sees it: a name, the gate, limits on what it holds, one way to fail."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from itertools import count
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shokunin.serve.callers import LOCAL, NOBODY, PERMISSIONS, Caller, RouteTable, require
 from shokunin.serve.limits import Limits
-from shokunin.serve.refusal import Refusal, internal_error
+from shokunin.serve.refusal import Refusal, internal_error, overloaded
 
-OPEN = frozenset({"/health"})
+OPEN = frozenset(path for (_, path), needed in PERMISSIONS.items() if needed == "open")
 """Paths that pass without asking the gate; everything else is refused unless the gate lets it in."""
 
-Gate = Callable[[HTTPConnection], None]
-"""Lets a request in by returning; raises Refusal (401, 403) otherwise."""
+Gate = Callable[[HTTPConnection], Caller]
+"""Lets a request in by saying whose it is; raises Refusal (401, 403) otherwise."""
 
 _LOCAL = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _log = logging.getLogger("shokunin.serve")
 
 
-def loopback_only(request: HTTPConnection) -> None:
+def loopback_only(request: HTTPConnection) -> Caller:
     """The gate of a server without keys: this machine only, asked for by a local name, and not by another site's page.
 
     The Host check keeps out a web page whose name was pointed at this machine (DNS rebinding), the Origin check any
@@ -45,15 +46,24 @@ def loopback_only(request: HTTPConnection) -> None:
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers["host"]:
         raise Refusal(403, "pages of other sites may not use this server", "permission_denied")
+    return LOCAL
 
 
 class Edge:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application; puts the `Caller` into `request.state.caller`.
+
+    Attributes:
+        in_flight: requests that are being answered.
+        held_bytes: the size of their bodies, as far as they have arrived.
+    """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, gate: Gate) -> None:
         self._app = app
         self._limits = limits
         self._gate = gate
+        self._routes = RouteTable()
+        self.in_flight = 0
+        self.held_bytes = 0
         self._prefix = secrets.token_hex(8)  # one draw a process; a draw a request is measurable
         self._numbers = count(1)
 
@@ -64,7 +74,8 @@ class Edge:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         request_id = f"{self._prefix}{next(self._numbers):010x}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         started = False
 
         async def tell(message: Message) -> None:
@@ -75,9 +86,10 @@ class Edge:
             await send(message)
 
         try:
-            if scope["path"] not in OPEN:
-                self._gate(HTTPConnection(scope))
-            await self._app(scope, self._measured(scope, receive), tell)
+            caller = state["caller"] = self._admit(scope)
+            if caller is NOBODY:  # a probe is answered however busy the server is
+                return await self._app(scope, receive, tell)
+            await self._within_limits(scope, receive, tell)
         except Refusal as refusal:
             await send_refusal(refusal, tell)
         except Exception:
@@ -87,8 +99,24 @@ class Edge:
             await send_refusal(internal_error(request_id), tell)
         return None
 
-    def _measured(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive`, which refuses to read a body beyond the limit; a stated length that is too large is believed."""
+    def _admit(self, scope: Scope) -> Caller:
+        """Who asks, if that one may ask for this address; strangers do not learn which addresses there are."""
+        request = HTTPConnection(scope)
+        try:
+            needed = self._routes.requirement(scope["method"], scope["path"])
+        except Refusal:
+            self._gate(request)
+            raise
+        if needed == "open":
+            return NOBODY
+        caller = self._gate(request)
+        require(caller, needed)
+        return caller
+
+    async def _within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, unless too many others are being answered; the body counts as long as the request lasts."""
+        if self.in_flight >= self._limits.in_flight:
+            raise overloaded(f"{self.in_flight} requests are being answered; ask again in a moment")
         limit, size = self._limits.body_bytes, 0
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
@@ -97,12 +125,21 @@ class Edge:
         async def measured() -> Message:
             nonlocal size
             message = await receive()
-            size += len(message.get("body", b""))
+            more = len(message.get("body", b""))
+            size += more
+            self.held_bytes += more
             if size > limit:
                 raise _too_large(limit)
+            if more and self.held_bytes > self._limits.held_bytes:
+                raise overloaded("the bodies of the requests under way fill the memory set aside for them")
             return message
 
-        return measured
+        self.in_flight += 1
+        try:
+            await self._app(scope, measured, send)
+        finally:
+            self.in_flight -= 1
+            self.held_bytes -= size
 
 
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

@@ -1,10 +1,14 @@
-"""Limits: how much one request may ask for, and how many may wait."""
+"""Limits: how much one request may ask for, how deep its JSON may be nested, and how many may wait."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from shokunin.errors import UsageError
+from shokunin.serve.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -14,24 +18,64 @@ class Limits:
     Attributes:
         body_bytes: size of a request body.
         body_seconds: time a client may take to send it.
+        nesting: how deep lists and objects of a body may lie in each other.
+        messages: messages of one chat.
+        max_tokens: the most that `max_tokens` and its like may ask an upstream for.
         text_chars: characters of one input, all fields together.
         choices: the largest `n` of a chat request.
         rows: inputs in one request to the typed endpoint.
         batch: rows that are handed to a specialist at once.
         waiting: rows that may wait for one specialist; more are turned away with 503 and `Retry-After`.
         seconds: time an answer may take, waiting included.
+        in_flight: requests that are answered at the same time; more are turned away with 503 and `Retry-After`.
+        held_bytes: size of all their bodies together, likewise.
     """
 
     body_bytes: int = 8 << 20
     body_seconds: float = 30.0
+    nesting: int = 64
+    messages: int = 4096
+    max_tokens: int = 1_000_000
     text_chars: int = 1_000_000
     choices: int = 8
     rows: int = 1024
     batch: int = 32
     waiting: int = 4096
     seconds: float = 60.0
+    in_flight: int = 1024
+    held_bytes: int = 256 << 20
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if not getattr(self, field.name) > 0:
                 raise UsageError(f"the limit `{field.name}` is a number above 0, not {getattr(self, field.name)!r}")
+
+
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A text in JSON. The end may be missing: without that a body of many quotes would be searched again and again."""
+_OPEN, _CLOSE = b"[{", b"]}"
+_NO_BRACKET = bytes(sorted(set(range(256)) - set(_OPEN + _CLOSE)))
+_PIECE = 1 << 16
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(_OPEN)], _STEPS[list(_CLOSE)] = 1, -1
+
+
+def check_nesting(body: bytes, limit: int) -> None:
+    """Look how deep the brackets of a body lie in each other, before anything that recurses reads it.
+
+    Most bodies have fewer brackets than the limit, which is all that has to be counted.
+
+    Raises:
+        Refusal: 400 `too_deeply_nested`.
+    """
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return
+    brackets = _TEXT.sub(b"", body).translate(None, _NO_BRACKET)
+    depth = 0
+    for first in range(0, len(brackets), _PIECE):
+        depths = depth + _STEPS[np.frombuffer(brackets[first : first + _PIECE], np.uint8)].cumsum(dtype=np.int32)
+        if int(depths.max()) > limit:
+            raise Refusal(
+                400, f"the body is nested deeper than {limit} lists and objects; flatten it", "too_deeply_nested"
+            )
+        depth = int(depths[-1])
