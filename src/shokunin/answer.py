@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Inputs = Mapping[str, str]
 """The input fields of one row by name, for instance `{"text": "where is my parcel?"}`."""
@@ -40,3 +40,15 @@ class Predictor(Protocol):
 
     def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
         """Answer every input; one bad row gives an Answer with a problem, never an exception."""
+
+
+@runtime_checkable
+class JointPredictor(Predictor, Protocol):
+    """A predictor whose costly part others share: those with an equal `group` can be asked in one go."""
+
+    @property
+    def group(self) -> Hashable:
+        """Equal for predictors that share."""
+
+    def predict_jointly(self, work: Sequence[tuple[Predictor, Sequence[Inputs]]]) -> list[list[Answer]]:
+        """What each predictor of this group answers to its batch, as `predict` would, in the same order."""
