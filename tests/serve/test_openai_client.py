@@ -191,8 +191,9 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
         ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_value"),
         ({"response_format": {"type": "yaml"}}, "response_format.type", "invalid_value"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "unsupported_value"),
         ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "unsupported_value"),
+        ({"function_call": {"name": "f"}}, "function_call", "unsupported_value"),
         ({"logit_bias": {"1": 5}}, "logit_bias", "unsupported_value"),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_value"),
         ({"extra_body": {"temprature": 0}}, "temprature", "unknown_parameter"),
@@ -214,9 +215,18 @@ def test_what_cannot_be_honoured_is_a_bad_request(client: openai.OpenAI, fields:
     assert (caught.value.param, caught.value.code, caught.value.type) == (param, code, "invalid_request_error")
 
 
-def test_tools_that_must_not_be_called_do_no_harm(client: openai.OpenAI) -> None:
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {},
+        {"tool_choice": "none"},
+        {"tool_choice": "auto"},
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+    ],
+)
+def test_tools_that_need_not_be_called_are_not(client: openai.OpenAI, choice: dict) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
-    reply = client.chat.completions.create(model="lengths", messages=ASK, tools=tools, tool_choice="none")
+    reply = client.chat.completions.create(model="lengths", messages=ASK, tools=tools, **choice)
     assert reply.choices[0].message.content == "odd"
     assert reply.choices[0].message.tool_calls is None
 

@@ -65,7 +65,7 @@ def test_an_unknown_field_is_refused(field: str, value: Any) -> None:
 def test_every_field_is_honoured_ignored_openly_or_refused() -> None:
     honoured = {
         "model", "messages", "n", "stop", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "stream",
-        "stream_options", "response_format", "modalities", "tool_choice",
+        "stream_options", "response_format", "modalities", "tool_choice", "function_call",
     }  # fmt: skip
     assert honoured | set(IGNORED) | set(REFUSED) == set(ChatRequest.model_fields)
     assert len(honoured) + len(IGNORED) + len(REFUSED) == len(ChatRequest.model_fields)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from shokunin.serve.body import parse, unsupported
 from shokunin.serve.refusal import Refusal
 
 IGNORED = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "user", "metadata", "store",
     "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "service_tier",
-    "reasoning_effort", "verbosity", "parallel_tool_calls", "prediction",
+    "reasoning_effort", "verbosity", "parallel_tool_calls", "prediction", "tools", "functions",
 )  # fmt: skip
-"""Accepted, and without effect on a specialist that always gives its likeliest answer; `/v1/models` says so."""
+"""Accepted, and without effect on a specialist that always gives its likeliest answer; `/v1/models` says so.
 
-REFUSED = ("tools", "functions", "function_call", "logit_bias", "audio", "web_search_options", "moderation")
+Tools that a model may call are among them: a reply in text is one of the replies that such a request allows.
+"""
+
+REFUSED = ("logit_bias", "audio", "web_search_options", "moderation")
 """Known, and refused when they ask for something: ignoring them would change what the caller gets."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -102,6 +105,14 @@ class ChatRequest(BaseModel):
         """The stop sequences."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
+    @property
+    def wanted(self) -> tuple[str, dict[str, Any] | bool | None]:
+        """The format of the reply, and its JSON schema if one is given."""
+        asked = self.response_format
+        if asked is None:
+            return "text", None
+        return asked.type, (asked.json_schema or {}).get("schema")
+
     def chat(self) -> list[dict[str, Any]]:
         """The messages as plain values, as a codec reads them."""
         return [{"role": m.role, "content": _plain(m.content)} for m in self.messages]
@@ -114,9 +125,6 @@ class ChatRequest(BaseModel):
         )
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def parse_chat(body: bytes, *, choices: int) -> ChatRequest:
     """The chat request in a body of JSON.
 
@@ -126,48 +134,31 @@ def parse_chat(body: bytes, *, choices: int) -> ChatRequest:
     request = parse(ChatRequest, body)
     _check_values(request, choices)
     for name in REFUSED:
-        if getattr(request, name) and not (name == "tools" and request.tool_choice == "none"):
-            raise _unsupported(name, f"a specialist has no use for `{name}`; leave it out")
-    if request.tool_choice not in (None, "none", "auto"):
-        raise _unsupported("tool_choice", "a specialist calls no tools; leave `tool_choice` out")
-    if request.response_format is not None and request.response_format.type != "text":
-        raise _unsupported(
-            "response_format", "a specialist answers in plain text; leave `response_format` out or ask for 'text'"
-        )
+        if getattr(request, name):
+            raise unsupported(name, f"a specialist has no use for `{name}`; leave it out")
+    for name in ("tool_choice", "function_call"):
+        if not may_answer_in_text(getattr(request, name)):
+            raise unsupported(name, f"a specialist calls no tools; leave `{name}` out or say 'auto'")
     if request.modalities is not None and request.modalities != ["text"]:
-        raise _unsupported("modalities", "a specialist answers in text; leave `modalities` out")
+        raise unsupported("modalities", "a specialist answers in text; leave `modalities` out")
     for i, message in enumerate(request.messages):
         if isinstance(message.content, list) and any(p.type not in ("text", "refusal") for p in message.content):
-            raise _unsupported(f"messages[{i}].content", "this specialist reads text parts only")
+            raise unsupported(f"messages[{i}].content", "this specialist reads text parts only")
     return request
 
 
-def parse(model: type[Model], body: bytes) -> Model:
-    """A body of JSON as `model`.
-
-    Raises:
-        Refusal: 400, naming the first thing that is wrong, never quoting its value.
-    """
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-    first = max(faults, key=lambda fault: (fault["type"] == "extra_forbidden", len(fault["loc"])))
-    if first["type"] == "json_invalid":
-        raise Refusal(400, f"the body is not JSON: {first['msg'].partition(':')[2].strip()}", "invalid_json")
-    param = _param(first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = get_close_matches(param, model.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-        raise Refusal(400, f"unknown parameter {param[:100]!r}; {hint}", "unknown_parameter", param[:100])
-    code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
-    raise Refusal(400, f"{param or 'the body'}: {first['msg']}", code, param or None)
+def may_answer_in_text(tool_choice: Any) -> bool:
+    """Whether a reply without a call is one that the caller allows."""
+    if isinstance(tool_choice, dict):
+        allowed = tool_choice.get("allowed_tools", tool_choice)
+        return isinstance(allowed, dict) and allowed.get("mode") == "auto"
+    return tool_choice in (None, "none", "auto")
 
 
 def _check_values(request: ChatRequest, choices: int) -> None:
     if request.n is not None and request.n > choices:
         raise Refusal(400, f"`n` is at most {choices} here", "invalid_value", "n")
-    if request.top_logprobs is not None and not request.logprobs:
+    if request.top_logprobs and not request.logprobs:
         raise Refusal(400, "`top_logprobs` needs `logprobs` to be true", "invalid_value", "top_logprobs")
     if request.stream_options is not None and not request.stream:
         raise Refusal(400, "`stream_options` needs `stream` to be true", "invalid_value", "stream_options")
@@ -175,20 +166,5 @@ def _check_values(request: ChatRequest, choices: int) -> None:
         raise Refusal(400, "`stop` is up to 4 texts, none of them empty", "invalid_value", "stop")
 
 
-def _unsupported(param: str, message: str) -> Refusal:
-    return Refusal(400, message, "unsupported_value", param)
-
-
 def _plain(content: str | list[Part] | None) -> Any:
     return [{"type": p.type, "text": p.text or ""} for p in content] if isinstance(content, list) else content
-
-
-def _param(location: tuple[str | int, ...]) -> str:
-    """`('messages', 0, 'content', 'str')` as `messages[0].content`; the names of a union's branches are left out."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part not in ("str", "int", "float", "dict[str,any]") and "[" not in part:
-            text += f".{part}" if text else part
-    return text

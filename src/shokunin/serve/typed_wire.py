@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.answer import Answer, Inputs
 from shokunin.errors import TaskError
-from shokunin.serve.openai_wire import parse
+from shokunin.serve.body import parse
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.served import Served
 
