@@ -103,9 +103,9 @@ def writing_bytes(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
             beside.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` as indented, ASCII-safe JSON, at once."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, private: bool = False) -> None:
+    """Replace `path` by `value` as indented, ASCII-safe JSON, at once; `private` as in `write_text`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n", private=private)
 
 
 def read_json(path: Path, *, limit: int | None = None) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from fastapi import FastAPI
 from shokunin.errors import RefusedError, UsageError
 from shokunin.serve.connection import Connection
 
+_log = logging.getLogger("shokunin.serve")
+
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than most clients do, so that no request meets a closing door."""
 
@@ -38,6 +41,7 @@ def run(
     drain_seconds: float = 30.0,
     notice_seconds: float = 0.0,
     started: Callable[[str], None] = lambda url: None,
+    keyed: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order.
 
@@ -46,16 +50,17 @@ def run(
 
     Args:
         app: what `create_app` made.
-        host: a loopback address or name.
+        host: a loopback address or name; with keys any.
         port: 0 takes a free one.
         drain_seconds: after this, what is still running is cut off.
         notice_seconds: time a balancer in front has to see that `/ready` says no.
         started: told the base URL once the port is bound.
+        keyed: the application's gate asks for keys, and there is one.
 
     Raises:
-        UsageError: the address is not this machine's own, or the port is taken or not allowed.
+        UsageError: the address is not this machine's own and there are no keys, or the port is taken or not allowed.
     """
-    listener = bind(host, port)
+    listener = bind(host, port, keyed=keyed)
     if os.environ.get(_LEASH):
         threading.Thread(target=_stop_with_parent, name="leash", daemon=True).start()
     config = uvicorn.Config(
@@ -74,11 +79,11 @@ def run(
         _Server(config, app, notice_seconds).run(sockets=[listener])
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket on a loopback address.
+def bind(host: str, port: int, *, keyed: bool = False) -> socket.socket:
+    """A listening socket on a loopback address; on any other only for a server that asks for keys (`keyed`).
 
     Raises:
-        UsageError: the address is not this machine's own, or the port is taken or not allowed.
+        UsageError: the address is not this machine's own and there are no keys, or the port is taken or not allowed.
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"a port is a number from 0 to 65535, not {port}")
@@ -87,9 +92,15 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"there is no address {host!r}; the usual one is --host 127.0.0.1") from error
     if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        raise UsageError(
-            f"{host!r} can be reached from other machines, and this release has no keys to keep strangers out; "
-            "serve on --host 127.0.0.1 and let a proxy with authentication stand in front"
+        if not keyed:
+            raise UsageError(
+                f"{host!r} can be reached from other machines, and there is no key to keep strangers out; "
+                "make one: shokunin keys create NAME; or serve on --host 127.0.0.1"
+            )
+        _log.warning(
+            "%s can be reached from other machines, and this server speaks plain HTTP: "
+            "put a proxy with TLS in front, or keys and texts can be read on the way",
+            host,
         )
     listener = socket.socket(family, kind, protocol)
     try:
