@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from shokunin.errors import TaskError
+from shokunin.template import Template, template_from_dict
 
 KINDS = ("classify_text",)
 _TEXTS = ("inputs", "none_labels")
@@ -31,6 +32,7 @@ class Task:
         max_error: of the answers given without asking the large model, at most this share may be wrong.
         promise_confidence: with this probability the promise about `max_error` holds.
         none_labels: labels that mean "none of these"; such rows are not learnt, they test whether the specialist can decline.
+        template: how the application phrases the task; None where nobody has said.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Task:
     max_error: float = 0.05
     promise_confidence: float = 0.95
     none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
+    template: Template | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 100 or not all(
@@ -63,6 +66,11 @@ class Task:
         for name, share in (("max_error", self.max_error), ("promise_confidence", self.promise_confidence)):
             if not 0 < share < 1:
                 raise TaskError(f"`{name}` is a share between 0 and 1, not {share!r}")
+        if self.template is not None and sorted(self.template.inputs) != sorted(self.inputs):
+            raise TaskError(
+                f"the template of task {self.name!r} has the slots {self.template.inputs!r}, the task the inputs "
+                f"{self.inputs!r}; name them alike, and begin the names of slots that are no input with '_'"
+            )
 
 
 def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
@@ -78,7 +86,11 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
     if "name" not in value:
         raise TaskError(f"{where} has no `name`")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    if plain.get("template") is not None:
+        plain["template"] = template_from_dict(plain["template"], where=f"`template` of {where}")
     for key, given in plain.items():
+        if key == "template":
+            continue
         if key in _TEXTS and isinstance(given, str):
             plain[key] = (given,)
         elif not _fits(key, given):
@@ -91,8 +103,11 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:
-    """The plain values of a Task, ready for JSON."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(task).items()}
+    """The plain values of a Task, ready for JSON; a task without template has no such key, as before there were any."""
+    values = {f.name: getattr(task, f.name) for f in fields(task)}
+    template = values.pop("template")
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return plain if template is None else {**plain, "template": template.to_dict()}
 
 
 def read_task(path: Path) -> Task:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shokunin.engines.openai_api import Usage, find_label, upstream
+from shokunin.engines.openai_api import Usage, upstream
 from shokunin.errors import UsageError
+from shokunin.tasks.classify_text import find_label
 
 LABELS = ("refund", "parcel_status", "parcel")
 

@@ -19,6 +19,8 @@ from shokunin.serve.process import bind
 from shokunin.serve.served import Served
 
 LABELS = ("even", "odd")
+SHAPED = "Say in JSON whether the text's length is even or odd."
+"""The system message of an application that gets its answers as `{"length": "even"}`."""
 
 
 class LengthPredictor:
@@ -76,8 +78,17 @@ class PlainCodec:
                 return {"text": content if isinstance(content, str) else "".join(p["text"] for p in content or ())}
         raise TaskError("the request has no user message")
 
-    def write_chat(self, answer: Answer) -> str:
-        return answer.value or ""
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        return any(message["role"] == "system" and message["content"] == SHAPED for message in messages)
+
+    def write_chat(self, answer: Answer, *, shaped: bool = False) -> str:
+        return f'{{"length": "{answer.value}"}}' if shaped else answer.value or ""
+
+    def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
+        return [{"role": "system", "content": SHAPED}, {"role": "user", "content": inputs["text"]}]
+
+    def read_reply(self, reply: str) -> str | None:
+        return next((label for label in LABELS if reply in (label, f'{{"length": "{label}"}}')), None)
 
 
 def lengths(predictor: Any = None, version: int = 2, aliases: tuple[str, ...] = ("champion",)) -> dict[str, Served]:

@@ -57,14 +57,23 @@ class Codec(Protocol):
         """Whether an answer is right."""
 
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
-        """The input fields in a chat request.
+        """The input fields in a chat request: what stands in the slots of the task's template, if it is phrased so.
 
         Raises:
             TaskError: there is no user message, or it lacks a field.
         """
 
-    def write_chat(self, answer: Answer) -> str:
-        """The reply to a chat request."""
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a chat request is phrased by the task's template, so that its reply must have the template's shape."""
+
+    def write_chat(self, answer: Answer, *, shaped: bool = False) -> str:
+        """The reply to a chat request: the answer, or, `shaped`, the text that the application got from a large model."""
+
+    def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
+        """The messages that ask a large model for the answer: by the template, else in plain words."""
+
+    def read_reply(self, reply: str) -> str | None:
+        """The answer that a large model's reply means, or None: it is none of those that there are."""
 
 
 class Kind(Protocol):
