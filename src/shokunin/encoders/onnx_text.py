@@ -87,10 +87,12 @@ def read_about(folder: Path) -> OnnxText:
 
 
 def check_graph(path: Path, outputs: int) -> str:
-    """Check that the ONNX file can be loaded safely and has the expected inputs and one output of `outputs` columns.
+    """The output's name, once `read_graph` has found nothing wrong."""
+    return str(read_graph(path, outputs).graph.output[0].name)
 
-    Returns:
-        the output's name.
+
+def read_graph(path: Path, outputs: int) -> onnx.ModelProto:
+    """The ONNX file, checked: it can be loaded safely and has the expected inputs and one output of `outputs` columns.
 
     Raises:
         ArtefactError: it is missing or damaged, keeps data outside itself, uses operators of an unknown domain, or has
@@ -127,7 +129,7 @@ def check_graph(path: Path, outputs: int) -> str:
         raise ArtefactError(
             f"{str(path)!r} does not take {', '.join(INPUTS)} and give {outputs} numbers a text; restore it from a copy"
         )
-    return str(ends[0].name)
+    return model
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -14,7 +14,8 @@ from shokunin.encoders.base_models import BaseModel, pooling_of
 from shokunin.encoders.cache import cache_folder
 from shokunin.encoders.graph import GRAPH_VERSION, Pooling, write_encoder
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText
-from shokunin.encoders.text_runner import TextRunner, read_pad_id, token_ids
+from shokunin.encoders.text_runner import TextRunner
+from shokunin.encoders.tokens import read_pad_id, token_ids
 from shokunin.errors import BaseModelError, ProjectError
 from shokunin.files import folder_in_making, publish_folder, sha256_of
 from shokunin.progress import Progress, silent
@@ -53,7 +54,7 @@ class TextEncoder:
         self.width = shape.width
         self.about = OnnxText(
             max_length=min(max_length, shape.max_length),
-            pad_id=read_pad_id(base.folder, shape.pad_id),
+            pad_id=read_pad_id(base.folder / TOKENIZER, shape.pad_id),
             outputs=shape.width,
             one_by_one=False,
             pooling=self.pooling,
@@ -62,9 +63,14 @@ class TextEncoder:
         )
         self._runner = TextRunner(base.folder, self.about, threads=threads, graph=embedding_graph(base, self.pooling))
 
-    def embed(self, texts: Sequence[str], progress: Progress = silent) -> npt.NDArray[np.float32]:
-        """Embeddings of length 1, float32 of shape (len(texts), width), in the order of the texts."""
-        if len(texts) > REMEMBERED:
+    def embed(
+        self, texts: Sequence[str], progress: Progress = silent, *, remember: bool = True
+    ) -> npt.NDArray[np.float32]:
+        """Embeddings of length 1, float32 of shape (len(texts), width), in the order of the texts.
+
+        Texts of others are not to be remembered.
+        """
+        if not remember or len(texts) > REMEMBERED:
             return self._runner.run(texts, progress, "embedding texts")
         known = _known_to((self.base.sha256, self.pooling, self.about.max_length))
         new = list(dict.fromkeys(t for t in texts if t not in known))

@@ -1,5 +1,8 @@
 """Texts through a tokenizer and an ONNX graph: sorted by length, little padding, order kept, memory bounded.
 
+The encoder, by far the larger part, is open once for everything in the process that reads texts with an equal one; a
+runner adds how many tokens it reads, and its own head.
+
 Measured choice: one ONNX Runtime thread a session and several small batches at once, instead of one batch over several
 threads. Encoder batches are small matrices; splitting each over threads cost up to half the throughput, and threads
 that spin starve other work.
@@ -8,8 +11,9 @@ that spin starve other work.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,73 +25,73 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     InvalidGraph,
     InvalidProtobuf,
 )
-from tokenizers import Tokenizer
 
-from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, check_graph
+from shokunin.encoders.graph import INPUTS
+from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, read_graph
+from shokunin.encoders.shared import shared
+from shokunin.encoders.split_graph import SplitGraph, split_graph
+from shokunin.encoders.tokens import CHUNK, Tokens
 from shokunin.errors import ArtefactError
+from shokunin.files import sha256_of
 from shokunin.progress import Progress, silent
 
-CHUNK = 4096
-"""How many distinct texts are tokenised and sorted at a time."""
 TOKENS_A_BATCH = 384
 """Padded tokens a run. The working set of a layer then stays in the processor's cache; larger batches were slower."""
-CHARACTERS_A_TOKEN = 64
-"""Text beyond this many characters per token of `max_length` is not even tokenised: no real token is so long."""
 _RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, RuntimeError)
+Rows = npt.NDArray[np.float32]
 
 
-class TextRunner:
-    """An open graph with its tokenizer. `run` may be called from one thread at a time."""
+class Encoder:
+    """An open tokenizer and encoder graph; safe to use from several threads, and for readers of different lengths.
 
-    def __init__(self, folder: Path, about: OnnxText, *, threads: int | None = None, graph: Path | None = None) -> None:
-        """Open `folder`'s tokenizer and its graph (or the one at `graph`).
+    Attributes:
+        width: numbers a text.
+        threads: batches that run at once.
+    """
 
-        Raises:
-            ArtefactError: a file is missing, damaged or unsafe.
-        """
-        self.about = about
-        self.threads = max(1, threads or _processors())
-        path = graph or folder / GRAPH
-        self._output = check_graph(path, about.outputs)
-        self._tokenizer = _read_tokenizer(folder / TOKENIZER, about.max_length)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except _RUNTIME_ERRORS as error:
-            raise ArtefactError(f"{str(path)!r} cannot be run: {error}") from error
+    def __init__(
+        self, tokens: Tokens, graph: _Graph, *, width: int, pad_id: int, one_by_one: bool, threads: int
+    ) -> None:
+        """Put together what is open already."""
+        self.width = width
+        self.threads = threads
+        self._tokens = tokens
+        self._graph = graph
+        self._pad_id = pad_id
+        self._one_by_one = one_by_one
 
     def run(
-        self, texts: Sequence[str], progress: Progress = silent, what: str = "reading texts"
-    ) -> npt.NDArray[np.float32]:
-        """The graph's output for every text, float32 (len(texts), outputs), in order; equal texts are run once."""
-        place: dict[str, int] = {}
-        row_of = np.fromiter((place.setdefault(text, len(place)) for text in texts), np.int64, len(texts))
-        distinct = list(place)
-        out = np.empty((len(distinct), self.about.outputs), np.float32)
-        done = 0
-        progress(what, 0, len(distinct))
-        for start in range(0, len(distinct), CHUNK):
-            ids = self.tokenise(distinct[start : start + CHUNK])
-            batches = list(self._batches(ids))
-            for rows, values in zip(batches, self._values(ids, batches), strict=True):
-                out[start + rows] = values
-                done += len(rows)
-                progress(what, done, len(distinct))
-        return out[row_of] if len(distinct) < len(texts) else out
+        self, texts: Sequence[str], lengths: Sequence[int], each: Callable[[int], object] = lambda rows: None
+    ) -> Rows:
+        """The encoder's output for every text, float32 (len(texts), width), in order.
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, at most `max_length` and at least one."""
-        encoded = _encoded(self._tokenizer, texts, self.about.max_length)
-        return [ids or [self.about.pad_id] for ids in encoded]
+        Args:
+            texts: any number; they are all in memory as tokens at once.
+            lengths: how many tokens of each are read at most.
+            each: told after every run how many texts it had.
+        """
+        ids = self.tokenise(texts, lengths)
+        out = np.empty((len(texts), self.width), np.float32)
+        batches = list(self._batches(ids))
+        for rows, values in zip(batches, self._values(ids, batches), strict=True):
+            out[rows] = values
+            each(len(rows))
+        return out
+
+    def tokenise(self, texts: Sequence[str], lengths: Sequence[int]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, at most its length of them and at least one."""
+        out: list[list[int]] = [[]] * len(texts)
+        for length in sorted(set(lengths)):
+            places = [i for i, asked in enumerate(lengths) if asked == length]
+            for place, ids in zip(places, self._tokens.ids([texts[i] for i in places], length), strict=True):
+                out[place] = ids or [self._pad_id]
+        return out
 
     def _batches(self, ids: Sequence[Sequence[int]]) -> Iterator[npt.NDArray[np.int64]]:
         """Rows that go through together: neighbours in length, longest first so that the last ones are quick."""
         lengths = np.array([len(i) for i in ids])
         order = np.argsort(-lengths, kind="stable")
-        if self.about.one_by_one:
+        if self._one_by_one:
             yield from (order[i : i + 1] for i in range(len(order)))
             return
         start = 0
@@ -96,19 +100,121 @@ class TextRunner:
             yield order[start : start + size]
             start += size
 
-    def _values(
-        self, ids: Sequence[Sequence[int]], batches: Sequence[npt.NDArray[np.int64]]
-    ) -> Iterator[npt.NDArray[np.float32]]:
-        if self.threads == 1 or len(batches) == 1:
+    def _values(self, ids: Sequence[Sequence[int]], batches: Sequence[npt.NDArray[np.int64]]) -> Iterator[Rows]:
+        if self.threads == 1 or len(batches) <= 1:
             yield from (self._one(ids, rows) for rows in batches)
             return
         with ThreadPoolExecutor(self.threads) as pool:
             yield from pool.map(lambda rows: self._one(ids, rows), batches)
 
-    def _one(self, ids: Sequence[Sequence[int]], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        input_ids, mask = padded([ids[r] for r in rows], self.about.pad_id)
-        values = self._session.run([self._output], {"input_ids": input_ids, "attention_mask": mask})[0]
-        return np.asarray(values, np.float32)
+    def _one(self, ids: Sequence[Sequence[int]], rows: npt.NDArray[np.int64]) -> Rows:
+        input_ids, mask = padded([ids[r] for r in rows], self._pad_id)
+        return self._graph.run(input_ids, mask)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An encoder, and how many tokens of a text are read with it; equal ones give equal numbers to equal texts."""
+
+    encoder: Encoder
+    max_length: int
+
+    def run(self, texts: Sequence[str], each: Callable[[int], object] = lambda rows: None) -> Rows:
+        """The encoder's output for every text, in order."""
+        return self.encoder.run(texts, [self.max_length] * len(texts), each)
+
+
+class TextRunner:
+    """An open specialist of texts or a bare encoder: a reader and, on top of it, the head. Safe to use from several threads.
+
+    Attributes:
+        about: the lengths and sizes in use.
+        reader: what texts are read with; many runners may share its encoder.
+    """
+
+    def __init__(self, folder: Path, about: OnnxText, *, threads: int | None = None, graph: Path | None = None) -> None:
+        """Open `folder`'s tokenizer and its graph (or the one at `graph`), as far as they are not open already.
+
+        Raises:
+            ArtefactError: a file is missing, damaged or unsafe.
+        """
+        self.about = about
+        path = graph or folder / GRAPH
+        halves = split_graph(read_graph(path, about.outputs))
+        self.reader = Reader(_open_encoder(folder, about, halves, path, threads), about.max_length)
+        self._head = None if halves.head is None else _Graph(halves.head, path, arena=False)
+
+    def run(self, texts: Sequence[str], progress: Progress = silent, what: str = "reading texts") -> Rows:
+        """The graph's output for every text, float32 (len(texts), outputs), in order; equal texts are run once."""
+        place: dict[str, int] = {}
+        row_of = np.fromiter((place.setdefault(text, len(place)) for text in texts), np.int64, len(texts))
+        distinct = list(place)
+        out = np.empty((len(distinct), self.about.outputs), np.float32)
+        done = 0
+
+        def each(rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress(what, done, len(distinct))
+
+        each(0)
+        for start in range(0, len(distinct), CHUNK):
+            chunk = distinct[start : start + CHUNK]
+            out[start : start + len(chunk)] = self.finish(self.reader.run(chunk, each))
+        return out[row_of] if len(distinct) < len(texts) else out
+
+    def finish(self, read: Rows) -> Rows:
+        """The graph's output for texts that were read already: `read` is what the reader gave for them."""
+        if self._head is None or not len(read):
+            return read if self._head is None else np.zeros((0, self.about.outputs), np.float32)
+        return self._head.run(read)
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, at most `max_length` and at least one."""
+        return self.reader.encoder.tokenise(texts, [self.about.max_length] * len(texts))
+
+
+class _Graph:
+    """An open ONNX graph with one output."""
+
+    def __init__(self, content: bytes, path: Path, *, arena: bool) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.enable_cpu_mem_arena = arena
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except _RUNTIME_ERRORS as error:
+            raise ArtefactError(f"{str(path)!r} cannot be run: {error}") from error
+        self._output = self._session.get_outputs()[0].name
+        names = {i.name for i in self._session.get_inputs()}
+        self._inputs = INPUTS if names == set(INPUTS) else tuple(names)
+
+    def run(self, *values: npt.NDArray[np.generic]) -> Rows:
+        inputs = dict(zip(self._inputs, values, strict=True))
+        return np.asarray(self._session.run([self._output], inputs)[0], np.float32)
+
+
+def _open_encoder(folder: Path, about: OnnxText, halves: SplitGraph, path: Path, threads: int | None) -> Encoder:
+    """The process's encoder for this content; what of it is open already is not opened again."""
+    at_once = max(1, threads or _processors())
+    source = folder / TOKENIZER
+    if not source.is_file():
+        raise ArtefactError(f"{str(source)!r} is missing; restore the folder from a copy")
+    words = sha256_of(source)
+
+    def make() -> Encoder:
+        return Encoder(
+            shared(Tokens, words, lambda: Tokens(source)),
+            shared(_Graph, halves.digest, lambda: _Graph(halves.encoder, path, arena=True)),
+            width=halves.width,
+            pad_id=about.pad_id,
+            one_by_one=about.one_by_one,
+            threads=at_once,
+        )
+
+    return shared(Encoder, (words, halves.digest, about.pad_id, about.one_by_one, at_once), make)
 
 
 def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -120,45 +226,6 @@ def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[npt.NDArray[np.in
         input_ids[row, : len(tokens)] = tokens
         mask[row, : len(tokens)] = 1
     return input_ids, mask
-
-
-def read_pad_id(folder: Path, fallback: int) -> int:
-    """The padding token that the tokenizer itself names, else `fallback`."""
-    padding = _read_tokenizer(folder / TOKENIZER, None).padding
-    return int(padding["pad_id"]) if padding else fallback
-
-
-def token_ids(path: Path, texts: Sequence[str], max_length: int, pad_id: int) -> list[npt.NDArray[np.int64]]:
-    """Token ids of each text under the tokenizer at `path`, special tokens included, from 1 to `max_length` of them."""
-    tokenizer = _read_tokenizer(path, max_length)
-    out = []
-    for start in range(0, len(texts), CHUNK):
-        encoded = _encoded(tokenizer, texts[start : start + CHUNK], max_length)
-        out += [np.array(ids or [pad_id], np.int64) for ids in encoded]
-    return out
-
-
-def _encoded(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    most = max_length * CHARACTERS_A_TOKEN
-    return [e.ids for e in tokenizer.encode_batch_fast([_clean(text[:most]) for text in texts])]
-
-
-def _read_tokenizer(path: Path, max_length: int | None) -> Tokenizer:
-    if not path.is_file():
-        raise ArtefactError(f"{str(path)!r} is missing; restore the folder from a copy")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the tokenizers library raises plain Exception
-        raise ArtefactError(f"{str(path)!r} is not a readable tokenizer: {error}") from error
-    if max_length is not None:
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
-    return tokenizer
-
-
-def _clean(text: str) -> str:
-    """The text without lone surrogates, which no tokenizer takes."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _processors() -> int:

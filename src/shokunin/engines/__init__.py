@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from shokunin.errors import UsageError
 from shokunin.weights import Weights
+
+if TYPE_CHECKING:
+    from shokunin.encoders.text_runner import Reader
 
 ENGINES = {
     "constant": "shokunin.engines.constant",
@@ -31,6 +34,18 @@ class Session(Protocol):
 
     def run(self, forms: Sequence[Any]) -> npt.NDArray[np.float32]:
         """Raw log-scores, shape (len(forms), k); a row must not depend on its neighbours in the batch."""
+
+
+@runtime_checkable
+class ReadingSession(Session, Protocol):
+    """A session that first reads texts with encoders that other sessions may share; `run` is `finish` of what was read."""
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """What it reads with."""
+
+    def finish(self, forms: Sequence[Any], read: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """Raw log-scores as `run` gives them; `read` is what each of the readers gave for `forms`."""
 
 
 class Engine(Protocol):

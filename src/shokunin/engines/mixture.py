@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
-from shokunin.engines import Session, engine_for
+from shokunin.engines import ReadingSession, Session, engine_for
 from shokunin.errors import ArtefactError
 from shokunin.files import read_json
 from shokunin.weights import Weights
@@ -19,15 +19,30 @@ MOST_MEMBERS = 8
 
 
 class MixtureSession:
-    """The members' sessions and what each counts for."""
+    """The members' sessions and what each counts for.
+
+    Attributes:
+        readers: those of all members, in their order.
+    """
 
     def __init__(self, members: Sequence[Session], shares: npt.NDArray[np.float64]) -> None:
         self._members = members
         self._shares = shares
+        self.readers = tuple(r for m in members if isinstance(m, ReadingSession) for r in m.readers)
 
     def run(self, forms: Sequence[Any]) -> npt.NDArray[np.float32]:
         """Log-probabilities of the mixture, shape (len(forms), k)."""
         return mix([member.run(forms) for member in self._members], self._shares)
+
+    def finish(self, forms: Sequence[Any], read: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """The same, with what the readers gave for the forms."""
+        left, raw = iter(read), []
+        for member in self._members:
+            if isinstance(member, ReadingSession):
+                raw.append(member.finish(forms, [next(left) for _ in member.readers]))
+            else:
+                raw.append(member.run(forms))
+        return mix(raw, self._shares)
 
 
 def mix(raw: Sequence[npt.NDArray[np.float32]], shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from shokunin.answer import Answer, Inputs
+from shokunin.answer import Answer, Inputs, Predictor
 from shokunin.engines import Session, engine_for
+from shokunin.engines.joint import Read, finish, first_encoder, read_together
 from shokunin.errors import ArtefactError
 from shokunin.specialist import Specialist, read_golden
 from shokunin.tasks import Codec, kind
@@ -20,29 +20,51 @@ GOLDEN_TOLERANCE = 0.02
 
 
 class SpecialistPredictor:
-    """Encode, run, decode. Safe to call from several threads: one batch at a time reaches the session."""
+    """Encode, run, decode. Safe to call from several threads: one batch at a time reaches what is the session's own.
+
+    Attributes:
+        group: the encoder that it shares with others, the first if there are several; its own alone, if there is none.
+    """
 
     def __init__(self, codec: Codec, session: Session, answered_by: str) -> None:
         self._codec = codec
         self._session = session
         self._answered_by = answered_by
         self._lock = threading.Lock()
+        self.group: Hashable = first_encoder(session) or object()
 
     def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
         """Answer every input; one that cannot be answered gets an Answer with a problem."""
+        return self.predict_jointly([(self, batch)])[0]
+
+    def predict_jointly(self, work: Sequence[tuple[Predictor, Sequence[Inputs]]]) -> list[list[Answer]]:
+        """What each of the specialists answers to its batch; what they read with one encoder goes through it together."""
         start = time.perf_counter()
-        problems = [self._codec.problem(inputs) for inputs in batch]
-        good = [inputs for inputs, problem in zip(batch, problems, strict=True) if problem is None]
-        with self._lock:
-            raw = self._session.run(self._codec.encode(good)) if good else np.zeros((0, 1), dtype=np.float32)
-        answers = iter(self._codec.decode(raw, self._answered_by) if good else [])
-        each = (time.perf_counter() - start) / max(1, len(batch))
-        return [
-            replace(next(answers), seconds=each)
-            if problem is None
-            else Answer(None, 0.0, self._answered_by, problem=problem, sure=False, seconds=each)
-            for problem in problems
+        asked = []
+        for one, batch in work:
+            assert isinstance(one, SpecialistPredictor)
+            problems = [one._codec.problem(inputs) for inputs in batch]
+            good = [inputs for inputs, problem in zip(batch, problems, strict=True) if problem is None]
+            asked.append((one, problems, one._codec.encode(good) if good else []))
+        read = read_together([(one._session, forms) for one, _, forms in asked])
+        answers = [
+            iter(one._answers(forms, mine) if forms else []) for (one, _, forms), mine in zip(asked, read, strict=True)
         ]
+        each = (time.perf_counter() - start) / max(1, sum(len(batch) for _, batch in work))
+        return [
+            [
+                replace(next(given), seconds=each)
+                if problem is None
+                else Answer(None, 0.0, one._answered_by, problem=problem, sure=False, seconds=each)
+                for problem in problems
+            ]
+            for (one, problems, _), given in zip(asked, answers, strict=True)
+        ]
+
+    def _answers(self, forms: Sequence[Any], read: Read) -> list[Answer]:
+        with self._lock:
+            raw = finish(self._session, forms, read)
+        return self._codec.decode(raw, self._answered_by)
 
 
 def codec_of(specialist: Specialist) -> Codec:

@@ -33,7 +33,7 @@ from shokunin.encoders.graph import Head, write_encoder
 from shokunin.encoders.linear_head import fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import length_for
-from shokunin.encoders.text_runner import read_pad_id, token_ids
+from shokunin.encoders.tokens import read_pad_id, token_ids
 from shokunin.errors import UsageError
 from shokunin.forms import Form, Lessons
 from shokunin.progress import Progress, silent
@@ -177,7 +177,7 @@ class _Tuner:
         self.tensors = read_tensors(self.base.folder, self.shape)
         wanted = options.max_length or length_for(self.base, lessons.texts)
         self.max_length = min(wanted, self.shape.max_length)
-        self.pad_id = read_pad_id(self.base.folder, self.shape.pad_id)
+        self.pad_id = read_pad_id(self.base.folder / TOKENIZER, self.shape.pad_id)
         self.ids = token_ids(self.base.folder / TOKENIZER, lessons.texts, self.max_length, self.pad_id)
         self.lengths = np.array([len(i) for i in self.ids])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,84 @@
+"""A graph in two: the encoder, which many specialists have in common, and the linear head that is each one's own.
+
+A specialist's file holds both. They are told apart when it is opened, by what `write_encoder` puts last: one linear layer
+and a log-softmax. Run one after the other the two halves give the same numbers as the whole, bit for bit. A graph that
+ends in another way is one piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+HEAD = "head"
+
+
+@dataclass(frozen=True)
+class SplitGraph:
+    """The two halves as ONNX files in memory.
+
+    Attributes:
+        encoder: what turns tokens into numbers; the whole graph, if it has no head.
+        digest: SHA-256 of `encoder`.
+        width: numbers a text that the encoder gives.
+        head: what turns these numbers into log-scores, or None.
+    """
+
+    encoder: bytes
+    digest: str
+    width: int
+    head: bytes | None
+
+
+def split_graph(model: onnx.ModelProto) -> SplitGraph:
+    """Take a checked graph apart; `model` is changed."""
+    graph = model.graph
+    width = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    head = None
+    inner = _inner_width(graph)
+    if inner is not None:
+        head, width = _cut(model, inner), inner
+    encoder = model.SerializeToString(deterministic=True)
+    return SplitGraph(encoder, hashlib.sha256(encoder).hexdigest(), width, head)
+
+
+def _inner_width(graph: onnx.GraphProto) -> int | None:
+    """The width of what goes into the linear layer, if the graph ends in one with a log-softmax on it."""
+    if len(graph.node) < 3:
+        return None
+    linear, last = graph.node[-2:]
+    constants = {t.name: t for t in graph.initializer}
+    ends_so = (
+        (linear.op_type, linear.domain, last.op_type, last.domain) == ("Gemm", "", "LogSoftmax", "")
+        and list(last.input) == list(linear.output)
+        and list(last.output) == [graph.output[0].name]
+        and len(linear.input) == 3
+        and linear.input[0] not in constants
+        and all(name in constants for name in linear.input[1:])
+        and {a.name: a.i for a in linear.attribute} == {"transB": 1}
+    )
+    used_elsewhere = {name for node in graph.node[:-2] for name in node.input}
+    if not ends_so or used_elsewhere & {*linear.input[1:], *linear.output}:
+        return None
+    dims = constants[linear.input[1]].dims
+    return int(dims[1]) if len(dims) == 2 else None
+
+
+def _cut(model: onnx.ModelProto, width: int) -> bytes:
+    """Take the last two nodes out of the graph, which then ends in the embedding; they are a graph of their own."""
+    graph = model.graph
+    nodes = list(graph.node[-2:])
+    own = set(nodes[0].input[1:])
+    between = helper.make_tensor_value_info(nodes[0].input[0], TensorProto.FLOAT, ["n", width])
+    weights = [t for t in graph.initializer if t.name in own]
+    top = helper.make_graph(nodes, HEAD, [between], list(graph.output), weights)
+    head = helper.make_model(top, opset_imports=model.opset_import, ir_version=model.ir_version).SerializeToString()
+    del graph.node[-2:], graph.output[:]
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name in own:
+            del graph.initializer[place]
+    graph.output.append(between)
+    return bytes(head)
