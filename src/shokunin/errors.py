@@ -9,6 +9,7 @@ ShokuninError
 │   ├── BaseModelError      base weights that cannot be found, or are not what they claim to be
 │   └── MissingExtraError   a library that belongs to an optional extra is not installed
 ├── ArtefactError           a specialist's folder is incomplete, changed or unsafe  exit code 2
+├── StoreError              the database of the record cannot be used at the moment   exit code 2
 └── RefusedError            the work ran and the verdict is no                      exit code 1
     └── ReplayError         the served model does not answer as the tested one did
 ```
@@ -57,6 +58,10 @@ class MissingExtraError(UsageError):
 
 class ArtefactError(ShokuninError):
     """A specialist's folder is incomplete, changed or unsafe."""
+
+
+class StoreError(ShokuninError):
+    """The database of the record cannot be used at the moment."""
 
 
 class RefusedError(ShokuninError):
