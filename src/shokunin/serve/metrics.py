@@ -9,13 +9,13 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from shokunin.exchange import Exchange
-from shokunin.serve.state import BREAKER_WORDS, PROMISE_WORDS, ServerState
-from shokunin.version import __version__
+from shokunin.serve.gauges import gauges
+from shokunin.serve.state import ServerState
 
 OTHER = "other"
 """The label of a model, task or word that is not in the known set: what clients send never makes a series."""
@@ -49,6 +49,12 @@ def operation_of(endpoint: str) -> str:
 def error_type_of(exchange: Exchange) -> str:
     """Why there is no good reply: the problem's word, else the HTTP status; "" where there is one."""
     return exchange.problem or (str(exchange.status) if exchange.status >= 400 else "")
+
+
+def reply_error_of(exchange: Exchange) -> str:
+    """The same, but "" where a specialist answered in place of the upstream that failed."""
+    good = exchange.route in ("local", "fallback") and exchange.status < 400
+    return "" if good else error_type_of(exchange)
 
 
 class Metrics:
@@ -189,22 +195,30 @@ class Metrics:
         task = exchange.workload_id if exchange.workload_id in self._tasks else OTHER if exchange.workload_id else ""
         upstream = exchange.upstream if exchange.upstream in self._upstreams else OTHER if exchange.upstream else ""
         status = str(exchange.status if exchange.status in _STATUS else exchange.status // 100 * 100)
-        error = self._word(error_type_of(exchange))
+        error, ours = self._word(error_type_of(exchange)), self._word(reply_error_of(exchange))
         operation = operation_of(exchange.endpoint)
         reason = self._word(reason) if exchange.route == "escalated" else ""
-        key = (operation, model, task, upstream, status, error, exchange.route, reason)
+        key = (operation, model, task, upstream, status, error, ours, exchange.route, reason)
         found = self._children.get(key)
         if found is None:
             found = self._children[key] = self._new_children(*key)
         return found
 
     def _new_children(
-        self, operation: str, model: str, task: str, upstream: str, status: str, error: str, route: str, reason: str
+        self,
+        operation: str,
+        model: str,
+        task: str,
+        upstream: str,
+        status: str,
+        error: str,
+        ours: str,
+        route: str,
+        reason: str,
     ) -> _Children:
         """The series of one sort of exchange; only those that it counts in, so that no series stays at zero."""
         asked = (operation, upstream, model)
         provider = asked if upstream and route in ("passed", "escalated") else (operation, OURS, model)
-        ours = "" if route in ("local", "fallback") and int(status) < 400 else error
         return _Children(
             task=task,
             requests=self._requests.labels(route, task, status),
@@ -289,62 +303,4 @@ class _Everything(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
         yield from self._counts.collect()
-        yield from _server(self._state)
-        yield from _capture(self._state)
-        yield from _promises(self._state)
-
-
-def _server(now: ServerState) -> Iterator[Metric]:
-    build = GaugeMetricFamily("shokunin_build_info", "The release that runs.", labels=["version"])
-    build.add_metric([__version__], 1)
-    yield build
-    yield GaugeMetricFamily("shokunin_ready", "Whether the server takes requests.", float(now.ready))
-    yield GaugeMetricFamily("shokunin_in_flight", "Requests that are not answered yet.", now.in_flight)
-    queue = GaugeMetricFamily("shokunin_queue_depth", "Rows that wait for a specialist.", labels=["specialist"])
-    for name, depth in now.queues.items():
-        queue.add_metric([name], depth)
-    yield queue
-    breaker = GaugeMetricFamily(
-        "shokunin_upstream_breaker_state", "1 for the state of the circuit breaker.", labels=["upstream", "state"]
-    )
-    for upstream in now.upstreams:
-        for word in BREAKER_WORDS:
-            breaker.add_metric([upstream.name, word], float(upstream.breaker == word))
-    yield breaker
-
-
-def _capture(now: ServerState) -> Iterator[Metric]:
-    if not now.capture.on:
-        return
-    kept = now.capture
-    yield CounterMetricFamily("shokunin_traffic_recorded_total", "Exchanges that were kept.", kept.recorded)
-    yield CounterMetricFamily("shokunin_traffic_dropped_total", "Exchanges that could not be kept.", kept.dropped)
-    yield GaugeMetricFamily("shokunin_traffic_waiting", "Exchanges kept, not in the database yet.", kept.waiting)
-    yield GaugeMetricFamily(
-        "shokunin_traffic_problem", "1 while exchanges are being lost.", float(kept.problem is not None)
-    )
-
-
-def _promises(now: ServerState) -> Iterator[Metric]:
-    state = GaugeMetricFamily(
-        "shokunin_promise_state", "1 for the state of a task's promise.", labels=["task", "state"]
-    )
-    figures = {
-        "bound": "Share of local answers that may have differed from the upstream's, by the evidence so far.",
-        "limit": "Share of local answers that may differ, as promised.",
-        "threshold": "Confidence from which a local answer is given.",
-        "at_risk": "1 if the watch had to act, or the bound comes near the limit.",
-        "audit_rate": "Share of local answers that is audited at the moment.",
-    }
-    families = {
-        name: GaugeMetricFamily(f"shokunin_promise_{name}", about, labels=["task"]) for name, about in figures.items()
-    }
-    for promise in now.promises:
-        for word in PROMISE_WORDS:
-            state.add_metric([promise.task, word], float(promise.state == word))
-        for name, family in families.items():
-            value = getattr(promise, name)
-            if value is not None:
-                family.add_metric([promise.task], float(value))
-    yield state
-    yield from families.values()
+        yield from gauges(self._state)
