@@ -13,7 +13,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "shokunin"
-COMMANDS = ("", "quickstart", "init", "curate", "train", "compress", "prove", "predict", "serve", "doctor", "models")
+COMMANDS = (
+    "",
+    "quickstart",
+    "init",
+    "curate",
+    "train",
+    "compress",
+    "prove",
+    "predict",
+    "serve",
+    "doctor",
+    "models",
+    "keys",
+    "decisions",
+)
 
 
 def main() -> int:

@@ -193,7 +193,7 @@ def test_days_and_months_end_with_the_calendar(limits: dict[str, float], cost: f
 
 
 def test_a_month_of_december_ends_with_the_year() -> None:
-    limited, clock = quota(clock=Clock(1_798_761_599.0))  # 2026-12-31 23:59:59 UTC
+    limited, _ = quota(clock=Clock(1_798_761_599.0))  # 2026-12-31 23:59:59 UTC
     shop = client(usd_per_month=1.0)
     limited.admit(shop, cost=1.0)
     assert refused(limited, shop, cost=1.0).headers["retry-after"] == "1"

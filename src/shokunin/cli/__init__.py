@@ -12,8 +12,10 @@ import typer
 
 from shokunin.cli.compress import compress
 from shokunin.cli.curate import curate
+from shokunin.cli.decisions import app as decisions
 from shokunin.cli.doctor import doctor
 from shokunin.cli.init import init
+from shokunin.cli.keys import app as keys
 from shokunin.cli.models import app as models
 from shokunin.cli.predict import predict
 from shokunin.cli.prove import prove
@@ -46,6 +48,8 @@ def root(
 for command in (quickstart, init, curate, train, compress, prove, predict, serve, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
+app.add_typer(keys, name="keys")
+app.add_typer(decisions, name="decisions")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,23 @@ def note(text: str) -> None:
 
     shown = "".join(c if c.isprintable() else " " for c in text)
     Console(highlight=False, soft_wrap=True).print(Text(shown, style="dim"))
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under titles; as wide as needed where there is no terminal with an edge to wrap at."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title in titles:
+        shown.add_column(title, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000
+    console.print(shown)
 
 
 def fail(error: ShokuninError, output: Output) -> typer.Exit:

@@ -61,6 +61,12 @@ def run(
         UsageError: the address is not this machine's own and there are no keys, or the port is taken or not allowed.
     """
     listener = bind(host, port, keyed=keyed)
+    if not _is_loopback(str(listener.getsockname()[0])):
+        _log.warning(
+            "%s can be reached from other machines, and this server speaks plain HTTP: "
+            "put a proxy with TLS in front, or keys and texts can be read on the way",
+            host,
+        )
     if os.environ.get(_LEASH):
         threading.Thread(target=_stop_with_parent, name="leash", daemon=True).start()
     config = uvicorn.Config(
@@ -91,16 +97,10 @@ def bind(host: str, port: int, *, keyed: bool = False) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise UsageError(f"there is no address {host!r}; the usual one is --host 127.0.0.1") from error
-    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        if not keyed:
-            raise UsageError(
-                f"{host!r} can be reached from other machines, and there is no key to keep strangers out; "
-                "make one: shokunin keys create NAME; or serve on --host 127.0.0.1"
-            )
-        _log.warning(
-            "%s can be reached from other machines, and this server speaks plain HTTP: "
-            "put a proxy with TLS in front, or keys and texts can be read on the way",
-            host,
+    if not keyed and not _is_loopback(str(address[0])):
+        raise UsageError(
+            f"{host!r} can be reached from other machines, and there is no key to keep strangers out; "
+            "make one: shokunin keys create NAME; or serve on --host 127.0.0.1"
         )
     listener = socket.socket(family, kind, protocol)
     try:
@@ -269,6 +269,10 @@ def _stop_with_parent() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def _free_port(host: str) -> int:
