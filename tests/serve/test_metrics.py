@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from shokunin.exchange import Exchange
 from shokunin.serve.metrics import WORDS, Metrics
-from shokunin.serve.state import CaptureState, PromiseState, ServerState, UpstreamState
+from shokunin.serve.state import CaptureState, PromiseState, ServerState, UpstreamState, promise_of
+from shokunin.watch.promise import PromiseWatch
 
 LOCAL = Exchange(
     id="a", timestamp=1.0, workload_id="inquiries", model="auto", route="local", specialist="inquiries@3",
@@ -41,8 +43,10 @@ STATE = ServerState(
 )
 
 
-def metrics() -> Metrics:
-    return Metrics(models=["auto", "gpt-4o-mini"], tasks=["inquiries"], upstreams=["openai"])
+def metrics(saving: float | None = None) -> Metrics:
+    return Metrics(
+        models=["auto", "gpt-4o-mini"], tasks=["inquiries"], upstreams=["openai"], saving=lambda exchange: saving
+    )
 
 
 def samples(one: Metrics, state: ServerState = STATE) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -128,11 +132,12 @@ def test_audits_tell_agreement_disagreement_and_loss_apart() -> None:
 
 
 def test_escalations_have_their_reason_and_savings_their_task() -> None:
-    one = metrics()
+    one = metrics(saving=0.004)
     one.observe(ESCALATED)
     one.observe(ESCALATED, reason="handed_back")
-    one.observe(LOCAL, reason="handed_back", saved_usd=0.004)
-    assert value(one, "shokunin_escalations_total", task="inquiries", reason="unsure") == 1
+    one.observe(LOCAL, reason="handed_back")
+    one.observe(replace(LOCAL, route="fallback"))
+    assert value(one, "shokunin_escalations_total", task="inquiries", reason="unsaid") == 1
     assert value(one, "shokunin_escalations_total", task="inquiries", reason="handed_back") == 1
     assert total(one, "shokunin_escalations_total") == 2
     assert value(one, "shokunin_saved_usd_total", task="inquiries") == 0.004
@@ -199,21 +204,21 @@ def test_words_are_bounded_too() -> None:
     seconds=st.floats(0, 1e6),
     problem=st.one_of(st.none(), st.text()),
     model=st.text(),
-    route=st.sampled_from(["local", "escalated", "passed", "fallback", "refused", "audit"]),
+    route=st.sampled_from(["local", "escalated", "passed", "fallback", "refused", "audit", "feedback"]),
     saved=st.floats(),
 )
 def test_nothing_in_an_exchange_makes_it_fail_or_spoils_a_sum(
     cost: Any, tokens: Any, status: Any, seconds: Any, problem: Any, model: Any, route: Any, saved: Any
 ) -> None:
-    one = metrics()
+    one = metrics(saving=saved)
     exchange = replace(
         ESCALATED, cost=cost, prompt_tokens=tokens, completion_tokens=tokens, status=status, seconds=seconds,
         problem=problem, model=model, route=route,
     )  # fmt: skip
-    one.observe(exchange, saved_usd=saved, reason=model)
+    one.observe(exchange, reason=model)
     for name in ("shokunin_spent_usd_total", "shokunin_saved_usd_total", "gen_ai_client_token_usage_sum"):
         assert total(one, name) >= 0
-    assert total(one, "shokunin_requests_total") == (route != "audit")
+    assert total(one, "shokunin_requests_total") == (route not in ("audit", "feedback"))
 
 
 def test_the_state_is_read_when_the_metrics_are() -> None:
@@ -248,11 +253,38 @@ def test_what_is_gone_leaves_no_gauge_behind_but_counts_stay() -> None:
     assert value(one, "shokunin_requests_total", route="local", task="other", status="200") == 1
 
 
-@pytest.mark.parametrize("bound, at_risk", [(0.0209, False), (0.0211, True)])
-def test_a_kept_promise_is_at_risk_once_the_bound_has_used_seven_tenths_of_the_limit(
-    bound: float, at_risk: bool
-) -> None:
-    assert replace(PROMISE, state="kept", bound=bound).at_risk is at_risk
+@pytest.mark.parametrize(
+    ("state", "at_risk"), [("kept", False), ("unwatched", False), ("tightened", True), ("handed_back", True)]
+)
+def test_the_promise_is_at_risk_once_the_watch_had_to_act(state: Any, at_risk: bool) -> None:
+    assert replace(PROMISE, state=state).at_risk is at_risk
+
+
+def test_a_promise_is_what_the_watch_says_with_its_bound_as_a_share() -> None:
+    rng = random.Random(0)
+    watch = PromiseWatch(max_error=0.05, confidence=0.9, threshold=0.5, audit_share=0.1, rng=rng)
+    for answers in (100, 900):
+        for _ in range(answers):
+            decision = watch.decide(0.9)
+            assert decision.give
+            if decision.audit:
+                watch.audited(decision.rate, True, 0.9)
+        status, promise = watch.status, promise_of("inquiries", "inquiries@3", watch.status)
+        assert status.bound is not None
+        assert promise.bound == status.bound / max(status.given, status.settle)
+        assert 0 <= promise.bound <= promise.limit == 0.05
+    assert (promise.given, promise.audited, promise.state) == (1000, status.audited, "kept")
+    unwatched = PromiseWatch(max_error=0.05, confidence=0.9, threshold=0.5, audit_share=0, rng=rng)
+    assert promise_of("t", "t@1", unwatched.status).bound is None
+
+
+def test_what_people_say_is_counted_apart() -> None:
+    one = metrics()
+    for agrees in (True, False, False):
+        one.observe(replace(LOCAL, route="feedback", parent="a", agrees=agrees))
+    assert value(one, "shokunin_feedback_total", task="inquiries", outcome="right") == 1
+    assert value(one, "shokunin_feedback_total", task="inquiries", outcome="wrong") == 2
+    assert total(one, "shokunin_requests_total") == 0
 
 
 def test_openmetrics_is_given_to_those_who_ask_for_it() -> None:

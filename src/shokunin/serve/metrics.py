@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -64,6 +64,7 @@ class Metrics:
         models: names that get their own series as `gen_ai_request_model`.
         tasks: names that get their own series as `task`.
         upstreams: the configured upstreams.
+        saving: of a local answer, what the upstream would have charged, US dollars; None where that is not known.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Metrics:
         models: Collection[str] = (),
         tasks: Collection[str] = (),
         upstreams: Collection[str] = (),
+        saving: Callable[[Exchange], float | None] = lambda exchange: None,
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
 
@@ -123,6 +125,9 @@ class Metrics:
             "task",
             "outcome",
         )
+        self._feedback = counter(
+            "shokunin_feedback_total", "Answers that people judged: right or wrong.", "task", "outcome"
+        )
         self._spent = counter("shokunin_spent_usd_total", "What upstreams charged, audits included.", "upstream")
         self._unpriced = counter(
             "shokunin_unpriced_total", "Calls to an upstream whose price is not known.", "upstream"
@@ -131,6 +136,7 @@ class Metrics:
         self._refused = counter("shokunin_refused_total", "Requests that were turned away, by error code.", "code")
         ProcessCollector(registry=registry)
         self._registry = registry
+        self._saving = saving
         self._words: set[str] = set()
         self._children: dict[tuple[str, ...], _Children] = {}
         self.know(models=models, tasks=tasks, upstreams=upstreams)
@@ -142,39 +148,21 @@ class Metrics:
         self._models, self._tasks, self._upstreams = frozenset(models), frozenset(tasks), frozenset(upstreams)
         self._children.clear()
 
-    def observe(
-        self,
-        exchange: Exchange,
-        *,
-        reason: str = "unsure",
-        saved_usd: float = 0.0,
-        upstream_seconds: float | None = None,
-    ) -> None:
+    def observe(self, exchange: Exchange, *, reason: str = "", upstream_seconds: float | None = None) -> None:
         """Count one finished exchange; call it once for each.
 
         Args:
             exchange: what happened.
-            reason: of an escalated one, why: a word such as `unsure`, `tightened`, `handed_back`.
-            saved_usd: of a local one, what the upstream would have charged.
+            reason: of an escalated one, why: a word such as `unsure` or `handed_back`; "" if it is not said.
             upstream_seconds: what the upstream took; by default the exchange's whole time.
         """
         one = self._children_of(exchange, reason)
-        audit = exchange.route == "audit"
-        if audit:
+        if exchange.route == "audit":
             self._audits.labels(one.task, _outcome(exchange.agrees)).inc()
+        elif exchange.route == "feedback":
+            self._feedback.labels(one.task, "right" if exchange.agrees else "wrong").inc()
         else:
-            one.requests.inc()
-            one.seconds.observe(exchange.seconds)
-            if exchange.first_byte_seconds is not None and one.first is not None:
-                one.first.observe(exchange.first_byte_seconds)
-            if exchange.confidence is not None and one.confidence is not None:
-                one.confidence.observe(exchange.confidence)
-            if one.refused is not None:
-                one.refused.inc()
-            if one.escalations is not None:
-                one.escalations.inc()
-            if one.saved is not None and 0 < saved_usd < math.inf:
-                one.saved.inc(saved_usd)
+            self._reply(exchange, one)
         if one.upstream is not None:
             one.upstream.add(exchange, upstream_seconds)
 
@@ -190,6 +178,23 @@ class Metrics:
         encode, content_type = choose_encoder(_OPENMETRICS if "application/openmetrics-text" in accept else "")
         return encode(_Everything(self._registry, state)), content_type
 
+    def _reply(self, exchange: Exchange, one: _Children) -> None:
+        """Count a reply to a client."""
+        one.requests.inc()
+        one.seconds.observe(exchange.seconds)
+        if exchange.first_byte_seconds is not None and one.first is not None:
+            one.first.observe(exchange.first_byte_seconds)
+        if exchange.confidence is not None and one.confidence is not None:
+            one.confidence.observe(exchange.confidence)
+        if one.refused is not None:
+            one.refused.inc()
+        if one.escalations is not None:
+            one.escalations.inc()
+        if one.saved is not None:
+            saved = self._saving(exchange)
+            if saved is not None and 0 < saved < math.inf:
+                one.saved.inc(saved)
+
     def _children_of(self, exchange: Exchange, reason: str) -> _Children:
         model = exchange.model if exchange.model in self._models else OTHER
         task = exchange.workload_id if exchange.workload_id in self._tasks else OTHER if exchange.workload_id else ""
@@ -197,7 +202,7 @@ class Metrics:
         status = str(exchange.status if exchange.status in _STATUS else exchange.status // 100 * 100)
         error, ours = self._word(error_type_of(exchange)), self._word(reply_error_of(exchange))
         operation = operation_of(exchange.endpoint)
-        reason = self._word(reason) if exchange.route == "escalated" else ""
+        reason = self._word(reason or "unsaid") if exchange.route == "escalated" else ""
         key = (operation, model, task, upstream, status, error, ours, exchange.route, reason)
         found = self._children.get(key)
         if found is None:

@@ -4,14 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 PromiseWord = Literal["kept", "tightened", "handed_back", "unwatched"]
 PROMISE_WORDS: tuple[PromiseWord, ...] = get_args(PromiseWord)
 BreakerWord = Literal["closed", "half_open", "open"]
 BREAKER_WORDS: tuple[BreakerWord, ...] = get_args(BreakerWord)
-AT_RISK = 0.7
-"""The promise is at risk when the bound has used this share of what the limit allows."""
+
+
+class WatchStatus(Protocol):
+    """What a watch says of itself."""
+
+    @property
+    def state(self) -> PromiseWord:
+        """How it stands."""
+
+    @property
+    def threshold(self) -> float:
+        """The confidence from which answers are given."""
+
+    @property
+    def given(self) -> int:
+        """Answers given."""
+
+    @property
+    def audited(self) -> int:
+        """Audits with an outcome."""
+
+    @property
+    def disagreements(self) -> int:
+        """Audits that disagreed."""
+
+    @property
+    def lost(self) -> int:
+        """Audits without an outcome."""
+
+    @property
+    def bound(self) -> int | None:
+        """Disagreements at most."""
+
+    @property
+    def settle(self) -> int:
+        """Answers until which a fixed number may differ."""
+
+    @property
+    def max_error(self) -> float:
+        """The share that may differ."""
+
+    @property
+    def confidence(self) -> float:
+        """Of the promise."""
+
+    @property
+    def rate(self) -> float:
+        """The share audited."""
+
+    @property
+    def reason(self) -> str:
+        """A sentence."""
+
+    @property
+    def would_resume(self) -> bool:
+        """Whether it would be safe again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +81,8 @@ class PromiseState:
         limit: the share that may differ.
         confidence: the probability with which that holds.
         bound: the share that may have differed by the evidence so far, out of `given` answers or, while there are fewer
-            than that, of `settle`; None without audits.
+            than that, of `settle`; None without audits. Audits thin out as far as the limit allows, so that it is usual
+            for the bound to come near the limit; it does not pass it.
         given: local answers so far.
         audited: how many of them the upstream was asked about.
         disagreements: how often it said something else.
@@ -35,6 +90,7 @@ class PromiseState:
         settle: answers after which the limit holds for every number of them.
         audit_rate: the share audited at the moment.
         reason: why the state is what it is, in one sentence.
+        would_resume: after handing back, whether it would be safe again.
     """
 
     task: str
@@ -51,12 +107,34 @@ class PromiseState:
     settle: int = 0
     audit_rate: float = 0.0
     reason: str = ""
+    would_resume: bool = False
 
     @property
     def at_risk(self) -> bool:
-        """Whether someone should look: the watch had to act, or the bound comes near the limit."""
-        near = self.bound is not None and self.bound > AT_RISK * self.limit
-        return self.state in ("tightened", "handed_back") or near
+        """Whether someone should look: the watch had to act."""
+        return self.state in ("tightened", "handed_back")
+
+
+def promise_of(task: str, specialist: str, status: WatchStatus) -> PromiseState:
+    """The promise of a task as its watch sees it."""
+    bound = status.bound
+    return PromiseState(
+        task=task,
+        specialist=specialist,
+        state=status.state,
+        threshold=status.threshold,
+        limit=status.max_error,
+        confidence=status.confidence,
+        bound=None if bound is None else bound / max(status.given, status.settle),
+        given=status.given,
+        audited=status.audited,
+        disagreements=status.disagreements,
+        lost=status.lost,
+        settle=status.settle,
+        audit_rate=status.rate,
+        reason=status.reason,
+        would_resume=status.would_resume,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
