@@ -34,9 +34,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-BETS = ((1.0, 0.20), (0.6, 0.25), (0.35, 0.25), (0.2, 0.15), (0.1, 0.10), (0.05, 0.05))
+BETS = ((0.9, 0.25), (0.6, 0.30), (0.35, 0.25), (0.18, 0.12), (0.08, 0.08))
 """Shares to bet, and what each counts for in the mixture. About sqrt(2 log(1/delta) / k) is best when k disagreements
-have been seen: all of it before the first, a twentieth after a thousand."""
+have been seen: nearly all before the first, a twelfth after a thousand. At 95 % the bound is then within a tenth of what
+the best single bet for each k up to 150 would give, and 15 to 40 % above a bound that may be looked at only once."""
 COUNTS = ("unseen", "agreed", "wrong", "lost", "pending")
 LARGEST = 700.0
 """Of exponents; far beyond any 1/delta, and `exp` does not overflow."""
@@ -67,9 +68,8 @@ class Level:
     costs: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.gains = tuple(-_log(1 - bet * self.rate) for bet, _ in BETS)
-        # At rate 1 a disagreement is always seen: the factor is (1 - l) / (1 - l) = 1, also for l = 1.
-        self.costs = tuple(0.0 if self.rate == 1 else _log(1 - bet) - math.log(1 - bet * self.rate) for bet, _ in BETS)
+        self.gains = tuple(-math.log1p(-bet * self.rate) for bet, _ in BETS)
+        self.costs = tuple(math.log1p(-bet) + gain for (bet, _), gain in zip(BETS, self.gains, strict=True))
 
 
 class AuditBound:
@@ -78,9 +78,10 @@ class AuditBound:
     def __init__(self, delta: float) -> None:
         """`delta`: the probability with which the bound may ever fail."""
         self.delta = delta
+        self._logs: list[float]
+        self._settled: list[float]
         self._levels: list[Level] = []  # the lowest audit probability first
-        self._known = 0
-        self._logs = [math.log(weight) for _, weight in BETS]
+        self._begin()
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -95,7 +96,7 @@ class AuditBound:
     @property
     def pending(self) -> int:
         """Audits whose outcome is outstanding."""
-        return sum(level.pending for level in self._levels)
+        return self._pending
 
     def level(self, rate: float) -> Level:
         """The level with this audit probability, made if it is new."""
@@ -112,7 +113,9 @@ class AuditBound:
         level = self.level(rate)
         if audit:
             level.pending += 1
-            self._add(level, 1)
+            self._pending += 1
+            self._known += 1
+            self._logs = [log + cost for log, cost in zip(self._logs, level.costs, strict=True)]
         else:
             level.unseen += 1
 
@@ -126,10 +129,14 @@ class AuditBound:
         if not level.pending:
             raise ValueError(f"no audit with probability {rate!r} is outstanding")
         level.pending -= 1
+        self._pending -= 1
         if agrees:
             level.agreed += 1
-            self._add(level, -1)
-        elif agrees is None:
+            self._known -= 1
+            self._logs = [log - cost for log, cost in zip(self._logs, level.costs, strict=True)]
+            return
+        self._settled = [log + cost for log, cost in zip(self._settled, level.costs, strict=True)]
+        if agrees is None:
             level.lost += 1
         else:
             level.wrong += 1
@@ -147,9 +154,7 @@ class AuditBound:
             pending: whether outstanding audits count as disagreements; without them this is what would be known if
                 they all agreed.
         """
-        logs, known = self._logs, self._known
-        if not pending:
-            logs, known = self._without_pending()
+        logs, known = (self._logs, self._known) if pending else (self._settled, self._known - self._pending)
         if giving is not None:
             # Audited and wrong is the worst that can become of it, for every bet. At rate 0 it is unseen and wrong.
             known += 1
@@ -188,33 +193,24 @@ class AuditBound:
 
     def restore(self, levels: list[Mapping[str, Any]]) -> None:
         """Put back what `to_dict` gave, in place of what was counted so far."""
-        self._levels, self._known, self._logs = [], 0, [math.log(weight) for _, weight in BETS]
+        self._levels = []
+        self._begin()
         for saved in levels:
             level = self.level(float(saved["rate"]))
             for name in COUNTS:
-                setattr(level, name, getattr(level, name) + int(saved[name]))
+                setattr(level, name, int(saved[name]))
         for level in self._levels:
-            self._add(level, level.wrong + level.lost + level.pending)
+            seen = level.wrong + level.lost
+            self._known += seen + level.pending
+            self._pending += level.pending
+            self._settled = [log + seen * cost for log, cost in zip(self._settled, level.costs, strict=True)]
+            self._logs = [
+                log + (seen + level.pending) * cost for log, cost in zip(self._logs, level.costs, strict=True)
+            ]
 
-    def _add(self, level: Level, disagreements: int) -> None:
-        self._known += disagreements
-        # From counts, not by adding and taking away: a bet of everything that was lost once is lost for good.
-        self._logs = [
-            math.log(weight) + sum(_times(x.wrong + x.lost + x.pending, x.costs[k]) for x in self._levels)
-            for k, (_, weight) in enumerate(BETS)
-        ]
-
-    def _without_pending(self) -> tuple[list[float], int]:
-        logs = [
-            math.log(weight) + sum(_times(x.wrong + x.lost, x.costs[k]) for x in self._levels)
-            for k, (_, weight) in enumerate(BETS)
-        ]
-        return logs, self._known - self.pending
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
-
-
-def _times(count: int, cost: float) -> float:
-    return count * cost if count else 0.0
+    def _begin(self) -> None:
+        self._known = self._pending = 0
+        # The logarithm of each bet's weighted wealth, if all disagreements were those that were seen: with audits that are
+        # outstanding, and without.
+        self._logs = [math.log(weight) for _, weight in BETS]
+        self._settled = list(self._logs)
