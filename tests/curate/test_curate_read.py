@@ -161,7 +161,7 @@ def test_openai_fine_tuning_file(tmp_path):
     assert [(r["text"], r["label"], r["system"]) for r in found] == [
         ("where is it?", "delivery", "Classify."),
         ("last", "refund", ""),
-        ("in parts", "", "Dev."),
+        ("in \nparts", "", "Dev."),
         ("u", "kept", ""),
     ]
     assert table.broken == [("a.jsonl:5", "no list of `messages`")]

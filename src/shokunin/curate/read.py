@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from shokunin.curate.table import Table
 from shokunin.errors import DataError, MissingExtraError
 from shokunin.files import sha256_of
+from shokunin.template import Template
 
 READS = "CSV (.csv, .txt), TSV (.tsv, .tab), JSONL (.jsonl, .ndjson), Parquet (.parquet, .pq) and Excel (.xlsx, .xlsm)"
 
@@ -19,8 +21,13 @@ HINTS = {
 }
 
 
-def read_rows(path: Path) -> Table:
+def read_rows(path: Path, templates: Sequence[Template] = (), *, find_template: bool = False) -> Table:
     """The rows of a file, to be streamed; here the encoding is checked and the header read.
+
+    Args:
+        path: the file.
+        templates: how recorded conversations in it are phrased.
+        find_template: look for that in the file, if it holds conversations.
 
     Raises:
         MissingExtraError: it is Parquet, and the reader's library is not installed.
@@ -35,13 +42,13 @@ def read_rows(path: Path) -> Table:
         raise DataError(f"{str(path)!r} is not a regular file; save the rows to disk first")
     if path.stat().st_size == 0:
         raise DataError(f"{str(path)!r} is empty; expected a header line and at least one row")
-    table = _reader(path)
+    table = _reader(path, templates, find_template)
     table.about["bytes"] = path.stat().st_size
     table.about["sha256"] = sha256_of(path)
     return table
 
 
-def _reader(path: Path) -> Table:
+def _reader(path: Path, templates: Sequence[Template], find_template: bool) -> Table:
     suffix = path.suffix.lower()
     # The libraries behind a format are loaded when a file asks for it.
     if suffix in (".csv", ".tsv", ".tab", ".txt"):
@@ -51,7 +58,7 @@ def _reader(path: Path) -> Table:
     if suffix in (".jsonl", ".ndjson", ".jsonlines"):
         from shokunin.curate.read_jsonl import read_jsonl
 
-        return read_jsonl(path)
+        return read_jsonl(path, templates, find_template=find_template)
     if suffix in (".parquet", ".pq"):
         try:
             from shokunin.curate.read_parquet import read_parquet

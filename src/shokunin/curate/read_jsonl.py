@@ -1,55 +1,81 @@
-"""JSONL and OpenAI fine-tuning files: one JSON object a line, split on line feed only."""
+"""JSONL, OpenAI fine-tuning files and recorded traffic: one JSON object a line, split on line feed only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from shokunin.curate.conversations import (
+    BODIES,
+    CHAT,
+    conversation_of,
+    is_conversation,
+    is_exchange,
+    row_of,
+    wordings_of,
+)
 from shokunin.curate.encoding import sniff_encoding
 from shokunin.curate.table import LONGEST_CELL, SET_ASIDE_BYTES, SET_ASIDE_LONG, Broken, Row, Table, as_text, fault
 from shokunin.errors import DataError
+from shokunin.template import Template
+from shokunin.template.found import Conversation
 
 LONGEST_LINE = 8 * LONGEST_CELL
 SAMPLE_LINES = 1000
 MOST_COLUMNS = 1000
 """A file with more different keys is no table; every row would carry all of them."""
 TOO_LONG = b"\x00"
-CHAT = ("text", "label", "system")
+SAMPLE_CHATS = 20_000
+FEW = 200
 
 
-def read_jsonl(path: Path) -> Table:
-    """A JSONL file as a Table; an OpenAI fine-tuning file (`messages`) gives the columns `text`, `label`, `system`.
+def read_jsonl(path: Path, templates: Sequence[Template] = (), *, find_template: bool = False) -> Table:
+    """A JSONL file as a Table.
 
-    Of a conversation, the last user message is the text, the last assistant message after it the label (one with
-    `weight` 0 does not count), the system or developer messages are kept aside. Values that are no strings are written
-    as JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside. What kind of file it
-    is, its first lines say; a key may turn up anywhere, so the whole file is read for the columns.
+    A fine-tuning file (`messages`) or recorded traffic (`request`, `response`) gives the columns `text`, `label`, `system`:
+    the last user message, the last assistant message after it, the system or developer messages. By templates it gives
+    their inputs instead of `text`, and as `label` the answer in the reply. Values that are no strings are written as
+    JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside. What kind of file it is,
+    its first lines say; a key may turn up anywhere, so the whole file is read for the columns.
+
+    Args:
+        path: the file.
+        templates: how the conversations in it are phrased; if none of the first is, they are read without.
+        find_template: look for the templates in the file.
 
     Raises:
         DataError: the file is empty or binary, none of its first lines is a JSON object, or it has too many keys.
     """
     encoding = sniff_encoding(path)
-    chats = plain = 0
+    chats = exchanges = plain = 0
     problem = ""
     for _, line in islice(_lines(path, encoding), SAMPLE_LINES):
         value = _parse(line, encoding)
         if isinstance(value, str):
             problem = problem or value
-            continue
-        chats, plain = (chats + 1, plain) if _is_chat(value) else (chats, plain + 1)
+        elif is_conversation(value):
+            chats, exchanges = chats + 1, exchanges + is_exchange(value)
+        else:
+            plain += 1
     if not chats and not plain:
         raise DataError(f"{str(path)!r} has no JSON object in its first lines ({problem}); expected one object a line")
-    chat = chats > plain
-    columns = _columns(path, encoding, chat)
-    about = {"name": path.name, "format": "openai_chat" if chat else "jsonl", "encoding": encoding}
-
-    def start(broken: Broken) -> Iterator[tuple[str, Row]]:
-        return _rows(path, encoding, columns, chat, broken)
-
-    return Table(columns, about, start)
+    about: dict[str, Any] = {"name": path.name, "format": "jsonl", "encoding": encoding}
+    if chats <= plain:
+        columns = _columns(path, encoding, None)
+        return Table(columns, about, lambda broken: _rows(path, encoding, columns, None, broken))
+    traffic = 2 * exchanges > chats
+    about["format"] = "traffic" if traffic else "openai_chat"
+    first = list(islice(_conversations(path, encoding), FEW))
+    used = tuple(templates) if any(t.match(c.messages) is not None for t in templates for c in first) else ()
+    if find_template and not used:
+        used = wordings_of(islice(_conversations(path, encoding), SAMPLE_CHATS), traffic=traffic)
+    if used:
+        about["template"] = used[0].fingerprint
+    columns = _columns(path, encoding, used)
+    return Table(columns, about, lambda broken: _rows(path, encoding, columns, used, broken), templates=used)
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -61,13 +87,22 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path.name}:{number}", value
 
 
-def _columns(path: Path, encoding: str, chat: bool) -> tuple[str, ...]:
-    columns = dict.fromkeys(CHAT if chat else ())
+def _conversations(path: Path, encoding: str) -> Iterator[Conversation]:
     for _, line in _lines(path, encoding):
         value = _parse(line, encoding)
-        if isinstance(value, str) or (chat and not _is_chat(value)):
+        if not isinstance(value, str) and is_conversation(value):
+            yield conversation_of(value)
+
+
+def _columns(path: Path, encoding: str, templates: Sequence[Template] | None) -> tuple[str, ...]:
+    """The columns, of conversations if `templates` are given, be they none."""
+    chat = templates is not None
+    columns = dict.fromkeys((*(templates[0].inputs if templates else ("text",)), *CHAT) if chat else ())
+    for _, line in _lines(path, encoding):
+        value = _parse(line, encoding)
+        if isinstance(value, str) or (chat and not is_conversation(value)):
             continue
-        columns.update(dict.fromkeys(key for key in value if not chat or key != "messages"))
+        columns.update(dict.fromkeys(key for key in value if not chat or key not in BODIES))
         if len(columns) > MOST_COLUMNS:
             raise DataError(
                 f"{str(path)!r} has more than {MOST_COLUMNS:,} different keys; expected rows with the same few keys"
@@ -75,18 +110,17 @@ def _columns(path: Path, encoding: str, chat: bool) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _rows(path: Path, encoding: str, columns: tuple[str, ...], chat: bool, broken: Broken) -> Iterator[tuple[str, Row]]:
+def _rows(
+    path: Path, encoding: str, columns: tuple[str, ...], templates: Sequence[Template] | None, broken: Broken
+) -> Iterator[tuple[str, Row]]:
     for number, line in _lines(path, encoding):
         origin = f"{path.name}:{number}"
         value = _parse(line, encoding)
+        if templates is not None and not isinstance(value, str):
+            value = row_of(value, templates) if is_conversation(value) else "no list of `messages`"
         if isinstance(value, str):
             broken.append((origin, value))
             continue
-        if chat:
-            if not _is_chat(value):
-                broken.append((origin, "no list of `messages`"))
-                continue
-            value = _conversation(value)
         row = {name: as_text(value.get(name)) for name in columns}
         if problem := fault(row):
             broken.append((origin, problem))
@@ -129,29 +163,3 @@ def _parse(line: bytes, encoding: str) -> dict[str, Any] | str:
     except ValueError:  # also a number with more digits than Python converts
         return "not JSON"
     return value if isinstance(value, dict) else "JSON, but not an object"
-
-
-def _is_chat(value: Mapping[str, Any]) -> bool:
-    messages = value.get("messages")
-    return isinstance(messages, list) and all(isinstance(m, dict) for m in messages)
-
-
-def _conversation(value: Mapping[str, Any]) -> dict[str, Any]:
-    text, label, system = "", "", []
-    for message in value["messages"]:
-        role, content = message.get("role"), _content(message.get("content"))
-        if role in ("system", "developer"):
-            system.append(content)
-        elif role == "user":
-            text, label = content, ""
-        elif role == "assistant" and message.get("weight", 1) != 0:
-            label = content
-    others = {k: v for k, v in value.items() if k != "messages" and k not in CHAT}
-    return {"text": text, "label": label, "system": "\n".join(system), **others}
-
-
-def _content(content: Any) -> str:
-    if isinstance(content, list):  # content parts: only the texts can be read
-        parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") in ("text", "input_text")]
-        return "".join(p for p in parts if isinstance(p, str))
-    return content if isinstance(content, str) else ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shokunin.errors import DataError
+from shokunin.template import Template
 
 Row = dict[str, str]
 Broken = list[tuple[str, str]]
@@ -33,6 +34,7 @@ class Table:
         about: `name`, `format`, and where they apply `encoding`, `separator`, `sheet`.
         broken: (origin, reason) of the rows that could not be read, filled anew by every pass over `rows()`.
         given: how many rows the last pass has handed out; rows in are `given` and `broken` together.
+        templates: of recorded conversations, how they are phrased, the most used wording first.
     """
 
     columns: tuple[str, ...]
@@ -40,6 +42,7 @@ class Table:
     start: Callable[[Broken], Iterator[tuple[str, Row]]] = field(repr=False)
     broken: Broken = field(default_factory=list, repr=False)
     given: int = 0
+    templates: tuple[Template, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """(origin, row) for every readable row, from the beginning; origin is `file:record`, the header is record 1.

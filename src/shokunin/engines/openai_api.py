@@ -1,8 +1,8 @@
 """The large model behind an OpenAI-compatible address, as a predictor: one chat request a row, a label back.
 
-It is asked the plain way: the labels are listed, temperature 0, one label as the answer. A row that cannot be answered
-gets an Answer with a problem; nothing is raised for it, and an overloaded server is asked again a few times, no sooner
-than it says.
+It is asked as its caller says, or else the plain way: the labels are listed, and one of them is the answer; temperature
+0. A row that cannot be answered gets an Answer with a problem; nothing is raised for it, and an overloaded server is
+asked again a few times, no sooner than it says.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def upstream(
     api_key_env: str | None = None,
     labels: Sequence[str] = (),
     *,
+    ask: Callable[[Inputs], list[dict[str, str]]] | None = None,
+    read: Callable[[str], str | None] | None = None,
     timeout: float = 60.0,
     retries: int = RETRIES,
     concurrency: int = CONCURRENCY,
@@ -58,6 +60,8 @@ def upstream(
         model: the model's name there.
         api_key_env: the environment variable that holds the key; None: no key is sent.
         labels: the answers to choose from.
+        ask: makes the messages of a request, by default a plain question that lists the labels.
+        read: what a reply means, by default the label that it names.
         timeout: seconds for one request.
         retries: how often one request is repeated when the server is overloaded or out of reach.
         concurrency: requests under way at a time.
@@ -76,7 +80,16 @@ def upstream(
         raise UsageError(f"the environment variable {api_key_env!r} is not set; it should hold the key of {base_url!r}")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout, follow_redirects=False)
-    return Upstream(client, model, tuple(labels), retries, concurrency, usd_per_million, sleep)
+    return Upstream(
+        client,
+        model,
+        ask or (lambda inputs: plain_question(inputs, labels)),
+        read or (lambda reply: find_label(reply, labels)),
+        retries,
+        concurrency,
+        usd_per_million,
+        sleep,
+    )
 
 
 class Upstream:
@@ -86,7 +99,8 @@ class Upstream:
         self,
         client: httpx.Client,
         model: str,
-        labels: tuple[str, ...],
+        ask: Callable[[Inputs], list[dict[str, str]]],
+        read: Callable[[str], str | None],
         retries: int,
         concurrency: int,
         usd_per_million: tuple[float, float],
@@ -94,7 +108,8 @@ class Upstream:
     ) -> None:
         self._client = client
         self._model = model
-        self._labels = labels
+        self._question = ask
+        self._read = read
         self._retries = retries
         self._concurrency = concurrency
         self._usd_per_million = usd_per_million
@@ -114,14 +129,14 @@ class Upstream:
     def _ask(self, inputs: Inputs) -> Answer:
         start = time.perf_counter()
         try:
-            content, usage = self._chat(plain_question(inputs, self._labels))
+            content, usage = self._chat(self._question(inputs))
         except _FailedError as failed:
             return Answer(None, 0.0, self._model, str(failed), sure=False, seconds=time.perf_counter() - start)
         seconds = time.perf_counter() - start
         self.usages.append(usage)
         prices = self._usd_per_million
         cost = (usage.prompt_tokens * prices[0] + usage.completion_tokens * prices[1]) / 1e6
-        value = find_label(content, self._labels)
+        value = self._read(content)
         if value is None:
             problem = f"the reply is not one of the labels: {content[:80]!r}"
             return Answer(None, 0.0, self._model, problem, sure=False, seconds=seconds, cost=cost)

@@ -63,7 +63,7 @@ def answers_of(
         return column, recorded_answers(_column(column, columns), rows, name=column, known=known), False
     if against.startswith(("http://", "https://")) or against in place.upstreams:
         labels = _choices(specialist, rows, none)
-        name, predictor = _upstream(against, labels, place)
+        name, predictor = _upstream(against, labels, place, specialist)
         return name, _answered(live_answers(predictor, rows, progress), against, place), True
     if Path(against).is_file():
         return Path(against).name, in_order(recorded_file(Path(against)), against), False
@@ -130,19 +130,23 @@ def _choices(specialist: Specialist, rows: Sequence[Example], none: Sequence[str
     return (*specialist.labels, *([spelling] if offered and spelling is not None else []))
 
 
-def _upstream(against: str, labels: Collection[str], place: Project) -> tuple[str, Any]:
+def _upstream(against: str, labels: Collection[str], place: Project, specialist: Specialist) -> tuple[str, Any]:
+    """Its name and the predictor; asked as the application asks it, where the task's template says how."""
     choices = tuple(labels)
+    codec = codec_of(specialist)
+    known_prompt = specialist.task.template is not None
+    prompt: dict[str, Any] = {"ask": codec.ask_chat, "read": codec.read_reply} if known_prompt else {}
     if against in place.upstreams:
         known = place.upstreams[against]
         price = place.prices.get(known.model)
         return against, upstream(
-            known.base_url, known.model, known.api_key_env, choices, timeout=known.timeout_seconds,
+            known.base_url, known.model, known.api_key_env, choices, timeout=known.timeout_seconds, **prompt,
             usd_per_million=(price.input, price.output) if price else (0.0, 0.0),
         )  # fmt: skip
     base_url, _, model = against.partition("#")
     if not model:
         raise DataError(f"{against!r} names no model; write URL#MODEL, for instance http://127.0.0.1:8000/v1#gpt")
-    return model, upstream(base_url, model, OPENAI_KEY if _is_openai(base_url) else None, choices)
+    return model, upstream(base_url, model, OPENAI_KEY if _is_openai(base_url) else None, choices, **prompt)
 
 
 def _is_openai(base_url: str) -> bool:

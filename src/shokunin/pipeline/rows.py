@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +31,14 @@ from shokunin.project import Project
 from shokunin.specialist import Specialist
 from shokunin.task import Task, read_task
 from shokunin.tasks import kind
-from shokunin.tasks.classify_text import softmax
+from shokunin.tasks.classify_text import NONE, softmax
+from shokunin.template import Template
 from shokunin.train import learner
 
 Data = str | Path | Sequence[Mapping[str, Any]] | Dataset
 SAMPLE = 2_000
+LABEL = "label"
+"""The column of the answers in recorded conversations."""
 MARGIN_SHARPNESS = 4.0
 """Margins of a linear support vector machine times this make usable probabilities; only their order matters here."""
 
@@ -81,14 +85,16 @@ def curate(
         task = task or read_task(Path(data) / "task.toml")
         data = _only_file(Path(data) / "rows")
     assert not isinstance(data, Dataset)
-    table = _table(data, "rows")
+    table = _phrased_table(data, task, inputs, target)
     columns = _columns(table, task, inputs, target)
     if task is None:
         task = Task(name=name or _name_of(data), inputs=columns.inputs, target=columns.target, group=columns.group)
     task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, **asked)
+    if task.template is None and table.templates:
+        task = replace(task, template=_with_none(table, task))
     dataset = _build(
         table,
-        None if test is None else _table(test, "test rows"),
+        None if test is None else _table(test, "test rows", table.templates),
         columns,
         task,
         mask=mask,
@@ -131,7 +137,7 @@ def examples_of(
     Raises:
         DataError: the file lacks one of the task's columns.
     """
-    table = _table(data, "rows")
+    table = _table(data, "rows", (task.template,) if task.template is not None else ())
     needed = (*task.inputs, *([task.target] if needs_target else []))
     missing = [c for c in needed if c not in table.columns]
     if missing:
@@ -142,9 +148,32 @@ def examples_of(
     return list(kind(task.kind).gather(task, table.rows())), table
 
 
-def _table(data: str | Path | Sequence[Mapping[str, Any]], what: str) -> Table:
+def _phrased_table(
+    data: str | Path | Sequence[Mapping[str, Any]],
+    task: Task | None,
+    inputs: Sequence[str] | None,
+    target: str | None,
+) -> Table:
+    """The rows; recorded conversations by the task's template, or else by the one that they show, if it fits the wishes."""
+    if task is not None and task.template is not None:
+        return _table(data, "rows", (task.template,))
+    table = _table(data, "rows", find_template=True)
+    wanted = inputs or (task.inputs if task is not None else None)
+    answer = target or (task.target if task is not None else LABEL)
+    if table.templates and (answer != LABEL or (wanted and sorted(wanted) != sorted(table.templates[0].inputs))):
+        return _table(data, "rows")
+    return table
+
+
+def _table(
+    data: str | Path | Sequence[Mapping[str, Any]],
+    what: str,
+    templates: Sequence[Template] = (),
+    *,
+    find_template: bool = False,
+) -> Table:
     if isinstance(data, (str, Path)):
-        return read_rows(Path(data))
+        return read_rows(Path(data), templates, find_template=find_template)
     if not data:
         raise DataError(f"there are no {what}; pass at least two labels with a few rows each")
     columns = tuple(dict.fromkeys(str(key) for row in data for key in row))
@@ -169,6 +198,8 @@ def _keep(dataset: Dataset, project: Project) -> Path:
 
 
 def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
+    if table.templates:
+        return _columns_of_template(table, task, inputs, target)
     if task is None:
         return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
     return guess_columns(
@@ -179,6 +210,32 @@ def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, targ
         group=task.group,
         guess_group=False,
     )
+
+
+def _columns_of_template(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
+    template = table.templates[0]
+    slots = inputs or (task.inputs if task is not None else template.inputs)
+    answer = target or (task.target if task is not None else LABEL)
+    group = None if task is None else task.group
+    guessed = guess_columns(
+        table.columns, _sample(table), inputs=slots, target=answer, group=group, guess_group=task is None
+    )
+    names = ", ".join(repr(slot) for slot in slots)
+    why = (
+        f"label: the answer in the replies, which are of the shape {template.reply!r}",
+        f"text: {names}, what varies in the messages (template {template.fingerprint})",
+        *guessed.why[2:],
+    )
+    return replace(guessed, why=why)
+
+
+def _with_none(table: Table, task: Task) -> Template:
+    """The template, with the application's own word for "none of these" if it has one that is not ours."""
+    template = table.templates[0]
+    said = Counter(row[LABEL] for row in _sample(table) if row[LABEL] in task.none_labels)
+    if not said or NONE in said or NONE not in task.none_labels:
+        return template
+    return replace(template, spellings={**template.spellings, NONE: template.write(said.most_common(1)[0][0])})
 
 
 def _build(

@@ -92,10 +92,10 @@ class Recogniser:
         ]
         if not found:
             return Recognition(None, reason="no task is phrased like this")
-        names = tuple(dict.fromkeys(entry.name for entry, _ in found))
+        names = tuple(sorted({entry.name for entry, _ in found}))
         best, values = max(found, key=lambda pair: pair[0].template.fixed)
         if any(entry is not best and not _beats(best, entry) for entry, _ in found):
-            return Recognition(None, names, f"it could be {' or '.join(map(repr, sorted(names)))}")
+            return Recognition(None, names, f"it could be {' or '.join(map(repr, names))}")
         inputs = {name: values[name] for name in best.template.inputs}
         return Recognition(Recognised(best.name, inputs, best.template), names)
 

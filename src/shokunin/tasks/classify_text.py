@@ -140,7 +140,8 @@ class TextCodec:
         """The label and nothing else; `shaped`, the label in the reply pattern of the template."""
         if answer.value is None or not shaped or self._task.template is None:
             return answer.value or ""
-        return self._task.template.write(answer.value)
+        unknown = answer.value == NONE and NONE not in self._task.none_labels and self._task.none_labels
+        return self._task.template.write(self._task.none_labels[0] if unknown else answer.value)
 
     def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
         """The template filled in; without one, or where it has slots that are no input, the plain question."""

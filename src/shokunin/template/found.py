@@ -114,7 +114,7 @@ def _named(roles: Sequence[str], messages: Sequence[Sequence[Piece]]) -> tuple[T
         for i, role in enumerate(roles)
         if i > last and role == "user" and any(isinstance(p, Slot) for p in messages[i])
     ]
-    taken: set[str] = set()
+    taken = {"answer", "label", "system"}  # what rows call the rest of a conversation
     made = []
     for i, (role, pieces) in enumerate(zip(roles, messages, strict=True)):
         passive = bool(asked) and i not in asked
@@ -129,7 +129,7 @@ def _named(roles: Sequence[str], messages: Sequence[Sequence[Piece]]) -> tuple[T
             else:
                 written, before = written + piece.written, piece.text
         made.append(TemplateMessage(role, written))
-    return tuple(made) if taken else None
+    return tuple(made) if len(taken) > 3 else None
 
 
 def _slot_name(before: str, otherwise: str, *, alone: bool) -> str:

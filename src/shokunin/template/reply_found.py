@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shokunin.template.pattern import escape
 from shokunin.template.reply import ReplyShape, unfenced
-from shokunin.template.shared import NEARLY_ALL, frame_of
+from shokunin.template.shared import MARKS, NEARLY_ALL, frame_of
 
 BARE = "{{answer}}"
+_MARKED = re.compile(rf"(?s).*[{re.escape(MARKS)}]\s*")
 Path = tuple[str | int, ...]
 
 
@@ -24,6 +26,8 @@ def reply_of(replies: Sequence[str], labels: Sequence[str] = ()) -> str | None:
     if len(told) >= NEARLY_ALL * len(replies):
         return _json_reply(told)
     before, after = frame_of(sorted(set(replies)))
+    marked = _MARKED.match(before)  # what all labels begin with belongs to them: `Category: card lost`, `… card stolen`
+    before = marked[0] if marked else before
     if before and not after:
         ends = Counter(reply.rstrip()[-1:] for reply in replies)
         end, count = ends.most_common(1)[0]

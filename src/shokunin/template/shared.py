@@ -12,7 +12,7 @@ NEARLY_ALL = 0.9
 FRAME = 12
 """Characters; a shorter common beginning or end may be chance, unless it ends at a mark such as a colon or a new line."""
 MOST_SLOTS = 8
-_MARKS = ":：=>\n\t\"'`「『【([{<"
+MARKS = ":：=>\n\t\"'`「『【([{<"
 _NAMES = (re.compile(r"[^:：\n]{1,60}[:：] ?"), re.compile(r"\s*<[\w-]{1,40}>"))
 """What a line may begin with that names the rest of it: `Body: `, `<body>`."""
 _PAIRS = {'"': '"', "'": "'", "`": "`", "「": "」", "『": "』", "【": "】", "(": ")", "[": "]", "{": "}", "<": ">"}
@@ -62,7 +62,7 @@ def frame_of(texts: Sequence[str], frame: int = FRAME, opened: str = "") -> tupl
     `opened` is the fixed text before them, whose quote or tag the end may close.
     """
     before = _beginning(texts)
-    if len(before.strip()) < frame and not (before.rstrip(" ") and before.rstrip(" ")[-1] in _MARKS):
+    if len(before.strip()) < frame and not (before.rstrip(" ") and before.rstrip(" ")[-1] in MARKS):
         before = ""
     rests = [text[len(before) :] for text in texts if text.startswith(before)]
     after = _beginning([rest[::-1] for rest in rests])[::-1]
