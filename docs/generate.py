@@ -27,6 +27,7 @@ COMMANDS = (
     "models",
     "keys",
     "decisions",
+    "traffic",
 )
 
 

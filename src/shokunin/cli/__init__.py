@@ -21,6 +21,7 @@ from shokunin.cli.predict import predict
 from shokunin.cli.prove import prove
 from shokunin.cli.quickstart import quickstart
 from shokunin.cli.serve import serve
+from shokunin.cli.traffic import app as traffic
 from shokunin.cli.train import train
 from shokunin.version import __version__
 
@@ -48,6 +49,7 @@ def root(
 for command in (quickstart, init, curate, train, compress, prove, predict, serve, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
+app.add_typer(traffic, name="traffic")
 app.add_typer(keys, name="keys")
 app.add_typer(decisions, name="decisions")
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, tuple_
 
 from shokunin.traffic.lines import name_of
 from shokunin.traffic.reading import PAGE
+from shokunin.traffic.stats import ABOUT_OTHERS
 from shokunin.traffic.store import Store
 from shokunin.traffic.tables import exchanges
 
@@ -32,7 +33,8 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one client has used: requests, tokens read and written, US dollars; audits are the owner's, not its."""
+    """What one client has used: requests, tokens read and written, US dollars; audits and
+    corrections are not its requests."""
 
     requests: int
     tokens: int
@@ -88,6 +90,49 @@ def audits(store: Store, specialist: str, since: float = 0.0) -> Iterator[Audit]
         last = (found[-1].timestamp, found[-1].seq)
 
 
+def given(store: Store, specialist: str, since: float = 0.0) -> dict[float, int]:
+    """How many answers `name@version` has given with each audit rate since a moment.
+
+    Raises:
+        StoreError: the database cannot be used at the moment.
+    """
+    c = exchanges.c
+    query = (
+        select(c.audit_rate, func.count())
+        .where(
+            c.specialist == name_of(specialist),
+            c.route == "local",
+            c.audit_rate.is_not(None),
+            c.timestamp >= since,
+        )
+        .group_by(c.audit_rate)
+    )
+    with store.begin() as connection:
+        return {rate: count for rate, count in connection.execute(query)}
+
+
+def unfinished(store: Store, specialist: str, since: float = 0.0) -> list[tuple[float, float]]:
+    """Rate and confidence of answers that were put to the upstream in the shadow, and nothing came of it.
+
+    Raises:
+        StoreError: the database cannot be used at the moment.
+    """
+    audit, answer = exchanges.alias("audit"), exchanges.alias("answer")
+    query = (
+        select(answer.c.audit_rate, answer.c.confidence)
+        .select_from(answer.outerjoin(audit, audit.c.parent == answer.c.id))
+        .where(
+            answer.c.specialist == name_of(specialist),
+            answer.c.route == "local",
+            answer.c.audited.is_(True),
+            answer.c.timestamp >= since,
+            audit.c.id.is_(None),
+        )
+    )
+    with store.begin() as connection:
+        return [(rate, confidence or 0.0) for rate, confidence in connection.execute(query)]
+
+
 def usage(store: Store, client_id: str, since: float) -> Usage:
     """What a client has used since a moment.
 
@@ -99,7 +144,7 @@ def usage(store: Store, client_id: str, since: float) -> Usage:
         func.count(),
         func.coalesce(func.sum(c.prompt_tokens + c.completion_tokens), 0),
         func.coalesce(func.sum(c.cost), 0.0),
-    ).where(c.client_id == name_of(client_id), c.timestamp >= since, c.route != "audit")
+    ).where(c.client_id == name_of(client_id), c.timestamp >= since, c.route.not_in(ABOUT_OTHERS))
     with store.begin() as connection:
         requests, tokens, cost = connection.execute(query).one()
     return Usage(requests, int(tokens), float(cost))

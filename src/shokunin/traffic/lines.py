@@ -25,7 +25,7 @@ NUMBERS = ("timestamp", "seconds")
 OPTIONAL_NUMBERS = ("confidence", "first_byte_seconds", "cost", "audit_rate")
 COUNTS = ("status", "prompt_tokens", "completion_tokens")
 BODIES = ("request", "response")
-HEAD = (*NAMES, *OPTIONAL_NAMES, *NUMBERS, *OPTIONAL_NUMBERS, *COUNTS, "value", "agrees")
+HEAD = (*NAMES, *OPTIONAL_NAMES, *NUMBERS, *OPTIONAL_NUMBERS, *COUNTS, "value", "audited", "agrees")
 LARGEST = 10**12
 """An upstream may count any number of tokens; sums of these stay within what databases count with."""
 
@@ -67,9 +67,10 @@ def row_of(line: bytes) -> dict[str, Any]:
     row |= {name: _number(values.get(name)) or 0.0 for name in NUMBERS}
     row |= {name: _number(values.get(name)) for name in OPTIONAL_NUMBERS}
     row |= {name: _count(values.get(name)) for name in COUNTS}
-    value, agrees = values.get("value"), values.get("agrees")
+    value = values.get("value")
     row["value"] = None if value is None else storable(str(value))
-    row["agrees"] = None if agrees is None else bool(agrees)
+    for name in ("audited", "agrees"):
+        row[name] = None if values.get(name) is None else bool(values[name])
     row["request"] = None if request == "null" else request
     row["response"] = None if response == "null" else response
     return row

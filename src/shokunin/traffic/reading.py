@@ -115,6 +115,16 @@ def get(store: Store, id: str) -> Exchange | None:
     return exchange_of(found[0]) if found else None
 
 
+def count(store: Store, which: Filter = EVERYTHING) -> int:
+    """How many exchanges fit.
+
+    Raises:
+        StoreError: the database cannot be used at the moment.
+    """
+    with store.begin() as connection:
+        return connection.execute(select(func.count()).select_from(exchanges).where(*which.conditions())).scalar_one()
+
+
 def last_seq(store: Store) -> int:
     """The number of the exchange that was stored last, 0 without any.
 

@@ -14,6 +14,8 @@ from shokunin.traffic.tables import exchanges
 
 PAID = ("escalated", "passed", "audit")
 """Routes on which an upstream answered."""
+ABOUT_OTHERS = ("audit", "feedback")
+"""Not requests, but what was learnt about one afterwards."""
 COUNTED = ("count", "problems", "prompt_tokens", "completion_tokens", "priced")
 MEASURED = ("mean_seconds", "p50_seconds", "p95_seconds", "cost")
 
@@ -59,8 +61,8 @@ class WorkloadStats:
 
     @property
     def requests(self) -> int:
-        """How many requests clients made: everything but audits."""
-        return sum(r.count for route, r in self.routes.items() if route != "audit")
+        """How many requests clients made: everything but audits and corrections."""
+        return sum(r.count for route, r in self.routes.items() if route not in ABOUT_OTHERS)
 
     @property
     def cost(self) -> float:

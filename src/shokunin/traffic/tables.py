@@ -36,6 +36,7 @@ exchanges = Table(
     Column("cost", _number),
     Column("problem", String(NAME_CHARS)),
     Column("audit_rate", _number),
+    Column("audited", Boolean),
     Column("parent", String(NAME_CHARS)),
     Column("agrees", Boolean),
     # Last, since SQLite reads a row only as far as it is asked for. Text, not JSON: it is kept as it was written.
