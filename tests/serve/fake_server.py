@@ -1,4 +1,4 @@
-"""A server program with a fake specialist: `fake_server.py [--slow S] [--notice S] --host H --port P`."""
+"""A server program with a fake specialist: `fake_server.py [--slow S] [--notice S] [--keys FILE] --host H --port P`."""
 
 import argparse
 import sys
@@ -12,6 +12,9 @@ from serve_fakes import LengthPredictor, lengths
 from shokunin.answer import Answer, Inputs
 from shokunin.errors import UsageError
 from shokunin.serve.app import create_app
+from shokunin.serve.edge import loopback_only
+from shokunin.serve.gate import KeyGate
+from shokunin.serve.keys import KeyFile
 from shokunin.serve.process import run
 
 
@@ -25,16 +28,20 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--slow", type=float, default=0.0)
     options.add_argument("--notice", type=float, default=0.0)
+    options.add_argument("--keys", type=Path)
     options.add_argument("--host", required=True)
     options.add_argument("--port", type=int, required=True)
     asked = options.parse_args()
     try:
-        app = create_app(lengths(Announcing(seconds=asked.slow)))
+        file = None if asked.keys is None else KeyFile(asked.keys)
+        gate = loopback_only if file is None else KeyGate(file)
+        app = create_app(lengths(Announcing(seconds=asked.slow)), gate=gate)
         run(
             app,
             asked.host,
             asked.port,
             notice_seconds=asked.notice,
+            keyed=file is not None and file.any_valid(),
             started=lambda url: print(f"serving on {url}", flush=True),
         )
     except UsageError as error:

@@ -32,7 +32,6 @@ PERMISSIONS: Mapping[tuple[str, str], Requirement] = {
     ("GET", "/"): "metrics",
     ("GET", "/metrics"): "metrics",
     ("GET", "/v1/models"): "answer",
-    ("GET", "/v1/models/{name}"): "answer",
     ("GET", "/v1/models/{name:path}"): "answer",
     ("POST", "/v1/chat/completions"): "answer",
     ("POST", "/v1/completions"): "answer",

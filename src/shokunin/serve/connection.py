@@ -1,13 +1,31 @@
-"""Connection: uvicorn's reader of HTTP, with a bound on the head of a request and our envelope for what is no HTTP."""
+"""Connection: uvicorn's reader of HTTP, with bounds on what a client may send, and may leave unread, before it is heard."""
 
 from __future__ import annotations
 
+import asyncio
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shokunin.serve.refusal import Refusal
+from shokunin.serve.refusal import Refusal, overloaded
 
 HEAD_BYTES = 64 << 10
 """A head that is longer, and not complete yet, is refused; uvicorn and httptools would collect it without end."""
+
+HEAD_SECONDS = 30.0
+"""Time for a new connection's first head, or any head that has begun; uvicorn would wait without end."""
+
+STALLED_SECONDS = 60.0
+"""A client that leaves a full buffer unread for this long is cut off, and what it did not read is let go."""
+
+CONNECTIONS = 4096
+"""More are refused, each with a word why."""
+
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 
 
 class Connection(HttpToolsProtocol):
@@ -15,16 +33,34 @@ class Connection(HttpToolsProtocol):
 
     _head: int | None = None
     """Bytes of an unfinished head; None while none is being read."""
+    _awaited: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has come."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self._refuse(overloaded("too many connections are open; ask again in a moment"))
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Somebody has gone."""
+        self._head_is_here()
+        self._is_read()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head has grown too long."""
+        """Read on, unless the head has grown too long or took too long."""
         super().data_received(data)
-        if self._head is not None:
-            self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self._refuse(
-                    Refusal(431, f"the head of the request is longer than {HEAD_BYTES} bytes", "head_too_large")
-                )
+        if self._head is None:
+            self._head_is_here()
+            return
+        self._head += len(data)
+        if self._head > HEAD_BYTES:
+            self._refuse(Refusal(431, f"the head of the request is longer than {HEAD_BYTES} bytes", "head_too_large"))
+        elif self._awaited is None:
+            self._await_head()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -36,16 +72,42 @@ class Connection(HttpToolsProtocol):
         self._head = None
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._is_read()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
         self._refuse(Refusal(400, "this is not a request in HTTP/1.1", "invalid_http"))
 
+    def _await_head(self) -> None:
+        message = f"the head of the request did not arrive within {HEAD_SECONDS:g} seconds"
+        self._awaited = self.loop.call_later(HEAD_SECONDS, self._refuse, Refusal(408, message, "timeout"))
+
+    def _head_is_here(self) -> None:
+        if self._awaited is not None:
+            self._awaited.cancel()
+            self._awaited = None
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _refuse(self, refusal: Refusal) -> None:
         body = refusal.body()
-        reason = {400: "Bad Request", 431: "Request Header Fields Too Large"}[refusal.status]
+        more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
         head = (
-            f"HTTP/1.1 {refusal.status} {reason}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"HTTP/1.1 {refusal.status} {_REASONS[refusal.status]}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n{more}connection: close\r\n\r\n"
         )
+        self._head_is_here()
         self.transport.write(head.encode() + body)
         self.transport.close()

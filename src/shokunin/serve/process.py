@@ -25,7 +25,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from shokunin.errors import RefusedError, UsageError
-from shokunin.serve.connection import Connection
+from shokunin.serve.connection import CONNECTIONS, Connection
+
+if sys.platform != "win32":
+    import resource
 
 _log = logging.getLogger("shokunin.serve")
 
@@ -69,6 +72,7 @@ def run(
         )
     if os.environ.get(_LEASH):
         threading.Thread(target=_stop_with_parent, name="leash", daemon=True).start()
+    _allow_connections()
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -106,6 +110,8 @@ def bind(host: str, port: int, *, keyed: bool = False) -> socket.socket:
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of a server just stopped is free
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux lets go of what a client has left unread after this time
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * KEEP_ALIVE * 1000)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
@@ -271,6 +277,15 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _allow_connections() -> None:
+    """Ask for as many open files as the connections need; many systems begin with 1024, and allow more."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
@@ -282,6 +297,8 @@ def _free_port(host: str) -> int:
 
 
 def _url(host: str, port: int) -> str:
+    """The address for a client on this machine: one that listens everywhere is reached at its own."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
