@@ -207,7 +207,7 @@ def _open_encoder(folder: Path, about: OnnxText, halves: SplitGraph, path: Path,
     def make() -> Encoder:
         return Encoder(
             shared(Tokens, words, lambda: Tokens(source)),
-            shared(_Graph, halves.digest, lambda: _Graph(halves.encoder, path, arena=True)),
+            shared(_Graph, halves.digest, lambda: _Graph(halves.encoder.SerializeToString(), path, arena=True)),
             width=halves.width,
             pad_id=about.pad_id,
             one_by_one=about.one_by_one,
