@@ -3,13 +3,11 @@
 import asyncio
 import base64
 import json
-import threading
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from embedding_fakes import Letters
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
@@ -18,27 +16,6 @@ from serve_fakes import until
 from shokunin.serve.embedding import SLICE, Embeddings, encoder_card
 from shokunin.serve.embeddings_wire import EmbeddingsRequest, check_dimensions, embeddings, parse_embeddings
 from shokunin.serve.refusal import Refusal
-
-
-class Letters:
-    """A vector of how long a text is and how many e's it has; one token a letter, eight at most."""
-
-    name = "letters"
-    dimensions = 2
-    max_length = 8
-
-    def __init__(self) -> None:
-        self.seen: list[list[str]] = []
-        self.hold = threading.Event()
-        self.hold.set()
-
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        self.seen.append(list(texts))
-        assert self.hold.wait(20)
-        return np.array([[len(t), t.count("e")] for t in texts], np.float32)
-
-    def tokens(self, texts: Sequence[str]) -> list[int]:
-        return [min(len(t), self.max_length + 1) for t in texts]
 
 
 def ask(**fields: Any) -> EmbeddingsRequest:

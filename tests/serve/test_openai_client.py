@@ -235,10 +235,3 @@ def test_an_answer_without_value_is_a_server_error(client: openai.OpenAI) -> Non
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="lengths", messages=[{"role": "user", "content": "no value"}])
     assert caught.value.code == "no_answer"
-
-
-@pytest.mark.parametrize("ask", ["embeddings", "responses", "completions"])
-def test_what_is_not_there_yet_is_not_found(client: openai.OpenAI, ask: str) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.post(f"/{ask}", body={"model": "lengths", "input": "x"}, cast_to=object)
-    assert caught.value.code == "not_found"
