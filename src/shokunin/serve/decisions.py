@@ -198,7 +198,7 @@ def _cut_torn(file: BinaryIO) -> int:
     """Remove what follows the last end of a line; how many bytes that were."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LONGEST))
-    tail = file.read()
+    tail = file.read(_LONGEST)
     torn = len(tail) - (tail.rfind(b"\n") + 1)
     if torn:
         file.truncate(size - torn)
@@ -209,7 +209,7 @@ def _last(file: BinaryIO, path: Path) -> Decision | None:
     """The last line, checked in itself; None if there is none."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LONGEST))
-    lines = file.read().splitlines(keepends=True)
+    lines = file.read(_LONGEST).splitlines(keepends=True)
     if not lines:
         return None
     try:
