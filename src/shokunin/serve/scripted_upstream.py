@@ -111,7 +111,7 @@ def by_model(text: str | Callable[[Sequence[Any]], str], *, delay: float = 0.0, 
         if model in _ACTS:
             return _ACTS[model]
         said = text if isinstance(text, str) else text(seen.json.get("messages") or ())
-        return Act(said, delay=delay, pause=pause)
+        return Act(said, delay=delay, pause=pause if seen.json.get("stream") else 0.0)
 
     return script
 
