@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,59 @@ def test_anything_gives_a_task_or_our_own_error(value: dict[str, Any]) -> None:
     except TaskError:
         return
     assert all(isinstance(name, str) for name in (*task.inputs, *task.none_labels, task.target))
+
+
+def test_a_template_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "task.toml"
+    path.write_text(
+        """
+name = "inquiries"
+inputs = ["subject", "body"]
+
+[template]
+models = ["gpt-4o-mini"]
+reply = '{"intent": "{{answer}}"}'
+
+[[template.messages]]
+role = "system"
+pattern = "Sort the mail."
+
+[[template.messages]]
+role = "user"
+pattern = \"\"\"
+Subject: {{subject}}
+Body: {{body}}\"\"\"
+
+[template.spellings]
+other = '{"intent": null}'
+""",
+        encoding="utf-8",
+    )
+    task = read_task(path)
+    assert task.template is not None
+    assert task.template.messages[1].pattern == "Subject: {{subject}}\nBody: {{body}}"
+    assert task.template.models == ("gpt-4o-mini",) and task.template.is_json
+    assert task.template.write("other") == '{"intent": null}'
+    assert task_from_dict(json.loads(json.dumps(task_to_dict(task)))) == task
+    assert hash(task) == hash(read_task(path))
+
+
+def test_a_task_without_template_is_written_as_before_there_were_any() -> None:
+    assert "template" not in task_to_dict(Task("x"))
+    assert task_from_dict({"name": "x", "template": None}) == Task("x")
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Text: {{text}}", "`template` of task is a table"),
+        (
+            {"messages": [{"role": "user", "pattern": "{{body}}"}]},
+            r"slots \('body',\), the task the inputs \('text',\)",
+        ),
+        ({"messages": [{"role": "user", "pattern": "{{text}}"}], "replies": ""}, "'replies'.*did you mean 'reply'"),
+    ],
+)
+def test_a_template_that_does_not_fit(template: Any, said: str) -> None:
+    with pytest.raises(TaskError, match=said):
+        task_from_dict({"name": "x", "template": template})
