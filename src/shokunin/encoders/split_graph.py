@@ -1,8 +1,8 @@
 """A graph in two: the encoder, which many specialists have in common, and the linear head that is each one's own.
 
 A specialist's file holds both. They are told apart when it is opened, by what `write_encoder` puts last: one linear layer
-and a log-softmax. Run one after the other the two halves give the same numbers as the whole, bit for bit. A graph that
-ends in another way is one piece.
+and a log-softmax, or for a bare encoder an identity. Run one after the other the two halves give the same numbers as the
+whole, bit for bit. A graph that ends in another way is one piece.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ def split_graph(model: onnx.ModelProto) -> SplitGraph:
     inner = _inner_width(graph)
     if inner is not None:
         head, width = _cut(model, inner), inner
+    elif _ends_in_identity(graph):  # then a bare encoder is the same as the one below a head
+        embedding = graph.node.pop().input[0]
+        graph.output[0].name = embedding
     return SplitGraph(model, digest_of(model), width, head)
 
 
@@ -81,6 +84,16 @@ def _inner_width(graph: onnx.GraphProto) -> int | None:
         return None
     dims = constants[linear.input[1]].dims
     return int(dims[1]) if len(dims) == 2 else None
+
+
+def _ends_in_identity(graph: onnx.GraphProto) -> bool:
+    last = graph.node[-1] if len(graph.node) > 1 else None
+    return (
+        last is not None
+        and (last.op_type, last.domain) == ("Identity", "")
+        and list(last.output) == [graph.output[0].name]
+        and any(last.input[0] in node.output for node in graph.node[:-1])
+    )
 
 
 def _cut(model: onnx.ModelProto, width: int) -> bytes:
