@@ -280,10 +280,11 @@ def test_a_promise_is_what_the_watch_says_with_its_bound_as_a_share() -> None:
 
 def test_what_people_say_is_counted_apart() -> None:
     one = metrics()
-    for agrees in (True, False, False):
+    for agrees in (True, False, False, None):
         one.observe(replace(LOCAL, route="feedback", parent="a", agrees=agrees))
     assert value(one, "shokunin_feedback_total", task="inquiries", outcome="right") == 1
     assert value(one, "shokunin_feedback_total", task="inquiries", outcome="wrong") == 2
+    assert value(one, "shokunin_feedback_total", task="inquiries", outcome="untold") == 1
     assert total(one, "shokunin_requests_total") == 0
 
 

@@ -34,6 +34,8 @@ _OPERATIONS = {
     "/v1/embeddings": "embeddings",
 }
 _STATUS = frozenset(int(status) for status in HTTPStatus)
+_COMPARED = {True: "agrees", False: "differs", None: "lost"}
+_JUDGED = {True: "right", False: "wrong", None: "untold"}
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0"  # the client's own words would come back in our header
 _WORD = re.compile(r"[a-z0-9_]{1,48}")
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
@@ -126,7 +128,10 @@ class Metrics:
             "outcome",
         )
         self._feedback = counter(
-            "shokunin_feedback_total", "Answers that people judged: right or wrong.", "task", "outcome"
+            "shokunin_feedback_total",
+            "Corrections by people: the answer was right, wrong, or it is not known (untold).",
+            "task",
+            "outcome",
         )
         self._spent = counter("shokunin_spent_usd_total", "What upstreams charged, audits included.", "upstream")
         self._unpriced = counter(
@@ -158,9 +163,9 @@ class Metrics:
         """
         one = self._children_of(exchange, reason)
         if exchange.route == "audit":
-            self._audits.labels(one.task, _outcome(exchange.agrees)).inc()
+            self._audits.labels(one.task, _COMPARED[exchange.agrees]).inc()
         elif exchange.route == "feedback":
-            self._feedback.labels(one.task, "right" if exchange.agrees else "wrong").inc()
+            self._feedback.labels(one.task, _JUDGED[exchange.agrees]).inc()
         else:
             self._reply(exchange, one)
         if one.upstream is not None:
@@ -292,10 +297,6 @@ class _Children(NamedTuple):
     refused: Counter | None
     escalations: Counter | None
     upstream: _Upstream | None
-
-
-def _outcome(agrees: bool | None) -> str:
-    return "lost" if agrees is None else "agrees" if agrees else "differs"
 
 
 class _Everything(Collector):

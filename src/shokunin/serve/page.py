@@ -101,13 +101,10 @@ def render_page(facts: PageFacts) -> str:
 
 def page_headers() -> dict[str, str]:
     """The headers to send with the page: nothing may be loaded, run, framed or sent from it."""
-    style = re.search(r"<style>(.*?)</style>", TEMPLATE.read_text(encoding="utf-8"), re.DOTALL)
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
     return {
         "content-security-policy": (
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'"
+            f"default-src 'none'; style-src 'sha256-{_style_digest()}'; img-src data:; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'"
         ),
         "referrer-policy": "no-referrer",
         "vary": "accept",
@@ -140,6 +137,13 @@ def concerns(state: ServerState) -> tuple[list[str], list[str]]:
         elif promise.state == "tightened":
             later.append(f"“{promise.task}” is tightened: it passes on more than before.")
     return now, later
+
+
+@cache
+def _style_digest() -> str:
+    style = re.search(r"<style>(.*?)</style>", TEMPLATE.read_text(encoding="utf-8"), re.DOTALL)
+    assert style is not None
+    return base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
 
 
 @cache
