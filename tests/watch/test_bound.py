@@ -68,7 +68,7 @@ def test_it_is_not_so_cautious_that_it_could_never_be_broken() -> None:
 
 
 def test_an_enemy_who_sees_every_coin_and_chooses_rates_breaks_it_no_more_often() -> None:
-    broken, trials, delta = 0, 2000, 0.1
+    broken, trials, delta = 0, 500, 0.1
     for seed in range(trials):
         rng = random.Random(seed)
         bound, disagreements, seen = AuditBound(delta), 0, 0
@@ -83,7 +83,7 @@ def test_an_enemy_who_sees_every_coin_and_chooses_rates_breaks_it_no_more_often(
             if bound.excludes(disagreements):
                 broken += 1
                 break
-    assert 0 < broken < trials * delta * 1.2
+    assert 0 < broken < trials * delta * 1.3
 
 
 def test_each_factor_is_a_fair_bet() -> None:

@@ -113,6 +113,15 @@ def test_where_only_unsure_answers_err_a_higher_threshold_is_enough() -> None:
     assert made.decide(0.82).reason == "unsure"
 
 
+def test_when_the_bad_time_is_over_the_threshold_comes_down_again() -> None:
+    made = watch()
+    stream(made, 14_000, lambda i, c: 0.3 if c < 0.86 and 1500 < i < 3000 else 0.002)
+    assert made.status.state == "kept" and made.status.threshold == 0.8
+    states = [e.after for e in made.take_events()]
+    assert states[0] == "tightened" and states[-1] == "kept"
+    assert "safe again" in made.status.reason
+
+
 def test_while_audits_are_outstanding_no_more_is_given_than_could_be_wrong() -> None:
     made = watch(settle=100)
     decisions = [made.decide(0.9) for _ in range(8)]

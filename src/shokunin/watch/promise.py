@@ -48,9 +48,10 @@ STEPS = 3
 PAIRS = 400
 """Of audited answers so many are kept to choose thresholds."""
 ROWS = 4
-"""Of rows compared after handing back, so many times as many are looked at as could show the rate without an error."""
+"""To say whether a lower threshold is safe again, so many times as many rows are looked at as could show it at all."""
 LOOK_AGAIN = 25
-"""After so many answers the audit rate is chosen anew, even if no audit has returned."""
+"""After so many answers the audit rate is chosen anew, even if no audit has returned; after so many rows it is looked
+whether a lower threshold is safe again."""
 
 
 class Coin(Protocol):
@@ -154,11 +155,16 @@ class PromiseWatch:
             self._tighten("the last audits disagree more often than allowed")
         elif agrees is False and self._in_danger():
             self._tighten("the bound is close to the limit")
+        elif self._state == "tightened" and agrees is not None:
+            self._rows.append((confidence, agrees, 1 / rate))
+            self._relax()
 
     def compared(self, confidence: float, agrees: bool | None) -> None:
         """What the specialist would have said to a request that the upstream answered; None: cannot be told."""
-        if self._state == "handed_back" and agrees is not None:
-            self._rows.append((confidence, agrees))
+        if self._state in ("tightened", "handed_back") and agrees is not None and confidence >= self._calibrated:
+            self._rows.append((confidence, agrees, 1.0))
+            if self._state == "tightened":
+                self._relax()
 
     def resume(self) -> None:
         """Answer again, as a new term with a promise of its own.
@@ -221,6 +227,7 @@ class PromiseWatch:
             "given": self._given,
             "rate": self._rate,
             "until_look": self._until_look,
+            "until_relax": self._until_relax,
             "bound": self._bound.to_dict(),
             "alarm": self._alarm.evidence,
             "since": self._alarm.since,
@@ -249,11 +256,11 @@ class PromiseWatch:
             made._threshold, made._thresholds = float(value["threshold"]), [float(t) for t in value["thresholds"]]
             made._term, made._state, made._reason = int(value["term"]), value["state"], str(value["reason"])
             made._given, made._rate = int(value["given"]), float(value["rate"])
-            made._until_look = int(value["until_look"])
+            made._until_look, made._until_relax = int(value["until_look"]), int(value["until_relax"])
             made._bound.restore(list(value["bound"]))
             made._alarm.evidence, made._alarm.since = [float(e) for e in value["alarm"]], int(value["since"])
             made._pairs.extend((float(c), bool(a), float(w)) for c, a, w in value["pairs"])
-            made._rows.extend((float(c), bool(a)) for c, a in value["rows"])
+            made._rows.extend((float(c), bool(a), float(w)) for c, a, w in value["rows"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"the saved state of the watch lacks or garbles {error}; remove it to begin anew"
@@ -300,8 +307,8 @@ class PromiseWatch:
         self._term += 1
         self._bound, self._alarm = AuditBound(1 - self.confidence), Alarm(self.max_error)
         self._pairs: deque[Pair] = deque(maxlen=PAIRS)
-        self._rows: deque[tuple[float, bool]] = deque(maxlen=ROWS * rows_needed(self.max_error, 1 - self.confidence))
-        self._given, self._rate, self._until_look = 0, 1.0, 0
+        self._rows: deque[Pair] = deque(maxlen=ROWS * rows_needed(self.max_error, 1 - self.confidence))
+        self._given, self._rate, self._until_look, self._until_relax = 0, 1.0, 0, LOOK_AGAIN
         self._threshold, self._thresholds = threshold, sorted({self._calibrated, threshold})
         self._state: State = "kept" if threshold == self._calibrated else "tightened"
         self._reason = reason
@@ -370,8 +377,26 @@ class PromiseWatch:
         self._threshold = higher
         self._thresholds.append(higher)
         self._alarm.reset()
+        self._rows.clear()
         self._reason = f"{why}, so the threshold was raised to {higher:.4g}"
         self._note(before)
+
+    def _relax(self) -> None:
+        """Go back to a lower threshold of this term where the bound leaves room and the rows show that it is safe."""
+        self._until_relax -= 1
+        if self._until_relax > 0:
+            return
+        self._until_relax = LOOK_AGAIN
+        if self._rate == 1:
+            return
+        safe = self._safe()
+        if safe is None or safe >= self._threshold:
+            return
+        self._thresholds = [t for t in self._thresholds if t <= safe]
+        self._threshold, self._state = safe, "kept" if safe == self._calibrated else "tightened"
+        self._rows.clear()
+        self._reason = f"the last rows show that a threshold of {safe:.4g} is safe again"
+        self._note("tightened")
 
     def _hand_back(self, why: str) -> None:
         before, self._state = self._state, "handed_back"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from shokunin.metrics import binomial_p_value, rows_needed
@@ -47,20 +48,23 @@ def higher_threshold(threshold: float, pairs: Sequence[Pair], max_error: float) 
     return _with_odds(threshold, 0.5) if threshold < 1 else None
 
 
-def safe_threshold(
-    thresholds: Sequence[float], rows: Iterable[tuple[float, bool]], max_error: float, delta: float
-) -> float | None:
+def safe_threshold(thresholds: Iterable[float], rows: Iterable[Pair], max_error: float, delta: float) -> float | None:
     """The lowest of `thresholds` at which at most `max_error` of such rows disagree, tested from the highest down.
 
     Testing begins where there are rows enough to succeed and stops at the first failure, so no correction for several
-    thresholds is needed (fixed-sequence testing).
+    thresholds is needed (fixed-sequence testing). Rows that stand for different numbers of answers are tested as the
+    smaller number of equal ones that would say as much (Kish's effective size). This is advice: the promise does not
+    rest on it.
     """
     known, safe, needed = list(rows), None, rows_needed(max_error, delta)
     for threshold in sorted(set(thresholds), reverse=True):
-        agrees = [agreed for confidence, agreed in known if confidence >= threshold]
-        if len(agrees) < needed:
+        above = [(agrees, stands_for) for confidence, agrees, stands_for in known if confidence >= threshold]
+        total = sum(stands_for for _, stands_for in above)
+        size = math.floor(total**2 / sum(stands_for**2 for _, stands_for in above) + 1e-9) if above else 0
+        if size < needed:
             continue
-        if binomial_p_value(len(agrees) - sum(agrees), len(agrees), max_error) > delta:
+        wrong = sum(stands_for for agrees, stands_for in above if not agrees)
+        if binomial_p_value(math.ceil(wrong / total * size - 1e-9), size, max_error) > delta:
             break
         safe = threshold
     return safe
