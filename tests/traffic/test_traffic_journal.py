@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from traffic_fakes import exchange
 
 from shokunin.traffic import journal as journal_module
 from shokunin.traffic.journal import Journal, lines_in, segments
 from shokunin.traffic.lines import line_of
 from shokunin.traffic.replay import replay, settle
 from shokunin.traffic.store import Store
-from traffic_fakes import exchange
 
 
 def written(journal: Journal) -> list[bytes]:

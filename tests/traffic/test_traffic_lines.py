@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from traffic_fakes import exchange
 
 from shokunin.exchange import Exchange
 from shokunin.traffic.lines import BODY_BYTES, NAME_CHARS, exchange_of, line_of, row_of, storable
-from traffic_fakes import exchange
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)  # lone surrogates, NUL, U+2028 and all
 JSON = st.recursive(

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from traffic_fakes import WRITER, exchange, start
 
 from shokunin.errors import ProjectError, StoreError
 from shokunin.exchange import Recorder
@@ -19,7 +20,6 @@ from shokunin.traffic.journal import segments
 from shokunin.traffic.reading import count, read
 from shokunin.traffic.recorder import TrafficRecorder, open_recorder
 from shokunin.traffic.store import Store, open_store
-from traffic_fakes import WRITER, exchange, start
 
 
 def ids(store: Store) -> list[str]:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from traffic_fakes import exchange
 
 from shokunin.errors import MissingExtraError, ProjectError, StoreError, UsageError
 from shokunin.exchange import Exchange
 from shokunin.traffic import reading
 from shokunin.traffic.erasure import erase_client, prune
-from shokunin.traffic.evidence import Audit, Usage, audits, local_count, usage
+from shokunin.traffic.evidence import Audit, Usage, audits, given, local_count, unfinished, usage
 from shokunin.traffic.lines import line_of, row_of
 from shokunin.traffic.reading import Filter, count, get, last_seq, read, stored_after
 from shokunin.traffic.recorder import open_recorder
 from shokunin.traffic.stats import stats
 from shokunin.traffic.store import Store, open_store
 from shokunin.traffic.tables import schema
-from traffic_fakes import exchange
 
 
 def fill(store: Store, made: list[Exchange]) -> None:
@@ -196,6 +196,24 @@ def test_the_evidence_of_a_promise(store: Store, monkeypatch: pytest.MonkeyPatch
     ]
     assert [a.timestamp for a in audits(store, "bank@1", since=4.5)] == [4.5, 6.5, 9.0]
     assert list(audits(store, "nobody@1")) == []
+
+
+def test_what_a_promise_is_rebuilt_from(store: Store) -> None:
+    """Answers by audit rate, and those whose audit never ended: the process was killed in between."""
+    made = [exchange(f"l{i}", audit_rate=(1.0, 0.05)[i % 2], audited=i < 4, confidence=i / 10) for i in range(10)]
+    made += [
+        exchange("a0", route="audit", parent="l0", agrees=True),
+        exchange("a1", route="audit", parent="l1", agrees=None),
+        exchange("f2", route="feedback", parent="l2", agrees=True),
+        exchange("unwatched", audit_rate=None),
+        exchange("unsure", route="escalated", audit_rate=1.0),
+        exchange("other", specialist="bank@2", audit_rate=1.0, audited=True),
+    ]
+    fill(store, made)
+    assert given(store, "bank@1") == {1.0: 5, 0.05: 5}
+    assert given(store, "bank@1", since=1.8e9) == {}
+    assert sorted(unfinished(store, "bank@1")) == [(0.05, 0.3), (1.0, 0.2)]
+    assert unfinished(store, "bank@2") == [(1.0, 0.9)]
 
 
 def test_what_a_client_has_used(store: Store) -> None:

@@ -52,11 +52,12 @@ def list_some(
 ) -> None:
     """The newest exchanges, without what was said in them."""
     with reporting(output):
-        from shokunin.pipeline import traffic
+        from shokunin.cli import record
+        from shokunin.traffic import reading
 
         which = _filter(since, until, task, client, route)
-        with traffic.open_traffic(project, database) as store:
-            found = list(traffic.read(store, which, newest_first=True, limit=limit, bodies=False))
+        with record.open_traffic(project, database) as store:
+            found = list(reading.read(store, which, newest_first=True, limit=limit, bodies=False))
     if output is Output.json:
         emit({"exchanges": [_plain(exchange, bodies=False) for exchange in found]})
         return
@@ -75,11 +76,12 @@ def show(
 ) -> None:
     """One exchange. With request and reply, if they are kept."""
     with reporting(output):
+        from shokunin.cli import record
         from shokunin.errors import UsageError
-        from shokunin.pipeline import traffic
+        from shokunin.traffic import reading
 
-        with traffic.open_traffic(project, database) as store:
-            found = traffic.get(store, id)
+        with record.open_traffic(project, database) as store:
+            found = reading.get(store, id)
         if found is None:
             raise UsageError(
                 f"there is no exchange {id!r} in the record; `shokunin traffic list` shows which there are"
@@ -105,12 +107,12 @@ def tail(
 ) -> None:
     """Exchanges as they come, until Ctrl-C. As JSON one a line, with request and reply."""
     with reporting(output):
-        from shokunin.pipeline import traffic
+        from shokunin.cli import record
 
         which = _filter(None, None, task, client, route)
-        with traffic.open_traffic(project, database) as store:
+        with record.open_traffic(project, database) as store:
             try:
-                for exchange in traffic.follow(store, which):
+                for exchange in record.follow(store, which):
                     as_json = output is Output.json
                     typer.echo(json.dumps(_plain(exchange, bodies=True)) if as_json else _line(exchange))
                     sys.stdout.flush()
@@ -130,11 +132,12 @@ def stats(
 ) -> None:
     """For each task who answered, how quickly, for how much, and about how much was saved."""
     with reporting(output):
-        from shokunin.pipeline import traffic
+        from shokunin.cli import record
+        from shokunin.traffic import stats as statistics
 
         which = _filter(since, until, task, client, None)
-        with traffic.open_traffic(project, database) as store:
-            found = traffic.stats(store, which)
+        with record.open_traffic(project, database) as store:
+            found = statistics.stats(store, which)
     if output is Output.json:
         emit({"since": which.since, "until": which.until, "tasks": [_figures(one) for one in found]})
     elif found:
@@ -159,12 +162,14 @@ def export(
 ) -> None:
     """Write exchanges to a file, oldest first, in the shape that `discover` and other tools read."""
     with reporting(output):
-        from shokunin.pipeline import traffic
+        from shokunin.cli import record
+        from shokunin.traffic import export as exporting
+        from shokunin.traffic import reading
 
         which = _filter(since, until, task, client, route)
-        with traffic.open_traffic(project, database) as store, bars(output) as progress:
-            total = traffic.count(store, which)
-            count = traffic.export(store, file, which, progress=lambda done: progress("writing", done, total))
+        with record.open_traffic(project, database) as store, bars(output) as progress:
+            total = reading.count(store, which)
+            count = exporting.export(store, file, which, progress=lambda done: progress("writing", done, total))
     if output is Output.json:
         emit({"file": str(file), "exchanges": count})
     else:
@@ -181,14 +186,15 @@ def erase(
 ) -> None:
     """Delete all that a client sent and got, for good. Files that were exported stay."""
     with reporting(output):
+        from shokunin.cli import record
         from shokunin.errors import UsageError
-        from shokunin.pipeline import traffic
+        from shokunin.traffic import reading
 
-        with traffic.open_traffic(project, database) as store:
+        with record.open_traffic(project, database) as store:
             if not yes:
-                count = traffic.count(store, traffic.Filter(client=client))
+                count = reading.count(store, reading.Filter(client=client))
                 raise UsageError(f"this would delete {count} exchanges of the client {client!r} for good; add --yes")
-            gone = traffic.erase(store, client, project=project)
+            gone = record.erase(store, client, project=project)
     if output is Output.json:
         emit({"client": client, "erased": gone})
     else:
@@ -196,7 +202,7 @@ def erase(
 
 
 def _filter(since: str | None, until: str | None, task: str | None, client: str | None, route: str | None) -> Filter:
-    from shokunin.pipeline.traffic import chosen
+    from shokunin.cli.record import chosen
 
     return chosen(since=since, until=until, task=task, client=client, route=route, now=time.time())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import and_, func, select, tuple_
 
 from shokunin.traffic.lines import name_of
 from shokunin.traffic.reading import PAGE
@@ -33,8 +33,8 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one client has used: requests, tokens read and written, US dollars; audits and
-    corrections are not its requests."""
+    """What one client has used: requests, tokens read and written, US dollars; audits and corrections are not its
+    requests."""
 
     requests: int
     tokens: int
@@ -98,7 +98,7 @@ def given(store: Store, specialist: str, since: float = 0.0) -> dict[float, int]
     """
     c = exchanges.c
     query = (
-        select(c.audit_rate, func.count())
+        select(c.audit_rate, func.count().label("many"))
         .where(
             c.specialist == name_of(specialist),
             c.route == "local",
@@ -108,7 +108,7 @@ def given(store: Store, specialist: str, since: float = 0.0) -> dict[float, int]
         .group_by(c.audit_rate)
     )
     with store.begin() as connection:
-        return {rate: count for rate, count in connection.execute(query)}
+        return {row.audit_rate: row.many for row in connection.execute(query)}
 
 
 def unfinished(store: Store, specialist: str, since: float = 0.0) -> list[tuple[float, float]]:
@@ -120,7 +120,7 @@ def unfinished(store: Store, specialist: str, since: float = 0.0) -> list[tuple[
     audit, answer = exchanges.alias("audit"), exchanges.alias("answer")
     query = (
         select(answer.c.audit_rate, answer.c.confidence)
-        .select_from(answer.outerjoin(audit, audit.c.parent == answer.c.id))
+        .select_from(answer.outerjoin(audit, and_(audit.c.parent == answer.c.id, audit.c.route == "audit")))
         .where(
             answer.c.specialist == name_of(specialist),
             answer.c.route == "local",

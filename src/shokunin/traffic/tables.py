@@ -49,4 +49,7 @@ exchanges = Table(
     sqlite_autoincrement=True,
 )
 
+_has_parent = exchanges.c.parent.is_not(None)
+Index("exchanges_parent", exchanges.c.parent, sqlite_where=_has_parent, postgresql_where=_has_parent)
+
 schema = Table("exchanges_schema", metadata, Column("number", Integer, primary_key=True))

@@ -1,4 +1,4 @@
-"""The record of a project's traffic, opened for its owner: what a killed server left behind is stored first."""
+"""The record of traffic as the commands read it: opened by project, what a killed server left behind stored first."""
 
 from __future__ import annotations
 
@@ -14,28 +14,9 @@ from shokunin.errors import UsageError
 from shokunin.exchange import Exchange, Route
 from shokunin.project import open_project
 from shokunin.traffic.erasure import erase_client
-from shokunin.traffic.export import export
-from shokunin.traffic.reading import EVERYTHING, Filter, count, get, last_seq, read, stored_after
+from shokunin.traffic.reading import EVERYTHING, Filter, last_seq, stored_after
 from shokunin.traffic.replay import settle
-from shokunin.traffic.stats import WorkloadStats, stats
 from shokunin.traffic.store import Store, open_store
-
-__all__ = [
-    "EVERYTHING",
-    "Filter",
-    "Store",
-    "WorkloadStats",
-    "chosen",
-    "count",
-    "erase",
-    "export",
-    "follow",
-    "get",
-    "moment",
-    "open_traffic",
-    "read",
-    "stats",
-]
 
 LOOK_SECONDS = 0.5
 EARLIEST = 1e8
