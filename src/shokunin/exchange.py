@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Route = Literal["local", "escalated", "passed", "fallback", "refused", "audit"]
+Route = Literal["local", "escalated", "passed", "fallback", "refused", "audit", "feedback"]
 """Who answered: `local`, a specialist; `escalated`, the upstream, since the specialist was not sure enough; `passed`, the
 upstream, since no task was recognised or the request named its model; `fallback`, an unsure specialist, since the
 upstream could not be asked; `refused`, nobody; `audit`, the upstream, asked in the shadow about an answer that was
-given already."""
+given already; `feedback`, a person, who says what the answer should have been."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,10 @@ class Exchange:
         cost: what the upstream charged, US dollars; None where the model's price is not known.
         problem: why there is no good reply, a word such as `upstream_timeout`, or None.
         audit_rate: for a local answer the probability with which it was to be audited, else None.
-        parent: of an audit, the id of the exchange it is about, else None.
-        agrees: of an audit, whether the upstream said the same; None where it could not be told.
+        audited: for a local answer with an `audit_rate`, whether the upstream is asked in the shadow, else None.
+        parent: of an audit or a correction, the id of the exchange it is about, else None.
+        agrees: of an audit, whether the upstream said the same; None where it could not be told. Of a correction, whether
+            the answer was right.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Exchange:
     cost: float | None = None
     problem: str | None = None
     audit_rate: float | None = None
+    audited: bool | None = None
     parent: str | None = None
     agrees: bool | None = None
 
@@ -77,6 +80,18 @@ class Recorder(Protocol):
     @property
     def problem(self) -> str | None:
         """Why exchanges are being lost at the moment, or None."""
+
+    @property
+    def recorded(self) -> int:
+        """Exchanges kept so far."""
+
+    @property
+    def dropped(self) -> int:
+        """Exchanges lost so far."""
+
+    @property
+    def waiting(self) -> int:
+        """Exchanges that are safe, and not in the database yet."""
 
     def close(self) -> None:
         """Write everything down and stop."""

@@ -1,13 +1,22 @@
-"""`shokunin serve`: the specialists of a project behind one OpenAI-compatible address on this machine."""
+"""`shokunin serve`: the specialists of a project, and what they cannot answer, behind one OpenAI-compatible address."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shokunin.cli.output import Output, reporting
+
+
+class LogStyle(Enum):
+    """How the log is written."""
+
+    text = "text"
+    json = "json"
+    off = "off"
 
 
 def serve(
@@ -34,9 +43,16 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads for each model; by default one for each core.")
     ] = None,
+    record: Annotated[
+        bool, typer.Option(help="Keep what is asked and answered in the project's folder `traffic`.")
+    ] = True,
+    log: Annotated[
+        LogStyle | None,
+        typer.Option(help="A line for each request on stderr: text, json or off. By default text on a terminal."),
+    ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
 ) -> None:
-    """Serve specialists behind an OpenAI-compatible address.
+    """Serve specialists behind an OpenAI-compatible address, and pass on what they cannot answer.
 
     At /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
     """
@@ -50,9 +66,12 @@ def serve(
             port=port,
             threads=threads,
             project=project,
+            record=record,
+            log=None if log is None else log.value,
             started=_started,
         )
 
 
 def _started(url: str, ids: list[str]) -> None:
-    typer.echo(f"serving {', '.join(ids)} at {url}/v1 (OpenAI-compatible; Ctrl-C stops)", err=True)
+    what = ", ".join(ids) or "no specialist yet, only what is passed on"
+    typer.echo(f"serving {what} at {url}/v1 (OpenAI-compatible; Ctrl-C stops)", err=True)

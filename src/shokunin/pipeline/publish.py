@@ -91,7 +91,7 @@ def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[s
     cases = _spread(report.cases, REPLAYED)
     examples = [Example(c.inputs, c.expected, c.origin, c.group) for c in cases]
     tolerance = 0.0 if specialist.weights.exact else INT8_TOLERANCE
-    with ServerProcess(["--specialist", str(folder)]) as server:
+    with ServerProcess(["--specialist", str(folder), "--no-record"]) as server:
         result = replay(
             server.base_url, specialist.name, examples, [c.value for c in cases],
             exact=specialist.weights.exact, tolerance=tolerance, progress=progress,

@@ -1,20 +1,50 @@
-"""Open the specialists that are to be served and run the server."""
+"""Open the specialists that are to be served, compose the gateway around them and run the server."""
 
 from __future__ import annotations
 
 import calendar
+import logging
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
 
 from shokunin import registry
-from shokunin.errors import ProjectError
+from shokunin.curate.redact import mask
+from shokunin.errors import ProjectError, ShokuninError
+from shokunin.exchange import Exchange
 from shokunin.pipeline.answering import codec_of, open_specialist
-from shokunin.project import Project, open_project
+from shokunin.pipeline.embedding import embedders
+from shokunin.pipeline.promises import Promises
+from shokunin.pipeline.reloading import Reloader
+from shokunin.project import Price, Project, open_project
 from shokunin.serve.app import create_app
+from shokunin.serve.decisions import DecisionLog
+from shokunin.serve.embedding import Embeddings
+from shokunin.serve.gate import KeyGate
+from shokunin.serve.keys import KeyFile
+from shokunin.serve.ledger import Ledger
+from shokunin.serve.limits import Limits
+from shokunin.serve.logs import Logs, Style, setup_logging
+from shokunin.serve.metrics import Metrics
+from shokunin.serve.parts import Parts
 from shokunin.serve.process import bind, run
+from shokunin.serve.quota import Quota
+from shokunin.serve.routing import Routes, TaskPolicy
 from shokunin.serve.served import Served
+from shokunin.serve.shelf import Shelf
+from shokunin.serve.tally import Tally
+from shokunin.serve.telemetry import open_telemetry
+from shokunin.serve.upstream import UpstreamClient, UpstreamSettings
+from shokunin.serve.watching import Watches
 from shokunin.specialist import Specialist, read_specialist
+from shokunin.traffic.recorder import TrafficRecorder, open_recorder
+
+_log = logging.getLogger("shokunin.serve")
 
 
 def serve(
@@ -25,35 +55,166 @@ def serve(
     port: int | None = None,
     threads: int | None = None,
     project: str | Path | None = None,
+    record: bool = True,
+    log: Style | None = None,
     started: Callable[[str, list[str]], None] = lambda url, ids: None,
 ) -> None:
     """Serve until stopped; `started` is told the address and what answers there.
 
-    Without names or folders: of each specialist the champion, else the newest version.
+    Without names or folders: of each specialist the champion, else the newest version. Without any specialist the server
+    passes everything on to the upstream, and keeps it.
 
     Raises:
-        ProjectError: there is nothing to serve, or a name is not there.
-        UsageError: the port is in use, or the address is not loopback.
+        ProjectError: there is nothing to serve and no upstream, a name is not there, or somebody else records here.
+        UsageError: the port is in use, or the address is not loopback and there are no keys.
     """
     place = open_project(None if project is None else Path(project))
     host, port = host or place.serve.host, place.serve.port if port is None else port
-    bind(host, port).close()  # an address that cannot be had is said before anything is loaded
-    found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
-    found += [read_specialist(folder) for folder in folders]
-    opened = {s.id: open_specialist(s, threads=threads or place.limits.threads) for s in found}
-    served = {key: served_of(one, place) for key, one in opened.items()}
-    run(create_app(served), host, port, started=lambda url: started(url, list(served)))
+    keys = KeyFile(place.keys)
+    keyed = keys.any_valid()
+    bind(host, port, keyed=keyed).close()  # an address that cannot be had is said before anything is loaded
+    with ExitStack() as stack:
+        style: Style = log or ("text" if sys.stderr.isatty() else "off")
+        logs = setup_logging(style)
+        stack.callback(logs.close)
+        found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
+        fixed = [read_specialist(folder) for folder in folders]
+        count = threads or place.limits.threads
+        opened = {s.id: served_of(open_specialist(s, threads=count), place) for s in (*found, *fixed)}
+        if not opened and not place.gateway.upstream:
+            names_or_error(place)
+        shelf = Shelf(opened)
+        if not folders:
+            reloader = Reloader(
+                place.specialists,
+                shelf,
+                lambda s: served_of(open_specialist(s, threads=count), place),
+                opened={s.id: s.digest for s in found},
+                names=names,
+            )
+            stack.enter_context(reloader.following())
+        recorder = stack.enter_context(_recorder(place)) if record else None
+        decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None
+        promises = Promises(place, recorder.store if recorder else None, decisions)
+        ledger = Ledger(place.usage if keyed else None)
+        parts, tally = compose(
+            place, shelf, recorder=recorder, promises=promises, logs=logs, ledger=ledger, threads=count
+        )
+        telemetry = open_telemetry()
+        if telemetry is not None:
+            stack.callback(telemetry.close)
+            parts.trace = telemetry.begin
+        app = create_app(
+            parts,
+            gate=KeyGate(keys),
+            around=(ledger.kept, promises.kept, _noted(decisions, shelf)),
+            tally=tally,
+            name=place.root.name or "shokunin",
+        )
+        run(app, host, port, started=lambda url: started(url, list(opened)), keyed=keyed)
+
+
+def compose(
+    place: Project,
+    shelf: Shelf,
+    *,
+    recorder: TrafficRecorder | None,
+    promises: Promises,
+    logs: Logs | None = None,
+    ledger: Ledger | None = None,
+    threads: int | None = None,
+    limits: Limits | None = None,
+) -> tuple[Parts, Tally]:
+    """What the project's settings make of the server, and what counts for its page.
+
+    Raises:
+        ProjectError: the key of an upstream is not where the settings say.
+    """
+    prices = place.prices
+    clients = {name: UpstreamClient(settings) for name, settings in upstream_settings(place).items()}
+
+    def policy_of(task: str) -> TaskPolicy:
+        return _policy(place, routes, task)
+
+    def saving(exchange: Exchange) -> float | None:
+        target = policy_of(exchange.workload_id).target
+        if target is None:
+            return None
+        return price_of(prices, target.model, exchange.prompt_tokens, exchange.completion_tokens)
+
+    routes = Routes(
+        {name: (upstream.model, upstream.models) for name, upstream in place.upstreams.items()}, place.gateway.upstream
+    )
+    metrics = Metrics(
+        models=[*shelf.names, *(u.model for u in place.upstreams.values()), *prices, "auto"],
+        tasks=sorted({one.name for one in shelf.served.values()}),
+        upstreams=list(clients),
+        saving=saving,
+    )
+    tally = Tally(saving=saving)
+    parts = Parts(
+        shelf,
+        limits=limits or Limits(),
+        upstreams=clients,
+        routes=routes,
+        policy_of=policy_of,
+        watches=Watches(promises.make, changed=promises.changed, told=promises.told),
+        recorder=recorder,
+        quota=Quota(ledger),
+        price=lambda model, prompt, completion: price_of(prices, model, prompt, completion),
+        mask=mask,
+        embeddings=Embeddings(embedders(threads=threads)),
+        metrics=metrics,
+        observers=(tally.observe, *(() if logs is None else (logs.observe,))),
+    )
+    return parts, tally
+
+
+def upstream_settings(place: Project) -> dict[str, UpstreamSettings]:
+    """The upstreams of a project, their keys fetched.
+
+    Raises:
+        ProjectError: a key is not where the settings say.
+    """
+    found = {}
+    for name, upstream in place.upstreams.items():
+        key = upstream.api_key(root=place.root)
+        found[name] = UpstreamSettings(
+            name=name,
+            base_url=upstream.base_url,
+            key=None if key is None else SecretStr(key),
+            timeout_seconds=upstream.timeout_seconds,
+            connect_seconds=upstream.connect_seconds,
+            idle_seconds=upstream.idle_seconds,
+            connections=upstream.connections,
+            forward_client_key=upstream.client_keys,
+        )
+    return found
+
+
+def price_of(prices: Mapping[str, Price], model: str, prompt: int, completion: int) -> float | None:
+    """US dollars for so many tokens; None: the price is not in the project's settings."""
+    price = prices.get(model)
+    return None if price is None else (prompt * price.input + completion * price.output) / 1e6
 
 
 def names_of(place: Project) -> list[str]:
-    """Every specialist on the shelf.
+    """Every name on the shelf."""
+    return sorted({s.name for s in registry.list_specialists(place.specialists)})
+
+
+def names_or_error(place: Project) -> list[str]:
+    """Every name on the shelf.
 
     Raises:
         ProjectError: there is none.
     """
-    names = sorted({s.name for s in registry.list_specialists(place.specialists)})
+    names = names_of(place)
     if not names:
-        raise ProjectError(f"there is no specialist in {str(place.specialists)!r}; train one: shokunin train ROWS.csv")
+        raise ProjectError(
+            f"there is no specialist in {str(place.specialists)!r} and no `upstream` in [gateway] to pass requests to; "
+            "train one: shokunin train ROWS.csv"
+        )
     return names
 
 
@@ -71,4 +232,48 @@ def served_of(specialist: Specialist, place: Project) -> Served:
         codec=codec_of(specialist),
         created=calendar.timegm(time.strptime(specialist.manifest["created"], "%Y-%m-%dT%H:%M:%SZ")),
         about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels)},
+        template=specialist.task.template,
     )
+
+
+def _policy(place: Project, routes: Routes, task: str) -> TaskPolicy:
+    route = place.gateway.route(task)
+    target = None if route.upstream is None else routes.of_upstream(route.upstream)
+    egress: Any = route.egress
+    return TaskPolicy(target, egress, answer_anyway=route.when_upstream_fails == "answer")
+
+
+def _recorder(place: Project) -> Any:
+    from contextlib import closing
+
+    gateway = place.gateway
+    return closing(
+        open_recorder(
+            place.traffic,
+            url=gateway.database_url(),
+            bodies=gateway.bodies,
+            retention_days=gateway.retention_days,
+        )
+    )
+
+
+def _noted(decisions: DecisionLog | None, shelf: Shelf) -> Callable[[], Any]:
+    """Writes into the log of decisions when the server starts and stops."""
+
+    @asynccontextmanager
+    async def noted() -> AsyncIterator[None]:
+        _note(decisions, "server_started", specialists=sorted(shelf.served))
+        try:
+            yield
+        finally:
+            _note(decisions, "server_stopped", specialists=sorted(shelf.served))
+
+    return noted
+
+
+def _note(decisions: DecisionLog | None, what: Any, **details: Any) -> None:
+    if decisions is not None:
+        try:
+            decisions.append(what, "shokunin", **details)
+        except ShokuninError as error:
+            _log.error("the log of decisions could not be written: %s", error)

@@ -61,6 +61,16 @@ class Project:
         return self.root / "traffic"
 
     @property
+    def keys(self) -> Path:
+        """The keys of those who may use the server."""
+        return self.root / ".shokunin" / "keys.json"
+
+    @property
+    def usage(self) -> Path:
+        """What each key has used."""
+        return self.root / ".shokunin" / "usage.json"
+
+    @property
     def reports(self) -> Path:
         """Reports made after publication."""
         return self.root / "reports"

@@ -1,30 +1,33 @@
-"""The application: predictors and codecs behind an OpenAI-compatible surface; it knows no folder and no task kind."""
+"""The application: what answers, behind an OpenAI-compatible surface; it knows no folder and no task kind."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from shokunin.answer import Answer, Inputs
-from shokunin.errors import TaskError
-from shokunin.serve.batching import Batcher
+from shokunin.serve import routes
 from shokunin.serve.edge import Edge, Gate, loopback_only
+from shokunin.serve.embeddings_wire import EmbeddingsRequest
+from shokunin.serve.endpoints import ENDPOINTS, Endpoint
+from shokunin.serve.gateway import Gateway
 from shokunin.serve.limits import Limits
-from shokunin.serve.openai_reply import completion, cut, model_card, route_headers, stream
-from shokunin.serve.openai_wire import ChatRequest, parse_chat
+from shokunin.serve.page import page_headers, render_page, wants_page
+from shokunin.serve.parts import Parts
+from shokunin.serve.receiving import JSON
 from shokunin.serve.refusal import Refusal, overloaded
-from shokunin.serve.served import Served, find, names_of
-from shokunin.serve.typed_wire import PredictRequest, parse_predict, predictions, read_row
+from shokunin.serve.served import Served, names_of
+from shokunin.serve.shelf import Shelf
+from shokunin.serve.status import page_facts, server_state
+from shokunin.serve.tally import Tally
+from shokunin.serve.typed_wire import PredictRequest
 from shokunin.version import __version__
 
-JSON = "application/json"
 _ERROR = {
     "type": "object",
     "required": ["message", "type", "param", "code"],
@@ -39,17 +42,41 @@ ENVELOPE: dict[str, Any] = {
     "description": "The OpenAI error envelope",
     "content": {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _ERROR}}}},
 }
+AUDIT_SECONDS = 5.0
+"""Time that audits under way have to finish when the server stops."""
+Around = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def create_app(served: Mapping[str, Served], *, limits: Limits | None = None, gate: Gate = loopback_only) -> FastAPI:
+def create_app(
+    served: Mapping[str, Served] | Parts,
+    *,
+    limits: Limits | None = None,
+    gate: Gate = loopback_only,
+    around: Sequence[Around] = (),
+    tally: Tally | None = None,
+    name: str = "shokunin",
+) -> FastAPI:
     """A server of the specialists in `served`, which maps each id `name@version` to what answers under it.
 
     While the application runs, `app.state.ready` is what `/ready` says; set it to False to send a balancer elsewhere.
 
+    Args:
+        served: the specialists, or everything that the server is made of.
+        limits: how much one request may ask for, unless `served` says.
+        gate: who may ask.
+        around: what goes on while the server runs, first to last; it ends after the last audit, last to first.
+        tally: what the page for people shows of the last day; None: there is no page.
+        name: what the page calls this server.
+
     Raises:
         UsageError: nothing is served, or two specialists would have one name.
     """
-    room = _Room(served, limits or Limits())
+    if isinstance(served, Parts):
+        parts = served
+    else:
+        names_of(served)  # nothing to serve is an error here; a shelf of a gateway may be empty
+        parts = Parts(Shelf(served, limits=limits), limits=limits or Limits())
+    room = _Room(parts, around, tally, name)
     app = FastAPI(
         title="Shokunin",
         version=__version__,
@@ -60,17 +87,27 @@ def create_app(served: Mapping[str, Served], *, limits: Limits | None = None, ga
         lifespan=room.lifespan,
     )
     app.state.ready = False
-    app.state.batchers = room.batchers
-    app.add_middleware(Edge, limits=room.limits, gate=gate)
+    app.state.parts = parts
+    app.add_middleware(Edge, limits=parts.limits, gate=gate, made=room.entered)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
-    app.add_api_route("/v1/chat/completions", room.chat, methods=["POST"], openapi_extra=_body(ChatRequest))
-    app.add_api_route(
-        "/v1/specialists/{name}/predict", room.predict, methods=["POST"], openapi_extra=_body(PredictRequest)
-    )
+    for endpoint in ENDPOINTS:
+        app.add_api_route(
+            endpoint.path,
+            room.text(endpoint),
+            methods=["POST"],
+            openapi_extra=_body(endpoint.model),
+            responses=_gives("text/event-stream"),
+        )
+    typed = "/v1/specialists/{name}/predict"
+    app.add_api_route(typed, room.predict, methods=["POST"], openapi_extra=_body(PredictRequest))
+    app.add_api_route(routes.EMBEDDINGS, room.embed, methods=["POST"], openapi_extra=_body(EmbeddingsRequest))
+    app.add_api_route("/v1/feedback", room.feedback, methods=["POST"], openapi_extra=_body(routes.FeedbackRequest))
     app.add_api_route("/v1/models", room.models, methods=["GET"])
-    app.add_api_route("/v1/models/{name}", room.model, methods=["GET"])
-    app.add_api_route("/", room.front, methods=["GET"])
+    app.add_api_route("/v1/models/{name:path}", room.model, methods=["GET"])
+    app.add_api_route("/", room.front, methods=["GET"], responses=_gives("text/html"))
+    prometheus = _gives("text/plain", "application/openmetrics-text")
+    app.add_api_route("/metrics", room.metrics, methods=["GET"], responses=prometheus)
     app.add_api_route("/health", _health, methods=["GET"])
     app.add_api_route("/ready", _ready, methods=["GET"])
     app.add_api_route("/version", _version, methods=["GET"])
@@ -78,125 +115,85 @@ def create_app(served: Mapping[str, Served], *, limits: Limits | None = None, ga
 
 
 class _Room:
-    """What the routes share: the names, the queues, the limits."""
+    """The routes, and what they share."""
 
-    def __init__(self, served: Mapping[str, Served], limits: Limits) -> None:
-        self.names = names_of(served)
-        self.limits = limits
-        self.batchers: dict[str, Batcher] = {}
-        self._served = served
+    def __init__(self, parts: Parts, around: Sequence[Around], tally: Tally | None, name: str) -> None:
+        self._parts = parts
+        self._gateway = Gateway(parts)
+        self._around = around
+        self._tally = tally
+        self._name = name
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Start a thread for each specialist; at the end let each finish what it has."""
-        for key, one in self._served.items():
-            self.batchers[key] = Batcher(one.predictor, key, batch=self.limits.batch, waiting=self.limits.waiting)
-        app.state.ready = True
-        try:
-            yield
-        finally:
-            app.state.ready = False
-            await asyncio.gather(*(asyncio.to_thread(batcher.close) for batcher in self.batchers.values()))
+        """Begin; at the end let everything finish what it has, and lose nothing."""
+        parts = self._parts
+        async with AsyncExitStack() as stack:
+            for one in self._around:
+                await stack.enter_async_context(one())
+            app.state.ready = True
+            try:
+                yield
+            finally:
+                app.state.ready = False
+                await parts.audits.close(AUDIT_SECONDS)
+                await asyncio.gather(*(client.close() for client in parts.upstreams.values()))
+                await asyncio.to_thread(parts.shelf.close)
+                await asyncio.to_thread(parts.embeddings.close)
+        if parts.recorder is not None:
+            await asyncio.to_thread(parts.recorder.close)
 
-    async def chat(self, request: Request) -> Response:
-        """Answer a chat request with the label, as a completion or as a stream."""
-        asked = parse_chat(await _read(request, self.limits), choices=self.limits.choices)
-        one = find(self.names, asked.model)
-        if asked.characters() > self.limits.text_chars:
-            raise Refusal(
-                400,
-                f"the messages are longer than {self.limits.text_chars} characters",
-                "context_length_exceeded",
-                "messages",
-            )
-        try:
-            inputs = one.codec.read_chat(asked.chat())
-        except TaskError as error:
-            raise Refusal(400, str(error), "invalid_value", "messages") from error
-        problem = one.codec.problem(inputs)
-        if problem is not None:
-            raise Refusal(400, problem, "unanswerable_input", "messages")
-        answer = (await self._ask(request, one, [inputs]))[0]
-        if answer.value is None:
-            raise Refusal(500, answer.problem or "the specialist gave no answer", "no_answer")
-        text = cut(one.codec.write_chat(answer), asked.stops)
-        write = stream if asked.stream else completion
-        body = write(asked, one, answer, text, request_id=request.state.request_id, created=int(time.time()))
-        media = "text/event-stream" if asked.stream else JSON
-        return Response(body, media_type=media, headers=route_headers(one, answer))
+    def entered(self, edge: Edge) -> None:
+        """The middleware is there: what it counts is shown."""
+        self._parts.in_flight = lambda: edge.in_flight
+
+    def text(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        """The route of an endpoint that a specialist can answer."""
+
+        async def answer(request: Request) -> Response:
+            return await self._gateway.answer(endpoint, request)
+
+        answer.__name__ = endpoint.path.removeprefix("/v1/").replace("/", "_")
+        answer.__doc__ = "Answer by a specialist, or by an upstream."
+        return answer
 
     async def predict(self, request: Request, name: str) -> Response:
         """Answer one input or many; a row that cannot be answered says why in its place."""
-        one = find(self.names, name)
-        asked = parse_predict(await _read(request, self.limits), rows=self.limits.rows)
-        read = [read_row(one, row, chars=self.limits.text_chars) for row in asked]
-        answers = iter(await self._ask(request, one, [inputs for inputs, problem in read if problem is None]))
-        merged = [
-            next(answers) if problem is None else Answer(None, 0.0, one.id, problem=problem, sure=False)
-            for _, problem in read
-        ]
-        return Response(predictions(one, merged), media_type=JSON, headers={"x-shokunin-specialist": one.id})
+        return await routes.predict(self._gateway, self._parts, request, name)
 
-    async def models(self) -> dict[str, Any]:
+    async def embed(self, request: Request) -> Response:
+        """Texts to vectors."""
+        return await routes.embed(self._gateway, self._parts, request)
+
+    async def feedback(self, request: Request) -> Response:
+        """Say what an answer should have been."""
+        return await routes.feedback(self._gateway, self._parts, request)
+
+    async def models(self, request: Request) -> dict[str, Any]:
         """The names served here."""
-        plain = sorted({one.name for one in self.names.values()} | {one.id for one in self.names.values()})
-        return {"object": "list", "data": [model_card(name, self.names[name]) for name in plain]}
+        return routes.models(self._parts, request)
 
-    async def model(self, name: str) -> dict[str, Any]:
+    async def model(self, request: Request, name: str) -> dict[str, Any]:
         """One name served here, aliases too."""
-        return model_card(name, find(self.names, name))
+        return routes.model(self._parts, request, name)
 
-    async def front(self) -> dict[str, Any]:
-        """Where to go from here."""
-        return {
-            "name": "shokunin",
-            "version": __version__,
-            "models": "/v1/models",
-            "openapi": "/openapi.json",
-            "health": "/health",
-        }
+    async def front(self, request: Request) -> Response:
+        """A page for people; where to go from here for programs."""
+        if self._tally is not None and wants_page(request.headers.get("accept", "")):
+            ready, base_url = request.app.state.ready, f"{request.url.scheme}://{request.url.netloc}/v1"
+            facts = page_facts(self._parts, self._tally, name=self._name, base_url=base_url, ready=ready)
+            page = await asyncio.to_thread(render_page, facts)
+            return Response(page, media_type="text/html", headers=page_headers())
+        return routes.front()
 
-    async def _ask(self, request: Request, one: Served, rows: Sequence[Inputs]) -> list[Answer]:
-        """The answers, unless they take too long or nobody waits for them any more."""
-        answers = self.batchers[one.id].submit(rows)
-        gone = asyncio.ensure_future(_disconnected(request))
-        try:
-            await asyncio.wait((answers, gone), timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
-            if answers.done():
-                return answers.result()
-            if gone.done():
-                raise Refusal(499, "the client has gone", "client_closed_request")
-            raise overloaded(f"no answer within {self.limits.seconds:g} seconds; ask again in a moment")
-        finally:
-            gone.cancel()
-            answers.cancel()
-
-
-async def _read(request: Request, limits: Limits) -> bytes:
-    """The body, which must be announced as JSON: a page of another site cannot send that unasked."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise Refusal(
-            415,
-            f"send the body as JSON, with the header 'Content-Type: {JSON}'",
-            "unsupported_media_type",
-            connection="close",
-        )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(415, "send the body uncompressed", "unsupported_media_type", connection="close")
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await request.body()
-    except TimeoutError as error:
-        raise Refusal(
-            408, f"the body did not arrive within {limits.body_seconds:g} seconds", "timeout", connection="close"
-        ) from error
-    except ClientDisconnect as error:
-        raise Refusal(499, "the client has gone", "client_closed_request") from error
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    async def metrics(self, request: Request) -> Response:
+        """The figures, for Prometheus."""
+        if self._parts.metrics is None:
+            raise Refusal(404, "this server counts nothing", "not_found")
+        state = server_state(self._parts, ready=request.app.state.ready)
+        accept = request.headers.get("accept", "")
+        body, media = await asyncio.to_thread(self._parts.metrics.render, state, accept)
+        return Response(body, headers={"content-type": media})
 
 
 async def _health() -> dict[str, str]:
@@ -232,9 +229,14 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     return Response(refusal.body(), refusal.status, {**(error.headers or {}), **refusal.headers}, media_type=JSON)
 
 
-def _body(model: type[PredictRequest] | type[ChatRequest]) -> dict[str, Any]:
+def _body(model: type[BaseModel]) -> dict[str, Any]:
     """The OpenAPI description of a body that the route parses itself."""
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _inlined(model.model_json_schema())}}}}
+
+
+def _gives(*media: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of what a route may answer beside JSON."""
+    return {200: {"content": {one: {} for one in media}}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

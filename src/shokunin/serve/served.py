@@ -11,6 +11,7 @@ from shokunin.answer import Predictor
 from shokunin.errors import UsageError
 from shokunin.serve.refusal import Refusal
 from shokunin.tasks import Codec
+from shokunin.template import Template
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Served:
         codec: reads the input from a chat and writes the reply.
         created: when it was made, seconds since 1970.
         about: plain facts shown in `/v1/models`.
+        template: how the application phrases the task, where that is known.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Served:
     codec: Codec
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
+    template: Template | None = None
 
 
 def names_of(served: Mapping[str, Served]) -> dict[str, Served]:

@@ -1,0 +1,97 @@
+"""Auditing: answers that were given are put to the upstream in the shadow; nobody waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from shokunin.serve.entry import Entry
+from shokunin.serve.upstream import UpstreamClient, UpstreamFailure
+
+REPLY_BYTES = 1 << 20
+_log = logging.getLogger("shokunin.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One answer to be put to the upstream.
+
+    Attributes:
+        client: who is asked.
+        path: where.
+        body: what.
+        headers: of the client's request, as far as they go on.
+        entry: the exchange that is to say what came of it.
+        agrees: reads the upstream's reply: whether it says the same, None where that cannot be told.
+        told: told what was found, None where nothing was, and the finished entry.
+    """
+
+    client: UpstreamClient
+    path: str
+    body: bytes
+    headers: Sequence[tuple[str, str]]
+    entry: Entry
+    agrees: Callable[[dict[str, object]], bool | None]
+    told: Callable[[bool | None, Entry], None]
+
+
+class Audits:
+    """Asks a few at a time; what does not fit into the queue is lost, and counted so."""
+
+    def __init__(self, *, at_a_time: int = 8, waiting: int = 512) -> None:
+        self._room = asyncio.Semaphore(at_a_time)
+        self._limit = at_a_time + waiting
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Audits that have no outcome yet."""
+        return len(self._tasks)
+
+    def submit(self, audit: Audit) -> None:
+        """Ask when there is room."""
+        if len(self._tasks) >= self._limit:
+            audit.told(None, replace(audit.entry, problem="audit_queue_full", status=503))
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(audit))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self, seconds: float) -> None:
+        """Wait so long for what is under way; the rest is lost."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+
+    async def _ask(self, audit: Audit) -> None:
+        agrees: bool | None = None
+        entry = audit.entry
+        try:
+            async with self._room:
+                reply = await audit.client.send(audit.path, audit.body, audit.headers)
+                entry.status = reply.status
+                body = await reply.read(REPLY_BYTES)
+                answer = json.loads(body) if reply.status == 200 else None
+            if isinstance(answer, dict):
+                entry.response = answer
+                entry.usage(answer)
+                agrees = audit.agrees(answer)
+            else:
+                entry.problem = "audit_refused"
+        except UpstreamFailure as failure:
+            entry.status, entry.problem = failure.refusal().status, failure.reason
+        except ValueError:
+            entry.problem = "audit_unreadable"
+        except asyncio.CancelledError:
+            entry.status, entry.problem = 503, "server_stopped"
+        except Exception:
+            _log.exception("an audit failed")
+            entry.status, entry.problem = 500, "internal_error"
+        entry.agrees = agrees
+        audit.told(agrees, entry)

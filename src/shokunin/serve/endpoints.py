@@ -1,0 +1,210 @@
+"""Endpoints: the three ways in which OpenAI clients ask for a text, each with how to read it and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shokunin.answer import Answer
+from shokunin.serve.body import Peek
+from shokunin.serve.completions_wire import CompletionRequest, parse_completions, text_completion, text_stream
+from shokunin.serve.limits import Limits
+from shokunin.serve.openai_reply import completion, cut, stream
+from shokunin.serve.openai_wire import ChatRequest, parse_chat
+from shokunin.serve.refusal import Refusal
+from shokunin.serve.reply_parts import BYTES_PER_TOKEN
+from shokunin.serve.response_format import Formatted, check_format
+from shokunin.serve.responses_reply import response, response_stream
+from shokunin.serve.responses_wire import ResponsesRequest, messages_of, parse_responses
+from shokunin.serve.served import Served
+
+Conversation = Sequence[Mapping[str, Any]]
+EXPECTED_TOKENS = 256
+"""What a reply is taken to need when a request sets no limit, until its real count is known."""
+
+
+class Write(Protocol):
+    """Writes the reply to a request, given an answer and a text for each of its questions."""
+
+    def __call__(
+        self,
+        wanted: Any,
+        served: Served,
+        answers: Sequence[Answer],
+        texts: Sequence[str],
+        *,
+        request_id: str,
+        created: int,
+    ) -> bytes:
+        """The body."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One of them.
+
+    Attributes:
+        path: its address, here and at every upstream.
+        param: the field that holds the text.
+        model: the request as a strict model, for the OpenAPI description.
+        templates: whether a request can be recognised by its template.
+        parse: the request as a specialist can answer it; raises Refusal.
+        conversation: the messages in a request that has only been peeked at.
+        conversations: each question in a parsed request, as messages.
+        check: raises Refusal if the text is not of the format asked for.
+        write: the reply.
+        stream: the reply as server-sent events.
+        said: the text in an upstream's reply, or None.
+    """
+
+    path: str
+    param: str
+    model: type[ChatRequest] | type[CompletionRequest] | type[ResponsesRequest]
+    templates: bool
+    parse: Callable[[bytes, Limits], Any]
+    conversation: Callable[[Peek], Conversation]
+    conversations: Callable[[Any], Sequence[Conversation]]
+    check: Callable[[Any, str], None]
+    write: Write
+    stream: Write
+    said: Callable[[Mapping[str, Any]], str | None]
+
+    def tokens(self, seen: Peek, size: int) -> int:
+        """How many tokens a request of `size` bytes may use, estimated."""
+        most = EXPECTED_TOKENS if seen.max_tokens is None else seen.max_tokens
+        return size // BYTES_PER_TOKEN + most * seen.n
+
+
+def said_in_chat(body: Mapping[str, Any]) -> str | None:
+    """The text of a chat completion's first choice."""
+    return _text(body, "choices", 0, "message", "content")
+
+
+def said_in_response(body: Mapping[str, Any]) -> str | None:
+    """The text of a response's messages, put together."""
+    parts = [
+        part.get("text")
+        for item in _list(body.get("output"))
+        if isinstance(item, Mapping) and item.get("type") == "message"
+        for part in _list(item.get("content"))
+        if isinstance(part, Mapping) and part.get("type") == "output_text"
+    ]
+    return "".join(part for part in parts if isinstance(part, str)) if parts else None
+
+
+def _parse_chat(body: bytes, limits: Limits) -> ChatRequest:
+    return parse_chat(body, choices=limits.choices)
+
+
+def _parse_completions(body: bytes, limits: Limits) -> CompletionRequest:
+    return parse_completions(body, choices=limits.choices, prompts=limits.rows)
+
+
+def _one(write: Callable[..., bytes], stops: bool = False) -> Write:
+    """A writer for endpoints with one question a request."""
+
+    def write_one(
+        wanted: Any,
+        served: Served,
+        answers: Sequence[Answer],
+        texts: Sequence[str],
+        *,
+        request_id: str,
+        created: int,
+    ) -> bytes:
+        text = cut(texts[0], wanted.stops) if stops else texts[0]
+        return write(wanted, served, answers[0], text, request_id=request_id, created=created)
+
+    return write_one
+
+
+def _of_response(seen: Peek) -> Conversation:
+    try:
+        request = ResponsesRequest.model_validate(dict(seen.raw), strict=False)
+        return messages_of(request)
+    except (ValueError, Refusal):
+        return ()  # not for a specialist; the upstream may take it
+
+
+def _check_response(wanted: Any, text: str) -> None:
+    check_format(wanted, text, "text.format")
+
+
+def _no_format(wanted: Formatted, text: str) -> None:
+    """Plain text has no format."""
+
+
+def _chats(wanted: CompletionRequest) -> Sequence[Conversation]:
+    return wanted.chats()
+
+
+def _cut_all(write: Callable[..., bytes]) -> Write:
+    def write_all(
+        wanted: Any,
+        served: Served,
+        answers: Sequence[Answer],
+        texts: Sequence[str],
+        *,
+        request_id: str,
+        created: int,
+    ) -> bytes:
+        cuts = [cut(text, wanted.stops) for text in texts]
+        return write(wanted, served, answers, cuts, request_id=request_id, created=created)
+
+    return write_all
+
+
+def _text(value: Any, *path: str | int) -> str | None:
+    for step in path:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            return None
+    return value if isinstance(value, str) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+CHAT = Endpoint(
+    path="/v1/chat/completions",
+    param="messages",
+    model=ChatRequest,
+    templates=True,
+    parse=_parse_chat,
+    conversation=lambda seen: seen.messages,
+    conversations=lambda wanted: [wanted.chat()],
+    check=check_format,
+    write=_one(completion, stops=True),
+    stream=_one(stream, stops=True),
+    said=said_in_chat,
+)
+COMPLETIONS = Endpoint(
+    path="/v1/completions",
+    param="prompt",
+    model=CompletionRequest,
+    templates=False,
+    parse=_parse_completions,
+    conversation=lambda seen: (),
+    conversations=_chats,
+    check=_no_format,
+    write=_cut_all(text_completion),
+    stream=_cut_all(text_stream),
+    said=lambda body: _text(body, "choices", 0, "text"),
+)
+RESPONSES = Endpoint(
+    path="/v1/responses",
+    param="input",
+    model=ResponsesRequest,
+    templates=True,
+    parse=lambda body, limits: parse_responses(body),
+    conversation=_of_response,
+    conversations=lambda wanted: [messages_of(wanted)],
+    check=_check_response,
+    write=_one(response),
+    stream=_one(response_stream),
+    said=said_in_response,
+)
+ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES)

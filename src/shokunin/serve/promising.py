@@ -1,0 +1,100 @@
+"""Promising: whether a specialist's answer is given, and what is learnt when the upstream has answered too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shokunin.answer import Answer, Inputs
+from shokunin.serve.auditing import Audit
+from shokunin.serve.endpoints import CHAT, said_in_chat
+from shokunin.serve.entries import Asked, Entries
+from shokunin.serve.entry import Entry
+from shokunin.serve.outgoing import audit_body, question
+from shokunin.serve.parts import Parts
+from shokunin.serve.receiving import JSON
+from shokunin.serve.routing import Target, TaskPolicy
+from shokunin.serve.served import Served
+from shokunin.serve.watching import Decision
+
+OWN_HEADERS = [("content-type", JSON)]
+"""Of the requests that this server makes itself."""
+
+
+class Promising:
+    """Between specialists, their watches and the audits."""
+
+    def __init__(self, parts: Parts, entries: Entries) -> None:
+        self._parts = parts
+        self._entries = entries
+
+    def decide(self, entry: Entry, one: Served, answer: Answer, policy: TaskPolicy) -> Decision | None:
+        """What the watch says; None: the specialist itself is not sure, or has no watch."""
+        watch = self._parts.watches.of(one)
+        if watch is None or answer.value is None or not answer.sure:
+            entry.reason = "unsure"
+            return None
+        assert policy.target is not None
+        open_now = self._parts.upstreams[policy.target.upstream].breaker.state == "closed"
+        decision = watch.decide(answer.confidence, auditable=open_now)
+        self._parts.watches.after(one.id, keep=decision.give and decision.audit)
+        entry.reason = decision.reason
+        return decision
+
+    def compared(self, one: Served, answer: Answer, said: str | None) -> None:
+        """The upstream has answered in the specialist's place: see whether it said the same."""
+        watch = self._parts.watches.of(one)
+        if watch is not None and answer.value is not None and said is not None:
+            value = one.codec.read_reply(said)
+            watch.compared(answer.confidence, None if value is None else one.codec.correct(value, answer.value))
+            self._parts.watches.after(one.id, keep=False)
+
+    def audit(
+        self,
+        asked: Asked,
+        one: Served,
+        answer: Answer,
+        decision: Decision,
+        policy: TaskPolicy,
+        *,
+        inputs: Inputs | None = None,
+        said: Callable[[Mapping[str, Any]], str | None] = said_in_chat,
+    ) -> None:
+        """Put a given answer to the upstream, if the coin says so: the client's request, or a question about `inputs`."""
+        entry = asked.entry
+        entry.audit_rate, entry.audited = decision.rate, decision.audit
+        assert policy.target is not None
+        if not decision.audit:
+            return
+        target, mask = policy.target, self._parts.mask_for(policy)
+        if inputs is None:
+            path, headers = asked.path, asked.headers
+            body = audit_body(asked.peek.raw, model=target.model, mask=mask)
+        else:
+            path, headers = CHAT.path, OWN_HEADERS
+            body = question(one.codec.ask_chat(inputs), model=target.model, mask=mask)
+
+        def agrees(reply: Mapping[str, Any]) -> bool:
+            text = said(reply)
+            value = None if text is None else one.codec.read_reply(text)
+            return value is not None and one.codec.correct(value, answer.value)
+
+        def told(found: bool | None, audit: Entry) -> None:
+            watch = self._parts.watches.of(one)
+            if watch is not None:
+                watch.audited(decision.rate, found, answer.confidence, term=decision.term)
+                self._parts.watches.after(one.id, keep=True)
+            audit.cost = self._parts.price(target.model, audit.prompt_tokens, audit.completion_tokens)
+            self._entries.keep(audit)
+
+        written = self._entry(entry, path, one, answer, decision, target)
+        client = self._parts.upstreams[target.upstream]
+        self._parts.audits.submit(Audit(client, path, body, headers, written, agrees, told))
+
+    def _entry(self, of: Entry, path: str, one: Served, answer: Answer, decision: Decision, target: Target) -> Entry:
+        audit = Entry(f"{of.id}-audit", time.time(), path, client_id=of.client_id, workload_id=of.workload_id)
+        audit.route, audit.parent, audit.model = "audit", of.id, target.model
+        audit.specialist, audit.upstream = one.id, target.upstream
+        audit.value, audit.confidence, audit.audit_rate = answer.value, answer.confidence, decision.rate
+        return audit

@@ -1,0 +1,137 @@
+"""The routes beside the three that write text: typed predictions, embeddings, corrections, and what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shokunin.answer import Answer
+from shokunin.serve.body import parse, peek
+from shokunin.serve.callers import caller_of
+from shokunin.serve.embedding import encoder_card
+from shokunin.serve.embeddings_wire import check_dimensions, embeddings, parse_embeddings
+from shokunin.serve.gateway import Gateway
+from shokunin.serve.limits import check_nesting
+from shokunin.serve.openai_reply import model_card
+from shokunin.serve.parts import Parts
+from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
+from shokunin.serve.refusal import Refusal
+from shokunin.serve.reply_parts import BYTES_PER_TOKEN
+from shokunin.serve.served import find
+from shokunin.serve.typed_wire import parse_predict, predictions, read_row
+from shokunin.version import __version__
+
+EMBEDDINGS = "/v1/embeddings"
+
+
+class FeedbackRequest(BaseModel):
+    """The body of `POST /v1/feedback`: which exchange, and what the answer should have been."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    answer: Annotated[str, Field(min_length=1, max_length=10_000)]
+    comment: Annotated[str, Field(max_length=10_000)] | None = None
+
+
+async def predict(gateway: Gateway, parts: Parts, request: Request, name: str) -> Response:
+    """Answer one input or many; a row that cannot be answered says why in its place. Nothing leaves the house."""
+    with gateway.entries.writing(request, "/v1/specialists/{name}/predict") as entry:
+        entry.model = name[:200]
+        one = find(parts.shelf.names, name)
+        caller_of(request).require_model(name, one.name)
+        body = await _body(request, parts)
+        asked = parse_predict(body, rows=parts.limits.rows)
+        request.state.ticket = parts.quota.admit(caller_of(request), len(body) // BYTES_PER_TOKEN)
+        entry.workload_id, entry.specialist, entry.route = one.name, one.id, "local"
+        entry.request = object_in(body)
+        read = [read_row(one, row, chars=parts.limits.text_chars) for row in asked]
+        rows = [inputs for inputs, problem in read if problem is None]
+        answers = iter(await gateway.ask(request, one, rows))
+        merged = [
+            next(answers) if problem is None else Answer(None, 0.0, one.id, problem=problem, sure=False)
+            for _, problem in read
+        ]
+        whole = predictions(one, merged)
+        entry.response, entry.prompt_tokens = object_in(whole), len(body) // BYTES_PER_TOKEN
+        headers = {"x-shokunin-specialist": one.id, "x-shokunin-route": "local"}
+        return gateway.entries.finish(entry, request, Response(whole, media_type=JSON, headers=headers))
+
+
+async def embed(gateway: Gateway, parts: Parts, request: Request) -> Response:
+    """Texts to vectors, by an encoder of this house or an upstream's."""
+    with gateway.entries.writing(request, EMBEDDINGS) as entry:
+        body = await _body(request, parts)
+        seen = peek(body)
+        asked = gateway.entries.admit(request, entry, seen, body, len(body) // BYTES_PER_TOKEN)
+        if seen.model not in parts.embeddings.embedders and parts.routes.find(seen.model) is not None:
+            return await gateway.pass_on(asked)
+        embedder = parts.embeddings.find(seen.model)
+        caller_of(request).require_model(seen.model)
+        wanted = parse_embeddings(body, inputs=parts.limits.rows, chars=parts.limits.text_chars)
+        check_dimensions(wanted, embedder)
+        vectors, tokens = await unless_gone(request, parts.embeddings.run(embedder, wanted.texts))
+        entry.route, entry.prompt_tokens = "local", tokens
+        reply = Response(embeddings(wanted, vectors, tokens), media_type=JSON, headers={"x-shokunin-route": "local"})
+        return gateway.entries.finish(entry, request, reply)
+
+
+async def feedback(gateway: Gateway, parts: Parts, request: Request) -> Response:
+    """Keep a correction beside the exchange that it is about.
+
+    Raises:
+        Refusal: 501, 503, it cannot be kept.
+    """
+    told = parse(FeedbackRequest, await _body(request, parts))
+    if parts.recorder is None:
+        raise Refusal(501, "this server keeps no record, so there is nothing to correct", "no_record")
+    entry = gateway.entries.open(request, "/v1/feedback")
+    entry.route, entry.parent, entry.value, entry.finished = "feedback", told.id, told.answer, True
+    entry.request = told.model_dump()
+    if not gateway.entries.keep(entry):
+        raise Refusal(503, "the correction could not be kept; send it again later", "not_kept", retry_after="10")
+    return Response(json.dumps({"object": "shokunin.feedback", "id": told.id, "kept": True}), media_type=JSON)
+
+
+def models(parts: Parts, request: Request) -> dict[str, Any]:
+    """The names served here that the caller may ask for."""
+    scopes = caller_of(request).scopes
+    names = parts.shelf.names
+    plain = sorted({one.name for one in names.values()} | {one.id for one in names.values()})
+    cards = [model_card(name, names[name]) for name in plain]
+    cards += [encoder_card(name, one) for name, one in sorted(parts.embeddings.embedders.items())]
+    cards += [_passed_card(model, name) for model, name in parts.routes.named()]
+    return {"object": "list", "data": [card for card in cards if scopes.allows(card["id"])]}
+
+
+def model(parts: Parts, request: Request, name: str) -> dict[str, Any]:
+    """One name served here, aliases too."""
+    if not name:
+        raise Refusal(404, "there is nothing at this address; GET /v1/models lists the models", "not_found")
+    caller_of(request).require_model(name)
+    if name in parts.embeddings.embedders:
+        return encoder_card(name, parts.embeddings.embedders[name])
+    for model_name, upstream in parts.routes.named():
+        if name == model_name and name not in parts.shelf.names:
+            return _passed_card(name, upstream)
+    return model_card(name, find(parts.shelf.names, name))
+
+
+def _passed_card(name: str, upstream: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": upstream, "root": name, "parent": None}
+
+
+async def _body(request: Request, parts: Parts) -> bytes:
+    body = await read_body(request, parts.limits.body_seconds)
+    check_nesting(body, parts.limits.nesting)
+    return body
+
+
+def front() -> Response:
+    """Where to go from here, for programs."""
+    places = {"models": "/v1/models", "openapi": "/openapi.json", "health": "/health", "metrics": "/metrics"}
+    return Response(json.dumps({"name": "shokunin", "version": __version__, **places}), media_type=JSON)
