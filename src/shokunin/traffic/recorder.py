@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 3.0
 """A server that is being replaced has this long to let go."""
+LEFT_SECONDS = 600.0
+"""What an earlier process left may be as much as the journal takes."""
 _log = logging.getLogger("shokunin.traffic")
 
 
@@ -145,6 +147,8 @@ def open_recorder(
         writer = Writer(journal, store, retention_days=retention_days, clock=clock)
         recorder = TrafficRecorder(journal, store, writer, stack.pop_all(), bodies=bodies, body_bytes=body_bytes)
         writer.start()
+        if journal.left:
+            writer.flush(LEFT_SECONDS)  # whoever reads the record next should find all of it
         return recorder
 
 
