@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from rows import rows
 from shokunin.errors import TaskError
+from shokunin.task import task_from_dict
 from shokunin.template import Template, TemplateMessage, template_from_dict, text_of
 from shokunin.template.found import Conversation, share_of, template_of
 from shokunin.template.pattern import LONGEST, escape, parse
@@ -465,3 +468,13 @@ def test_known_labels_are_taken_as_they_are() -> None:
     labels = sorted({c.reply or "" for c in conversations})
     assert (bare := template_of(conversations, labels)) is not None and bare.reply == "{{answer}}"
     assert (framed := template_of(conversations)) is not None and framed.reply == "intent: {{answer}}"
+
+
+def test_the_example_for_task_files_is_a_template() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "templates.md").read_text(encoding="utf-8")
+    toml = page.partition("```toml\n")[2].partition("```")[0]
+    task = task_from_dict(tomllib.loads(toml))
+    assert task.template is not None and task.template.is_specific and task.template.is_json
+    messages = task.template.render({"text": "where is it?"})
+    assert messages[1]["content"] == "Message:\nwhere is it?\n\nIntent:"
+    assert f"reply == {task.template.reply!r}" in page.replace('\\"', '"')
