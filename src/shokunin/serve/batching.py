@@ -107,17 +107,23 @@ class Crew:
         return not any(thread.is_alive() for thread in threads)
 
     def _work(self) -> None:
-        while True:
-            with self.wake:
-                while not self._ready and not self.closing:
-                    self._idle += 1
-                    self.wake.wait()
-                    self._idle -= 1
-                if not self._ready:
-                    return
-                lane = self._ready.popleft()
-                parts = lane.take()
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Wait for a lane and run its next batch; False at the end. Between steps a thread keeps no specialist in memory."""
+        with self.wake:
+            while not self._ready and not self.closing:
+                self._idle += 1
+                self.wake.wait()
+                self._idle -= 1
+            if not self._ready:
+                return False
+            lane = self._ready.popleft()
+            parts = lane.take()
+        try:
             lane.run(parts)
+        finally:
             with self.wake:
                 for part in parts:
                     part.batcher.running -= part.last - part.first
@@ -126,7 +132,7 @@ class Crew:
                     self._ready.append(lane)  # this thread goes on with whatever is first
                 if any(part.batcher.closing for part in parts):
                     self.wake.notify_all()
-            del lane, parts  # an idle thread keeps no specialist in memory
+        return True
 
 
 class _Lane:
