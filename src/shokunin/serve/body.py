@@ -108,8 +108,8 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         raw = from_json(body, allow_inf_nan=False)
         # A `model` that comes twice could be one model here and another for the upstream that gets the same bytes. It
-        # is looked for only where it can be: two plain spellings, or spellings with escapes.
-        if body.count(b'"model"') > 1 or b"\\u" in body:
+        # is looked for only where it can be: two plain spellings, or the letters m, o, d, e, l as `\u006d` and so on.
+        if body.count(b'"model"') > 1 or b"\\u006" in body:
             json.loads(body, object_pairs_hook=_pairs)
     except ValueError as error:
         raise Refusal(400, f"the body is not JSON: {error}", "invalid_json") from error
