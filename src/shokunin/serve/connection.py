@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shokunin.serve.refusal import Refusal, overloaded
 
@@ -33,12 +34,17 @@ class Connection(HttpToolsProtocol):
 
     _head: int | None = None
     """Bytes of an unfinished head; None while none is being read."""
+    _ended = False
+    """Whether a request ended in the piece that is being read, so that only the rest of it belongs to the next head."""
+    _cycles: deque[RequestResponseCycle]
+    """The requests that are not answered yet; more than one where a client does not wait for answers."""
     _awaited: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come."""
         super().connection_made(transport)
+        self._cycles = deque()
         if len(self.connections) > CONNECTIONS:
             self._refuse(overloaded("too many connections are open; ask again in a moment"))
         else:
@@ -49,14 +55,19 @@ class Connection(HttpToolsProtocol):
         self._head_is_here()
         self._is_read()
         super().connection_lost(exc)
+        for cycle in self._cycles:  # uvicorn tells the last request of a pipeline only
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._cycles.clear()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the head has grown too long or took too long."""
+        self._ended = False
         super().data_received(data)
         if self._head is None:
             self._head_is_here()
             return
-        self._head += len(data)
+        self._head += 0 if self._ended else len(data)
         if self._head > HEAD_BYTES:
             self._refuse(Refusal(431, f"the head of the request is longer than {HEAD_BYTES} bytes", "head_too_large"))
         elif self._awaited is None:
@@ -71,6 +82,15 @@ class Connection(HttpToolsProtocol):
         """A head ends."""
         self._head = None
         super().on_headers_complete()
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+        if self.cycle is not None and self.cycle not in self._cycles:
+            self._cycles.append(self.cycle)
+
+    def on_message_complete(self) -> None:
+        """A request ends."""
+        self._ended = True
+        super().on_message_complete()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
