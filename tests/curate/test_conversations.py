@@ -106,6 +106,18 @@ def test_two_versions_of_a_prompt_are_both_read(tmp_path: Path) -> None:
     assert [len(t.messages) for t in table.templates] == [2, 1]
 
 
+def test_three_versions_of_a_prompt_none_of_which_most_rows_have(tmp_path: Path) -> None:
+    made = rows(90)
+    styles = [
+        STYLES["prompt"],
+        STYLES["words"],
+        lambda text, label: chat(("system", f"V1. {SHOP}"), ("user", text), ("assistant", label)),
+    ]
+    values = [styles[i % 3](row["text"], row["label"]) for i, row in enumerate(made)]
+    found, table = read(write(tmp_path / "past.jsonl", values))
+    assert [{"text": r["text"], "label": r["label"]} for r in found] == made and len(table.templates) == 3
+
+
 def test_conversations_without_a_common_wording_are_read_as_they_are(tmp_path: Path) -> None:
     values = [
         chat(("system", f"Prompt {i % 7} of seven"), ("user", f"{i % 7} {row['text']}"), ("assistant", row["label"]))

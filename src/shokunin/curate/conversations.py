@@ -12,8 +12,8 @@ from shokunin.template.found import SAMPLE, Conversation, template_of
 CHAT = ("label", "system")
 """The columns that a file of conversations has beside its inputs."""
 BODIES = ("messages", "request", "response", "model")
-VERSIONS = 3
-"""Wordings of one file of examples that are told apart."""
+VERSIONS, VERSION = 3, 0.25
+"""Wordings of one file of examples that are told apart, and the share of the rest that each must have."""
 ENOUGH = 0.8
 """Share of a file's examples whose wordings must be known for the rest to be set aside as strays."""
 OTHERWISE = "phrased otherwise than the task's template"
@@ -68,7 +68,7 @@ def wordings_of(conversations: Iterable[Conversation], *, traffic: bool) -> tupl
     count = len(left)
     found: list[Template] = []
     while left and len(found) < (1 if traffic else VERSIONS):
-        template = template_of(left)
+        template = template_of(left) if traffic else template_of(left, least=VERSION)
         if template is None or (found and template.inputs != found[0].inputs):
             break
         found.append(template)

@@ -22,7 +22,7 @@ SAMPLE = 2000
 FEWEST = 5
 """Conversations; in fewer one cannot tell what varies."""
 MOST = 0.5
-"""A wording that fewer have is not the wording of the conversations."""
+"""A wording that a smaller share has is not the wording of the conversations."""
 SAME = 0.9
 """Share of the last messages that are one text: a larger one is fixed text with a few outliers."""
 VERSION = 0.2
@@ -45,19 +45,22 @@ class Conversation:
     model: str = ""
 
 
-def template_of(conversations: Sequence[Conversation], labels: Sequence[str] = ()) -> Template | None:
-    """The template that most of the conversations share, or None if there is none.
+def template_of(
+    conversations: Sequence[Conversation], labels: Sequence[str] = (), *, least: float = MOST
+) -> Template | None:
+    """The template that most of the conversations share, the commonest if `least` is lower; None if there is none.
 
     Args:
         conversations: at least `FEWEST`; of more than `SAMPLE` an even share is looked at.
         labels: the answers, if they are known; replies that are labels are then taken as they are.
+        least: the share of the conversations that must have the wording.
     """
     step = max(1, len(conversations) // SAMPLE)
     looked_at = [
         (texts, c) for c in conversations[::step] if len(texts := texts_of(c.messages) or ()) and _short(texts)
     ]
     group = _alike(looked_at)
-    if len(group) < FEWEST or len(group) < MOST * len(conversations[::step]):
+    if len(group) < FEWEST or len(group) < least * len(conversations[::step]):
         return None
     columns = [[texts[i][1] for texts, _ in group] for i in range(len(group[0][0]))]
     roles = [role for role, _ in group[0][0]]
@@ -72,7 +75,7 @@ def template_of(conversations: Sequence[Conversation], labels: Sequence[str] = (
         plain = Template(messages, tuple(name for name, _ in models.most_common()), reply)
     except TaskError:  # nothing varies but what is no input
         return None
-    if share_of(plain, conversations[::step]) < MOST:
+    if share_of(plain, conversations[::step]) < least:
         return None
     spellings = spellings_of(plain.shape, [c.reply for _, c in group if c.reply])
     return Template(plain.messages, plain.models, plain.reply, spellings)
