@@ -118,9 +118,10 @@ class Reloader:
                 old |= {key: was for key, was in self._served.items() if was.name == name}
         self._failed &= set(self._wanted.values())
         taken = {f"{one.name}@{alias}" for one in served.values() for alias in one.aliases}
-        for key, one in old.items():
-            left = tuple(a for a in one.aliases if f"{one.name}@{a}" not in taken)
-            served.setdefault(key, one if left == one.aliases else replace(one, aliases=left))
+        for key, was in old.items():  # aliases that mean something else by now go with it, the others stay
+            left = tuple(a for a in was.aliases if f"{was.name}@{a}" not in taken)
+            aliases = (*served[key].aliases, *left) if key in served else left
+            served[key] = replace(served.get(key, was), aliases=aliases)
         after = {**{one.id: one for one in served.values()}, **self._fixed}
         came, went = changed(self._shelf.served, after)
         if came or went:
