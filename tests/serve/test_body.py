@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shokunin.serve.body import peek
+from shokunin.serve.limits import CONTAINERS, check_nesting
 from shokunin.serve.refusal import Refusal
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -119,6 +120,16 @@ def test_a_model_said_twice_is_refused(body: bytes) -> None:
 def test_the_word_model_elsewhere_is_no_matter() -> None:
     body = b'{"model": "m", "metadata": {"model": "x"}, "user": "\\u0061"}'
     assert peek(body).model == "m"
+
+
+def test_millions_of_empty_lists_are_not_read() -> None:
+    """In a body of 8 MiB they would take a fifth of a gigabyte and stop everybody for seconds."""
+    inside_a_text = json.dumps({"model": "m", "user": "[]" * CONTAINERS}).encode()
+    check_nesting(b'{"model": "m", "x": [' + b"[]," * (CONTAINERS - 10) + b"[]]}", 64)
+    check_nesting(inside_a_text, 64)
+    with pytest.raises(Refusal) as caught:
+        check_nesting(b'{"model": "m", "x": [' + b"[]," * CONTAINERS + b"[]]}", 64)
+    assert (caught.value.status, caught.value.code) == (400, "too_many_values")
 
 
 @given(st.binary(max_size=200))

@@ -56,6 +56,8 @@ _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _OPEN, _CLOSE = b"[{", b"]}"
 _NO_BRACKET = bytes(sorted(set(range(256)) - set(_OPEN + _CLOSE)))
 _PIECE = 1 << 16
+CONTAINERS = 100_000
+"""Lists and objects in one body. Each takes some twenty times its two bytes in memory, and millions of them seconds."""
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(_OPEN)], _STEPS[list(_CLOSE)] = 1, -1
 
@@ -66,11 +68,13 @@ def check_nesting(body: bytes, limit: int) -> None:
     Most bodies have fewer brackets than the limit, which is all that has to be counted.
 
     Raises:
-        Refusal: 400 `too_deeply_nested`.
+        Refusal: 400 `too_deeply_nested`, or `too_many_values`, there are more than `CONTAINERS` of them.
     """
     if body.count(b"[") + body.count(b"{") <= limit:
         return
     brackets = _TEXT.sub(b"", body).translate(None, _NO_BRACKET)
+    if len(brackets) > 2 * CONTAINERS:
+        raise Refusal(400, f"the body has more than {CONTAINERS} lists and objects; send less", "too_many_values")
     depth = 0
     for first in range(0, len(brackets), _PIECE):
         depths = depth + _STEPS[np.frombuffer(brackets[first : first + _PIECE], np.uint8)].cumsum(dtype=np.int32)
