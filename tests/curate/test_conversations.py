@@ -184,6 +184,7 @@ def test_a_task_learns_its_template_from_its_rows(style: str, tmp_path: Path) ->
     assert {e.inputs["text"] for e in dataset.sealed.open("a test")} <= {row["text"] for row in rows(30, 1)}
     why = dataset.facts["columns"]["why"]
     assert "the answer in the replies" in why[0] and dataset.task.template.fingerprint in why[1]
+    assert ("too little fixed text" in why[1]) is (style == "plain")
 
 
 def test_several_slots_are_several_inputs(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shokunin.answer import Inputs
 from shokunin.engines.openai_api import Usage, upstream
 from shokunin.errors import UsageError
 from shokunin.tasks.classify_text import find_label
@@ -100,6 +101,19 @@ def test_a_row_becomes_one_plain_question(server: Script, monkeypatch: pytest.Mo
     assert all(f"- {label}\n" in system["content"] for label in LABELS)
     assert user == {"role": "user", "content": "I want my money back"}
     assert server.keys == ["Bearer sk-123"]
+    model.close()
+
+
+def test_it_can_be_asked_and_read_in_the_application_s_way(server: Script) -> None:
+    def ask(inputs: Inputs) -> list[dict[str, str]]:
+        return [{"role": "user", "content": f"Mail:\n{inputs['text']}"}]
+
+    model = upstream(
+        server.base_url, "gpt", None, LABELS, ask=ask, read=lambda reply: reply.removeprefix("Mail:\n") or None
+    )
+    good, bad = model.predict([{"text": "x"}, {"text": ""}])
+    assert [r["messages"][0]["content"] for r in sorted(server.requests, key=str)] == ["Mail:\n", "Mail:\nx"]
+    assert (good.value, bad.value, bad.problem) == ("x", None, "the reply is not one of the labels: 'Mail:\\n'")
     model.close()
 
 

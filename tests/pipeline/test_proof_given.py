@@ -24,6 +24,7 @@ from shokunin.project import open_project
 from shokunin.prove.page import summary
 from shokunin.specialist import Specialist
 from shokunin.task import Task
+from shokunin.template import Template, TemplateMessage
 
 PAST = [{**row, "customer": f"c{i % 90}"} for i, row in enumerate(rows(500))]
 LATER = [
@@ -215,6 +216,29 @@ def test_a_large_model_gets_the_key_of_openai_only_there(
     asked.clear()
     ask("http://127.0.0.1:9/v1", [*rows, strange])
     assert asked[0][2] == (*specialist.labels, "other")
+
+
+def test_a_large_model_is_asked_in_the_words_of_the_task_s_template(
+    specialist: Specialist, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[dict[str, Any]] = []
+
+    def upstream(*_: Any, **options: Any) -> Any:
+        ways.append(options)
+        return specialist.predictor
+
+    monkeypatch.setattr("shokunin.pipeline.comparing.upstream", upstream)
+    template = Template((TemplateMessage("user", "Mail: {{text}}\nTeam:"),), reply="Team {{answer}}")
+    rows = [Example({"text": row["text"]}, row["label"], f"rows:{i}") for i, row in enumerate(LATER)]
+    for task in (specialist.task, replace(specialist.task, template=template)):
+        answers_of(
+            "http://127.0.0.1:9/v1#gpt", replace(specialist, task=task), rows,
+            orders=[], columns={}, place=open_project(shop), progress=silent,
+        )  # fmt: skip
+    plain, asked = ways
+    assert plain == {}
+    assert asked["ask"]({"text": "hi"}) == [{"role": "user", "content": "Mail: hi\nTeam:"}]
+    assert asked["read"]("team  REFUND") == "refund"
 
 
 def test_an_unset_key_and_an_address_that_answers_nothing_are_errors(

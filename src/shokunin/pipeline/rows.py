@@ -212,6 +212,9 @@ def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, targ
     )
 
 
+_NO_WORDS = {True: "", False: ", which has too little fixed text to recognise requests by"}
+
+
 def _columns_of_template(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
     template = table.templates[0]
     slots = inputs or (task.inputs if task is not None else template.inputs)
@@ -223,7 +226,7 @@ def _columns_of_template(table: Table, task: Task | None, inputs: Sequence[str] 
     names = ", ".join(repr(slot) for slot in slots)
     why = (
         f"label: the answer in the replies, which are of the shape {template.reply!r}",
-        f"text: {names}, what varies in the messages (template {template.fingerprint})",
+        f"text: {names}, what varies in the messages (template {template.fingerprint}{_NO_WORDS[template.is_specific]})",
         *guessed.why[2:],
     )
     return replace(guessed, why=why)
