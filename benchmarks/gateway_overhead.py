@@ -6,8 +6,9 @@ One upstream, `shokunin.serve.scripted_upstream`, answers at once with twenty wo
 milliseconds. It is asked directly, through `shokunin serve` with capture on, and through the LiteLLM proxy where one is
 given. All run at the same time, each server with one worker; the load goes to one after the other, in turns of a few
 seconds whose order changes, so that what else the machine does meets all alike. The load is open: a request counts from
-when it was due. "Added" is the difference of the percentiles of a turn to those of the direct turn of the same round;
-given are the median over the rounds and the middle half of them.
+when it was due. A server whose maximum rate, measured first, is too near is left out. "Added" is the difference of the
+percentiles of a turn to those of the direct turn of the same round; given are the median over the rounds and the middle
+half of them.
 """
 
 from __future__ import annotations
@@ -43,9 +44,11 @@ SYSTEM = "You sort the letters of our customers. " * 25
 """About a kilobyte, as such prompts are."""
 TURN = 4.0
 """Seconds of load on one server at a time."""
-STREAM_RATE = 50.0
-STREAM_CONNECTIONS = 32
+STREAM_RATE = 10.0
+MOST_CONNECTIONS = 32
 """For the maximum rate."""
+SHARE = 0.9
+"""A server is not given more than this share of its own maximum rate: its queue would grow without end."""
 WHICH = (50, 95, 99)
 
 
@@ -59,6 +62,7 @@ class Target:
     process: psutil.Process | None = None
     turns: dict[str, list[list[Got]]] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
+    most: float = 0.0
 
     def cpu(self) -> float:
         """Processor seconds of the server and its children so far."""
@@ -75,11 +79,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overhead-")))
         targets, about = _start(asked, folder, stack)
         _warm(targets)
-        measured = [_open(targets, f"{rate:g} requests/s", _requests(), rate, asked.seconds) for rate in asked.rates]
-        streams = _open(
-            targets, f"{STREAM_RATE:g} streams/s", _requests(stream=True), STREAM_RATE, asked.seconds, stream=True
-        )
         most = [_most(target, min(asked.seconds, 10.0)) for target in targets]
+        measured = [_open(targets, f"{rate:g} requests/s", _requests(), rate, asked.seconds) for rate in asked.rates]
+        measured.append(_open(targets, "streams", _requests(stream=True), STREAM_RATE, asked.seconds, stream=True))
         captured = _captured(folder)
         sent = sum(len(turn) for t in targets if t.name == "shokunin" for turns in t.turns.values() for turn in turns)
     result = {
@@ -91,7 +93,7 @@ def main() -> None:
         "python": platform.python_version(),
         **about,
         "turn_seconds": TURN,
-        "measured": [*measured, streams],
+        "measured": measured,
         "most": most,
         "captured": {"sent_in_turns": sent, "in_the_record": captured},
     }
@@ -200,8 +202,9 @@ def _open(
     stream: bool = False,
 ) -> dict[str, Any]:
     """Turns of open load on each target, as many rounds as fit into `seconds` a target."""
+    able = [target for target in targets if stream or rate <= SHARE * target.most]
     for turn in range(max(2, round(seconds / TURN))):
-        for target in _rotated(targets, turn):
+        for target in _rotated(able, turn):
             before = target.cpu()
             answers = asyncio.run(open_load(target.port, requests, rate, TURN, exact=True))
             target.cpu_seconds[load] = target.cpu_seconds.get(load, 0.0) + target.cpu() - before
@@ -210,7 +213,8 @@ def _open(
     return {
         "load": load,
         "rate": rate,
-        "targets": {target.name: _summary(target, direct, load, stream=stream) for target in targets},
+        "targets": {target.name: _summary(target, direct, load, stream=stream) for target in able},
+        "beyond": [target.name for target in targets if target not in able],
     }
 
 
@@ -247,12 +251,13 @@ def _added(turns: list[list[Got]], direct: list[list[Got]], of: Callable[[Got], 
 
 def _most(target: Target, seconds: float) -> dict[str, Any]:
     before = target.cpu()
-    answers = asyncio.run(closed(target.port, _requests(), STREAM_CONNECTIONS, seconds))
+    answers = asyncio.run(closed(target.port, _requests(), MOST_CONNECTIONS, seconds))
     good = [got.seconds for got in answers if got.status == 200]
+    target.most = len(good) / seconds
     return {
         "target": target.name,
-        "connections": STREAM_CONNECTIONS,
-        "requests_per_second": round(len(good) / seconds, 1),
+        "connections": MOST_CONNECTIONS,
+        "requests_per_second": round(target.most, 1),
         "failed": len(answers) - len(good),
         "latency_ms": percentiles(good, WHICH),
         "cpu_ms_per_request": round((target.cpu() - before) / len(answers) * 1000, 3),
@@ -303,7 +308,9 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
                     told = " / ".join(f"{row[key][f'p{q}']['median']:+.2f}" for q in WHICH)
                     line += f", {words} {told} ms"
             yield line + f", {row['cpu_ms_per_request']:.2f} ms CPU each"
-    yield f"at most, {STREAM_CONNECTIONS} connections"
+        for name in load["beyond"]:
+            yield f"  {name:>20}: more than it can answer"
+    yield f"at most, {MOST_CONNECTIONS} connections"
     for row in result["most"]:
         yield f"  {row['target']:>20}: {row['requests_per_second']:.0f} requests/s, {row['failed']} failed"
     yield f"in the record: {result['captured']}"
@@ -328,7 +335,9 @@ def _parse() -> argparse.Namespace:
         "--litellm-workers", type=_numbers(int), default=[1], help="its workers; 1,2 measures it with one and with two"
     )
     words.add_argument("--seconds", type=float, default=60.0, help="load on each server at each rate")
-    words.add_argument("--rates", type=_numbers(float), default=[200.0], help="requests due per second: 50,200")
+    words.add_argument(
+        "--rates", type=_numbers(float), default=[20.0, 50.0, 200.0], help="requests due per second: 50,200"
+    )
     words.add_argument("--serve", nargs="*", default=[], help="more arguments for `shokunin serve`")
     words.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
     return words.parse_args()
