@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -197,6 +199,7 @@ def test_words_are_bounded_too() -> None:
     assert total(one, "shokunin_refused_total") == WORDS * 6
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     cost=st.one_of(st.none(), st.floats()),
     tokens=st.integers(-(10**30), 10**30),
@@ -321,3 +324,13 @@ def test_names_from_users_are_escaped() -> None:
     found = samples(one, ServerState(promises=[replace(PROMISE, task=task)]))
     assert found["shokunin_requests_total", frozenset({("route", "local"), ("task", task), ("status", "200")})] == 1
     assert found["shokunin_promise_threshold", frozenset({("task", task)})] == 0.9
+
+
+def test_the_page_of_the_documentation_names_every_metric_and_no_other() -> None:
+    one = metrics(saving=0.1)
+    for exchange in (LOCAL, ESCALATED, PASSED, REFUSED, AUDIT, replace(LOCAL, route="feedback")):
+        one.observe(exchange)
+    made = {f.name + ("_total" if f.type == "counter" else "") for f in parse_text(one.render(STATE)[0].decode())}
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `((?:gen_ai|shokunin)_\w+)` \|", page, re.MULTILINE))
+    assert told == {name for name in made if not name.startswith(("process_", "python_")) and "_created" not in name}

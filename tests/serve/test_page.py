@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shokunin.serve.charts import bound_bar, hour_columns, route_bar
@@ -245,6 +245,7 @@ def evil(words: str) -> PageFacts:
     )
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.one_of(st.just(EVIL), st.text(min_size=1), st.text("<>&\"'/={}% x\n", min_size=1)))
 def test_names_from_users_stay_text(words: str) -> None:
     plain, read = Reader(render_page(evil("plain"))), Reader(render_page(evil(words)))
