@@ -100,6 +100,8 @@ def serve(
         parts, tally = compose(
             place, shelf, recorder=recorder, promises=promises, logs=logs, ledger=ledger, threads=count
         )
+        for one in shelf.served.values():
+            parts.watches.of(one)  # what was known of a promise is read now, not while a client waits
         telemetry = open_telemetry()
         if telemetry is not None:
             stack.callback(telemetry.close)
@@ -137,7 +139,7 @@ def compose(
         return _policy(place, routes, task)
 
     def saving(exchange: Exchange) -> float | None:
-        target = policy_of(exchange.workload_id).target
+        target = policy_of(exchange.workload_id).target if exchange.workload_id else None
         if target is None:
             return None
         return price_of(prices, target.model, exchange.prompt_tokens, exchange.completion_tokens)

@@ -101,6 +101,7 @@ def create_app(
         )
     typed = "/v1/specialists/{name}/predict"
     app.add_api_route(typed, room.predict, methods=["POST"], openapi_extra=_body(PredictRequest))
+    app.add_api_route("/v1/specialists/{name}/resume", room.resume, methods=["POST"])
     app.add_api_route(routes.EMBEDDINGS, room.embed, methods=["POST"], openapi_extra=_body(EmbeddingsRequest))
     app.add_api_route("/v1/feedback", room.feedback, methods=["POST"], openapi_extra=_body(routes.FeedbackRequest))
     app.add_api_route("/v1/models", room.models, methods=["GET"])
@@ -160,6 +161,10 @@ class _Room:
     async def predict(self, request: Request, name: str) -> Response:
         """Answer one input or many; a row that cannot be answered says why in its place."""
         return await routes.predict(self._gateway, self._parts, request, name)
+
+    async def resume(self, request: Request, name: str) -> Response:
+        """Let a specialist answer again after it has handed back."""
+        return routes.resume(self._parts, name)
 
     async def embed(self, request: Request) -> Response:
         """Texts to vectors."""

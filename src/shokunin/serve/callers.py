@@ -39,6 +39,7 @@ PERMISSIONS: Mapping[tuple[str, str], Requirement] = {
     ("POST", "/v1/responses"): "answer",
     ("POST", "/v1/specialists/{name}/predict"): "answer",
     ("POST", "/v1/feedback"): "feedback",
+    ("POST", "/v1/specialists/{name}/resume"): "admin",
 }
 """Every route there may be. What is not in here is refused, even if somebody has written a route for it."""
 

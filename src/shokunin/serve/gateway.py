@@ -157,7 +157,7 @@ class Gateway:
         for conversation in conversations:
             if sum(map(_characters, conversation)) > limit:
                 raise Refusal(400, f"the text is longer than {limit} characters", "context_length_exceeded", param)
-            shaped.append(one.template is not None and one.template.match(conversation) is not None)
+            shaped.append(one.codec.phrased(conversation))
             try:
                 inputs = one.codec.read_chat(conversation)
             except TaskError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,7 @@ from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.reply_parts import BYTES_PER_TOKEN
 from shokunin.serve.served import find
+from shokunin.serve.state import promise_of
 from shokunin.serve.typed_wire import parse_predict, predictions, read_row
 from shokunin.version import __version__
 
@@ -80,6 +82,22 @@ async def embed(gateway: Gateway, parts: Parts, request: Request) -> Response:
         return gateway.entries.finish(entry, request, reply)
 
 
+def resume(parts: Parts, name: str) -> Response:
+    """Begin a new term of a specialist's promise, whose last one ended with handing back.
+
+    Raises:
+        Refusal: 404, there is no such specialist; 409, there is nothing to resume.
+    """
+    one = find(parts.shelf.names, name)
+    watch = parts.watches.of(one)
+    if watch is None or watch.status.state != "handed_back":
+        raise Refusal(409, f"{one.id} has not handed back its work, so there is nothing to resume", "nothing_to_resume")
+    watch.resume()
+    parts.watches.after(one.id, keep=True)
+    told = {"object": "shokunin.promise", "specialist": one.id, **asdict(promise_of(one.name, one.id, watch.status))}
+    return Response(json.dumps(told, allow_nan=False), media_type=JSON)
+
+
 async def feedback(gateway: Gateway, parts: Parts, request: Request) -> Response:
     """Keep a correction beside the exchange that it is about.
 
@@ -103,7 +121,8 @@ def models(parts: Parts, request: Request) -> dict[str, Any]:
     names = parts.shelf.names
     plain = sorted({one.name for one in names.values()} | {one.id for one in names.values()})
     cards = [model_card(name, names[name]) for name in plain]
-    cards += [encoder_card(name, one) for name, one in sorted(parts.embeddings.embedders.items())]
+    encoders = sorted(parts.embeddings.embedders.items())
+    cards += [encoder_card(name, one) for name, one in encoders if name == one.name]  # the others are found too
     cards += [_passed_card(model, name) for model, name in parts.routes.named()]
     return {"object": "list", "data": [card for card in cards if scopes.allows(card["id"])]}
 

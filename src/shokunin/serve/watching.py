@@ -47,6 +47,9 @@ class Watch(Protocol):
     def compared(self, confidence: float, agrees: bool | None) -> None:
         """How an answer that was not given compares with the upstream's."""
 
+    def resume(self) -> None:
+        """Give answers again, as a new term."""
+
     @property
     def status(self) -> Any:
         """What is known, for people and metrics."""
