@@ -66,7 +66,9 @@ def _cell(value: object) -> str:
 def _connect() -> duckdb.DuckDBPyConnection:
     # The order of rows is part of their origin, so it is kept; nothing is fetched from anywhere.
     settings = {"memory_limit": MEMORY, "threads": 1, "autoinstall_known_extensions": False}
-    return duckdb.connect(":memory:", config=settings)
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET enable_progress_bar = false")  # it would be drawn on stdout, into a command's JSON
+    return connection
 
 
 def _quoted(path: Path) -> str:

@@ -18,7 +18,7 @@ from shokunin.traffic.store import Store
 FIRST = ("timestamp", "workload_id", "client_id")
 REST = ("id", *sorted(set(HEAD) - {*FIRST, "id"}))
 KINDS = (".jsonl", ".parquet")
-MEMORY = "512MB"
+MEMORY = "256MB"
 LONGEST_LINE = 64 << 20
 _PARQUET = {
     **dict.fromkeys(("timestamp", "seconds", "confidence", "first_byte_seconds", "cost", "audit_rate"), "DOUBLE"),
@@ -100,6 +100,7 @@ def _parquet(store: Store, path: Path, which: Filter, progress: Callable[[int], 
                 f"maximum_object_size={LONGEST_LINE})"
             )
             with duckdb.connect(":memory:", config=settings) as connection:
+                connection.execute("SET enable_progress_bar = false")  # it would be drawn on stdout
                 connection.execute(f"COPY (SELECT * FROM {source}) TO {_quoted(made)} (FORMAT parquet)")
             with writing_bytes(path) as file, made.open("rb") as whole:
                 while chunk := whole.read(1 << 20):
