@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-
 from traffic_fakes import start
 
 ROWS = 200_000
