@@ -15,6 +15,7 @@ from shokunin.serve.body import Peek
 from shokunin.serve.callers import caller_of
 from shokunin.serve.entry import Entry
 from shokunin.serve.parts import Parts
+from shokunin.serve.quota import Ticket
 from shokunin.serve.refusal import Refusal
 
 R = TypeVar("R", bound=Response | None)
@@ -80,11 +81,16 @@ class Entries:
             raise
 
     def charge(self, entry: Entry, body: Mapping[str, Any] | None, model: str) -> None:
-        """Take an upstream's token counts, and what they cost by the model's name here or there."""
+        """Add an upstream's token counts, and what they cost by the model's name here or there, if the reply says."""
+        before = entry.prompt_tokens, entry.completion_tokens, entry.cost or 0.0
+        entry.prompt_tokens = entry.completion_tokens = 0
         entry.usage(body)
-        said = str(body.get("model", "")) if body else ""
-        costs = [self._parts.price(name, entry.prompt_tokens, entry.completion_tokens) for name in (model, said)]
-        entry.cost = next((cost for cost in costs if cost is not None), None)
+        prompt, completion, entry.cost = entry.prompt_tokens, entry.completion_tokens, None
+        if prompt or completion:
+            said = str(body.get("model", "")) if body else ""
+            costs = [self._parts.price(name, prompt, completion) for name in (model, said)]
+            entry.cost = next((cost + before[2] for cost in costs if cost is not None), None)
+        entry.prompt_tokens, entry.completion_tokens = before[0] + prompt, before[1] + completion
 
     def finish(self, entry: Entry, request: Request, response: R) -> R:
         """The reply is ready to leave: keep the exchange, settle what it used, say what is left."""
@@ -95,7 +101,7 @@ class Entries:
                 entry.cost = 0.0
             ticket = getattr(request.state, "ticket", None)
             if ticket is not None:
-                ticket.settle(entry.prompt_tokens + entry.completion_tokens, entry.cost or 0.0)
+                _settle(entry, ticket)
             self.keep(entry)
         if response is not None:
             for name, value in self._parts.quota.headers(caller_of(request)).items():
@@ -115,3 +121,11 @@ class Entries:
         if not entry.upstream:
             entry.route = "refused"
         self.finish(entry, request, None)
+
+
+def _settle(entry: Entry, ticket: Ticket) -> None:
+    """Count what was used. An upstream's good reply that does not say, such as a stream that the client left, counts as
+    what was set aside: else a client would use nothing by always leaving early."""
+    tokens = entry.prompt_tokens + entry.completion_tokens
+    charged = entry.route in ("passed", "escalated") and (entry.status < 400 or entry.status == 499)
+    ticket.settle(None if charged and not tokens else tokens, entry.cost if charged else entry.cost or 0.0)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from shokunin.exchange import Route
 from shokunin.serve.callers import caller_of
+from shokunin.serve.endpoints import EXPECTED_TOKENS
 from shokunin.serve.entries import Asked, Entries
 from shokunin.serve.outgoing import Mask, outgoing
 from shokunin.serve.parts import Parts
@@ -17,6 +18,7 @@ from shokunin.serve.rebuild import StreamRebuilder
 from shokunin.serve.receiving import object_in, unless_gone
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.relay import Relay
+from shokunin.serve.reply_parts import BYTES_PER_TOKEN
 from shokunin.serve.routing import Target
 from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
 
@@ -40,10 +42,19 @@ class Passing:
 
         Raises:
             UpstreamFailure: there is none.
-            Refusal: 499, the client has gone.
+            Refusal: 499, the client has gone; 429, its key's money does not suffice; 403, nobody knows if it does.
         """
+        most = (EXPECTED_TOKENS if asked.peek.max_tokens is None else asked.peek.max_tokens) * asked.peek.n
+        cost = self._parts.price(target.model, len(body) // BYTES_PER_TOKEN, most)
+        try:
+            asked.request.state.ticket.reserve(cost=cost)
+        except Refusal:
+            asked.entry.upstream = ""  # it is not asked
+            raise
         client = self._parts.upstreams[target.upstream]
-        authorization = asked.request.headers.get("authorization")
+        # A key of this server is nobody else's business, whatever the settings of the upstream say.
+        keyed = caller_of(asked.request).key_id is not None
+        authorization = None if keyed else asked.request.headers.get("authorization")
         query = asked.request.url.query if path == asked.path else ""
         if asked.entry.span is not None:
             traced = asked.entry.span.headers()

@@ -152,14 +152,15 @@ class Ticket:
             self._quota._check(self._caller, requests=0, tokens=tokens, cost=cost)
             self.hold(tokens, cost or 0.0)
 
-    def settle(self, tokens: int, cost: float | None = 0.0) -> None:
+    def settle(self, tokens: int | None, cost: float | None = 0.0) -> None:
         """Count what the request did use instead of what was set aside; later calls count nothing.
 
         Args:
-            tokens: read and written.
-            cost: what upstreams charged; None: nobody knows, so what was set aside is counted.
+            tokens: read and written; None: nobody knows, so what was set aside is counted.
+            cost: what upstreams charged; None likewise.
         """
         if self._open:
+            tokens = round(self._tokens) if tokens is None else tokens
             cost = self._cost if cost is None else cost
             self.hold(-self._tokens, -self._cost)
             self._open = False
@@ -183,7 +184,7 @@ class Ticket:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.settle(round(self._tokens), None)
+        self.settle(None, None)
 
 
 def estimate_tokens(body_bytes: int, completion: int | None = None, choices: int = 1) -> int:
