@@ -24,7 +24,7 @@ def counted(history: list[tuple[float, bool, str]], delta: float = 0.05) -> Audi
     bound = AuditBound(delta)
     for rate, coin, outcome in history:
         audit = coin or rate == 1
-        bound.give(rate, audit)
+        bound.give(bound.level(rate), audit)
         if audit and outcome != "pending":
             bound.resolve(rate, {"agrees": True, "wrong": False, "lost": None}[outcome])
     return bound
@@ -50,7 +50,7 @@ def test_over_all_coins_the_bound_is_ever_broken_with_probability_delta_at_most(
             continue
         bound, disagreements = AuditBound(delta), 0
         for rate, coin, digit in zip(q, coins, wrong, strict=True):
-            bound.give(rate, coin)
+            bound.give(bound.level(rate), coin)
             if coin:
                 bound.resolve(rate, digit == "0")
             disagreements += digit == "1"
@@ -63,7 +63,7 @@ def test_over_all_coins_the_bound_is_ever_broken_with_probability_delta_at_most(
 def test_it_is_not_so_cautious_that_it_could_never_be_broken() -> None:
     bound = AuditBound(0.05)
     for _ in range(100):
-        bound.give(0.3, audit=False)
+        bound.give(bound.level(0.3), audit=False)
     assert bound.count() < 15
 
 
@@ -76,7 +76,7 @@ def test_an_enemy_who_sees_every_coin_and_chooses_rates_breaks_it_no_more_often(
             # Errs until found out, then is good for a while; rates follow what was seen.
             wrong, rate = seen <= i // 25, (0.5, 0.2, 0.1)[min(2, i // 40)] if seen < 3 else 0.5
             coin = rng.random() < rate
-            bound.give(rate, coin)
+            bound.give(bound.level(rate), coin)
             if coin:
                 bound.resolve(rate, not wrong)
             seen, disagreements = seen + (coin and wrong), disagreements + wrong
@@ -153,7 +153,7 @@ def test_no_matter_how_many_more_answers_no_seen_disagreement_no_higher_bound(
     level = bound.level(0.3)
     total = next(n for n in itertools.count() if bound.excludes(n, unlimited=level))
     for _ in range(300):
-        bound.give(0.3, audit=False)
+        bound.give(bound.level(0.3), audit=False)
     assert bound.excludes(total)
 
 
@@ -175,7 +175,7 @@ def test_without_outstanding_audits_it_says_what_would_be_known() -> None:
 
 def test_an_outcome_without_an_audit_is_refused() -> None:
     bound = AuditBound(0.05)
-    bound.give(0.5, audit=True)
+    bound.give(bound.level(0.5), audit=True)
     bound.resolve(0.5, True)
     with pytest.raises(ValueError, match=r"no audit with probability 0\.5 is outstanding"):
         bound.resolve(0.5, True)

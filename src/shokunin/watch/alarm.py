@@ -8,7 +8,7 @@ limit, whatever else happens, a false alarm comes on average after `PATIENCE` au
 from __future__ import annotations
 
 PATIENCE = 3000.0
-SUSPICION = 30.0
+SUSPICION = 600.0
 """From here on it is worth looking closer: more audits, no other consequence."""
 RATIOS = (2.0, 4.0)
 """The rates to be quick at, as multiples of the limit."""

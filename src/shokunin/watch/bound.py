@@ -108,9 +108,8 @@ class AuditBound:
         self._levels.sort(key=lambda level: level.rate)
         return made
 
-    def give(self, rate: float, audit: bool) -> None:
-        """Count an answer; `audit` is how the coin fell."""
-        level = self.level(rate)
+    def give(self, level: Level, audit: bool) -> None:
+        """Count an answer of one of this bound's levels; `audit` is how the coin fell."""
         if audit:
             level.pending += 1
             self._pending += 1

@@ -101,6 +101,8 @@ class PromiseWatch:
         self._rng = rng
         self._events: list[WatchEvent] = []
         self._term = 0
+        self._threshold = threshold
+        self._certified: Level | None = None
         self._begin(threshold, "the promise begins; every answer is audited until there is evidence")
 
     # ---- what the gateway calls ----
@@ -120,13 +122,16 @@ class PromiseWatch:
         if self._state == "unwatched":
             self._given += 1
             return Decision(True, False, 0.0, "sure", self._term)
-        level = self._affordable(auditable)
+        level = self._certified if auditable and self._until_look > 0 else None
+        level = level or self._affordable(auditable)
         if level is None:
             return self._refuse(auditable)
         audit = level.rate > 0 and self._rng.random() < level.rate
         self._given += 1
         self._until_look -= 1
-        self._bound.give(level.rate, audit)
+        self._bound.give(level, audit)
+        if audit or not auditable:
+            self._certified = None
         return Decision(True, audit, level.rate, "sure", self._term)
 
     def audited(self, rate: float, agrees: bool | None, confidence: float, *, term: int | None = None) -> None:
@@ -145,7 +150,8 @@ class PromiseWatch:
         if term is not None and term != self._term:
             return
         self._bound.resolve(rate, agrees)
-        self._until_look = 0
+        if not agrees or rate < 1:
+            self._until_look = 0
         if agrees is not None:
             self._pairs.append((confidence, agrees, 1 / rate))
             self._alarm.add(agrees)
@@ -294,7 +300,7 @@ class PromiseWatch:
             if rest < 0:
                 raise UsageError(f"more audits than answers with rate {rate!r} are on record; the record is not whole")
             count["lost" if rate == 1 else "unseen"] += rest
-        self._given = sum(given.values())
+        self._given, self._certified = sum(given.values()), None
         self._bound.restore(list(counts.values()))
         self._until_look = 0
         if self._state in ("kept", "tightened") and self._alarm.rings:
@@ -309,6 +315,7 @@ class PromiseWatch:
         self._pairs: deque[Pair] = deque(maxlen=PAIRS)
         self._rows: deque[Pair] = deque(maxlen=ROWS * rows_needed(self.max_error, 1 - self.confidence))
         self._given, self._rate, self._until_look, self._until_relax = 0, 1.0, 0, LOOK_AGAIN
+        self._certified = None
         self._threshold, self._thresholds = threshold, sorted({self._calibrated, threshold})
         self._state: State = "kept" if threshold == self._calibrated else "tightened"
         self._reason = reason
@@ -329,7 +336,7 @@ class PromiseWatch:
             nothing = self._bound.level(0.0)
             return nothing if self._bound.excludes(over, giving=nothing) else None
         if self._until_look <= 0:
-            self._rate, self._until_look = self._choose_rate(), LOOK_AGAIN
+            self._choose_rate()
         for rate in self._rates:
             if rate >= self._rate:
                 level = self._bound.level(rate)
@@ -337,18 +344,21 @@ class PromiseWatch:
                     return level
         return None
 
-    def _choose_rate(self) -> float:
+    def _choose_rate(self) -> None:
         """The lowest rate at which the bound stays well below the limit even if one more audit finds a disagreement."""
+        self._rate, self._until_look, self._certified = 1.0, LOOK_AGAIN, None
         if self._alarm.suspects or self._given < FIRST * self.settle:
-            return 1.0
+            return
         limit = self._limit(self._given + 1)
         to_come = USUAL * self.max_error * max(0, self.settle - self._given)
         over = math.floor(limit - to_come - max(LUCK, RESERVE * limit)) + 1
         for rate in self._rates[:-1]:
             level = self._bound.level(rate)
             if self._bound.excludes(over, giving=level, unlimited=level):
-                return rate
-        return 1.0
+                # However many answers of this level follow, this stays true until the next of them is audited or an
+                # outcome comes in: nothing needs to be checked until then.
+                self._rate, self._certified = rate, level
+                return
 
     def _refuse(self, auditable: bool) -> Decision:
         if not auditable:
