@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Literal
 
+import httpx
 import openai
 import pytest
 from embedding_fakes import lengths_and_letters
@@ -238,6 +239,32 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI, number: int) -> No
         asks(client, "length", "letter")[number]()
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
     assert "did you mean" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "embeddings"])
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", "invalid_json", None),
+        (b'{"model": "lengths"', "invalid_json", None),
+        (b"[" * 5000, None, None),
+        (b"[]", "invalid_value", None),
+        (b"{}", "missing_required_parameter", "model"),
+        (b'{"model": 5}', "invalid_value", "model"),
+        (b'{"model": "lengths", "model": "letters"}', "invalid_json", "model"),
+        (b'{"model": "lengths", "stream": "yes"}', "invalid_value", "stream"),
+    ],
+)
+def test_a_broken_body_is_a_bad_request_everywhere(
+    url: str, path: str, body: bytes, code: str | None, param: str | None
+) -> None:
+    reply = httpx.post(f"{url}/{path}", content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert sorted(error) == ["code", "message", "param", "type"]
+    assert code in (None, error["code"])
+    assert param in (None, error["param"])
+    assert reply.headers["x-request-id"]
 
 
 def test_the_models_say_what_they_can(client: openai.OpenAI) -> None:

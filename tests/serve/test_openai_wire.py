@@ -13,6 +13,7 @@ from shokunin.answer import Answer
 from shokunin.serve.openai_reply import completion, cut, stream
 from shokunin.serve.openai_wire import IGNORED, REFUSED, ChatRequest, parse_chat
 from shokunin.serve.refusal import Refusal, internal_error
+from shokunin.serve.reply_parts import least_sure, likeliest, route_headers
 from shokunin.serve.typed_wire import parse_predict, predictions
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -135,6 +136,25 @@ def test_prompt_tokens_are_a_quarter_of_the_bytes(texts: list[str]) -> None:
     reply = json.loads(completion(request, SERVED, Answer("odd", 0.5, "x"), "odd", request_id="1", created=5))
     assert reply["usage"]["prompt_tokens"] == math.ceil(sum(len(t.encode()) for t in texts) / 4)
     assert reply["usage"]["total_tokens"] == reply["usage"]["prompt_tokens"] + 1
+
+
+def test_a_reply_in_a_shape_stands_among_the_likeliest_as_it_was_written() -> None:
+    answer = Answer("odd", 0.75, "lengths@2", scores={"odd": 0.75, "even": 0.25})
+    assert likeliest(answer, '{"length": "odd"}', 5) == [('{"length": "odd"}', 0.75), ("even", 0.25)]
+    assert likeliest(Answer("odd", 0.75, "lengths@2"), "odd", 5) == [("odd", 0.75)]
+    assert likeliest(answer, "odd", 0) == []
+
+
+def test_headers_say_who_answered_and_of_several_answers_the_least_sure() -> None:
+    sure, unsure = Answer("odd", 0.9, "lengths@2"), Answer("odd", 0.95, "lengths@2", sure=False)
+    assert route_headers(SERVED, least_sure([sure, unsure]), "fallback") == {
+        "x-shokunin-route": "fallback",
+        "x-shokunin-specialist": "lengths@2",
+        "x-shokunin-confidence": "0.950000",
+        "x-shokunin-sure": "false",
+    }
+    assert least_sure([sure, Answer("even", 0.8, "lengths@2")]).confidence == 0.8
+    assert route_headers(None, None, "passed") == {"x-shokunin-route": "passed"}
 
 
 def test_an_internal_error_names_the_request_only() -> None:
