@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rows import rows
@@ -37,6 +37,7 @@ def said(role: str, text: Any) -> dict[str, Any]:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_a_pattern_says_what_it_was_made_of_and_finds_what_it_was_filled_with(data: st.DataObject) -> None:
     names = data.draw(NAMES)
     literals = [data.draw(TEXT), *(data.draw(TEXT.filter(bool)) for _ in names[1:]), data.draw(TEXT)]
@@ -60,6 +61,7 @@ def test_a_pattern_says_what_it_was_made_of_and_finds_what_it_was_filled_with(da
 
 
 @given(TEXT)
+@settings(deadline=None)
 def test_any_text_can_be_written_as_a_literal(text: str) -> None:
     pattern = parse(escape(text))
     assert (pattern.literals, pattern.slots) == ((text,), ())
@@ -270,6 +272,8 @@ SHAPES = [
         st.sampled_from(["refund", "5", "true", "null", "a/b", 'say "hi"', "払い戻し"]), st.text(max_size=20)
     )
 )
+@settings(deadline=None)
+@settings(deadline=None)
 def test_what_is_written_is_read(shape: str, answer: str) -> None:
     assume(answer == answer.strip() and answer and answer == answer.replace("\ue000", ""))
     assume("```" not in answer)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from shokunin.errors import TaskError
@@ -83,8 +84,9 @@ class Template:
     @property
     def is_specific(self) -> bool:
         """Whether the fixed text tells this task from any other talk with a model."""
-        own = [x for p in self.patterns for x in p.literals if not _ANYONES.fullmatch(x)]
-        return sum(character.isalnum() for literal in own for character in literal) >= SPECIFIC
+        own = (x for p in self.patterns for x in p.literals if not _ANYONES.fullmatch(x))
+        letters = (1 for literal in own for character in literal if character.isalnum())
+        return sum(islice(letters, SPECIFIC)) == SPECIFIC
 
     @property
     def is_json(self) -> bool:
