@@ -5,11 +5,15 @@ from __future__ import annotations
 import getpass
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shokunin.cli.output import Output, emit, reporting, table
+from shokunin.errors import ShokuninError
+
+if TYPE_CHECKING:
+    from shokunin.serve.decisions import Event
 
 app = typer.Typer(
     help="The log of decisions: list, verify.",
@@ -66,8 +70,26 @@ def verify(
         typer.echo(verdict.head)
 
 
-def user() -> str:
-    """Who sits at this machine, for the log."""
+def decided(project: Path | None, what: Event, **details: Any) -> None:
+    """Write into the log that whoever sits at this machine has decided something.
+
+    Raises:
+        ArtefactError: the log is damaged.
+    """
+    from shokunin.serve.decisions import DecisionLog
+
+    DecisionLog(_path(project)).append(what, _user(), **details)
+
+
+def noted(project: Path | None, what: Event, **details: Any) -> None:
+    """As `decided`, of what has happened already: that it could not be written down is said on stderr."""
+    try:
+        decided(project, what, **details)
+    except ShokuninError as error:
+        typer.echo(f"done, but the log of decisions could not be written: {error}", err=True)
+
+
+def _user() -> str:
     try:
         return f"user {getpass.getuser()}"
     except (OSError, KeyError, ImportError):  # a container may run under a number that has no name
@@ -76,6 +98,6 @@ def user() -> str:
 
 def _path(project: Path | None) -> Path:
     from shokunin.project import open_project
-    from shokunin.serve.decisions import PLACE
+    from shokunin.serve.decisions import FILE
 
-    return open_project(project).root / PLACE
+    return open_project(project).traffic / FILE

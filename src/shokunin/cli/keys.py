@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shokunin.cli.decisions import decided, noted
 from shokunin.cli.output import Output, emit, reporting, table
 from shokunin.errors import ShokuninError
 
@@ -68,7 +69,7 @@ def create(
             limits=limits,
         )
         try:
-            _log(file, "key_created", key)
+            decided(project, "key_created", **_about(key))
         except ShokuninError:
             file.revoke(key.id)  # nobody has seen it, and a key that no log knows of should not be
             raise
@@ -107,29 +108,24 @@ def revoke(
     with reporting(output):
         file = _file(project)
         key = file.revoke(name_or_id)
-        if output is Output.text:  # said first: it is revoked even if the log is damaged
-            typer.echo(f"revoked the key {key.id} of {key.name}; a running server refuses it within two seconds")
-        _log(file, "key_revoked", key)
+        noted(project, "key_revoked", key=key.id, name=key.name)
     if output is Output.json:
         emit(_plain(key))
+    else:
+        typer.echo(f"revoked the key {key.id} of {key.name}; a running server refuses it within two seconds")
 
 
 def _file(project: Path | None) -> KeyFile:
     from shokunin.project import open_project
-    from shokunin.serve.keys import PLACE, KeyFile
+    from shokunin.serve.keys import KeyFile
 
-    return KeyFile(open_project(project).root / PLACE)
+    return KeyFile(open_project(project).keys)
 
 
-def _log(file: KeyFile, what: Any, key: Key) -> None:
-    from shokunin.cli.decisions import user
-    from shokunin.serve.decisions import PLACE, DecisionLog
-
-    root = file.path.parent.parent
-    about = {
-        name: value for name, value in _plain(key).items() if name in ("permissions", "models", "limits", "expires")
-    }
-    DecisionLog(root / PLACE).append(what, user(), key=key.id, name=key.name, **about)
+def _about(key: Key) -> dict[str, Any]:
+    """What the log of decisions says of a new key."""
+    said = ("permissions", "models", "limits", "expires")
+    return {"key": key.id, "name": key.name, **{k: v for k, v in _plain(key).items() if k in said}}
 
 
 def _seconds(text: str) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, reporting
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def promote(
                 with bars(output) as progress:
                     replay_folder(specialist.folder, report, progress=progress)
         previous = registry.set_alias(shelf, specialist.name, alias, specialist.version)
+        facts = {"digest": specialist.digest, "previous": previous, "forced": force}
+        noted(project, "specialist_promoted", specialist=specialist.id, alias=alias, **facts)
     if output is Output.json:
         emit({"name": specialist.name, "alias": alias, "version": specialist.version, "previous": previous})
     else:
@@ -144,6 +147,7 @@ def rollback(
         shelf = _shelf(project)
         previous = registry.aliases(shelf, name).get(registry.CHAMPION)
         version = registry.rollback(shelf, name)
+        noted(project, "specialist_rolled_back", name=name, version=version, previous=previous)
     if output is Output.json:
         emit({"name": name, "alias": "champion", "version": version, "previous": previous})
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, reporting
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def erase(
                 count = reading.count(store, reading.Filter(client=client))
                 raise UsageError(f"this would delete {count} exchanges of the client {client!r} for good; add --yes")
             gone = record.erase(store, client, project=project)
+        noted(project, "traffic_erased", client=client, exchanges=gone)
     if output is Output.json:
         emit({"client": client, "erased": gone})
     else:

@@ -24,6 +24,8 @@ Event = Literal[
     "log_repaired",
     "server_started",
     "server_stopped",
+    "specialist_promoted",
+    "specialist_rolled_back",
     "specialists_changed",
     "key_created",
     "key_revoked",
@@ -35,8 +37,8 @@ Event = Literal[
 ]
 """What may be written."""
 
-PLACE = Path("traffic/decisions.jsonl")
-"""Where a project has it."""
+FILE = "decisions.jsonl"
+"""Its name in a project's folder of traffic."""
 
 GENESIS = "0" * 64
 """What the first line gives as the line before."""

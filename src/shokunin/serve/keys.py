@@ -21,9 +21,6 @@ from shokunin.errors import ArtefactError, ProjectError, UsageError
 from shokunin.files import exclusive, read_json, write_json
 from shokunin.serve.callers import ALL, LOCAL, Allowance, Caller, Permission, Scopes
 
-PLACE = Path(".shokunin/keys.json")
-"""Where a project has them."""
-
 PREFIX = "sk-shokunin-"
 """What every key begins with, so that scanners for leaked secrets can find it."""
 
