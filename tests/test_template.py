@@ -273,7 +273,6 @@ SHAPES = [
     )
 )
 @settings(deadline=None)
-@settings(deadline=None)
 def test_what_is_written_is_read(shape: str, answer: str) -> None:
     assume(answer == answer.strip() and answer and answer == answer.replace("\ue000", ""))
     assume("```" not in answer)
