@@ -8,11 +8,14 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from shokunin.serve.refusal import Refusal
 
 JSON = "application/json"
 T = TypeVar("T")
+LOOK_AFTER = 0.05
+"""Seconds until it is looked whether the client is still there."""
 
 
 async def read_body(request: Request, seconds: float) -> bytes:
@@ -48,24 +51,56 @@ async def unless_gone(request: Request, work: Awaitable[T], seconds: float | Non
         Refusal: 499, the client has gone.
         TimeoutError: it takes longer than `seconds`.
     """
-    doing: asyncio.Future[T] = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        waiting: set[asyncio.Future[Any]] = {doing, gone}
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        if gone.done():
-            raise _gone()
-        raise TimeoutError
-    finally:
-        gone.cancel()
-        doing.cancel()
+    with Watching(request.receive) as watching:
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except asyncio.CancelledError:
+            if watching.gone:
+                raise _gone() from None
+            raise
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class Watching:
+    """Cancels the task that is in the `with` block once its client has gone.
+
+    It begins to look a moment after the start: most work is done by then, and looking costs as much as passing a request
+    on. Whoever catches the CancelledError asks `gone` whether it came from here; that question also takes it back.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._looking: asyncio.Task[None] | None = None
+        self._cancelled = False
+
+    def __enter__(self) -> Watching:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._begin)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone, and nobody else wants the task to end."""
+        if self._cancelled:
+            self._cancelled = False
+            return self._task.uncancel() == 0
+        return False
+
+    def _begin(self) -> None:
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._cancelled = True
+        self._task.cancel()
 
 
 def _gone() -> Refusal:

@@ -12,7 +12,8 @@ import json
 import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
@@ -285,17 +286,25 @@ class UpstreamReply:
         self._ticket = ticket
         self._over = False
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body in the pieces in which it arrives, as it is on the wire.
 
         Raises:
             UpstreamFailure: it broke off, or nothing came for too long.
         """
-        given = False
+        given, content, clock = False, self._response.content, asyncio.get_running_loop().time
         try:
-            while piece := await self._next(given):
-                given = True
-                yield piece
+            while not content.at_eof():
+                end = self._deadline
+                if self.is_stream:  # a body that is no stream has until the deadline for each piece
+                    end = min(end, clock() + self._client.settings.idle_seconds)
+                with self._translated(before_reply=not given):
+                    async with asyncio.timeout_at(end):
+                        piece = await content.readany()
+                if piece:
+                    given = True
+                    yield piece
+            self._end(True)
         finally:
             await self.aclose()
 
@@ -305,36 +314,33 @@ class UpstreamReply:
         Raises:
             UpstreamFailure: it broke off, did not come in time or is larger than `limit` bytes.
         """
-        pieces, size = [], 0
+        pieces, size, content = [], 0, self._response.content
         try:
-            while piece := await self._next(given=False):
-                size += len(piece)
-                if size > limit:
-                    raise UpstreamFailure("upstream_too_large", self._client.settings.name)
-                pieces.append(piece)
+            with self._translated(before_reply=True):
+                async with asyncio.timeout_at(self._deadline):
+                    while not content.at_eof():
+                        pieces.append(await content.readany())
+                        size += len(pieces[-1])
+                        if size > limit:
+                            raise UpstreamFailure("upstream_too_large", self._client.settings.name)
+            self._end(True)
         finally:
             await self.aclose()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     async def aclose(self) -> None:
         """Let go of it; a body that was not read to its end is cut off, so that the upstream stops working on it."""
         self._end(None)
 
-    async def _next(self, given: bool) -> bytes:
-        """The next piece, b"" at the end. A body that is no stream has until the deadline for each piece."""
-        end = self._deadline
-        if self.is_stream:
-            end = min(end, asyncio.get_running_loop().time() + self._client.settings.idle_seconds)
+    @contextmanager
+    def _translated(self, before_reply: bool) -> Iterator[None]:
+        """The client library's words for a body that breaks off, in ours."""
         try:
-            async with asyncio.timeout_at(end):
-                piece = await self._response.content.readany()
+            yield
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._end(False)
             reason: Reason = "upstream_timeout" if isinstance(error, TimeoutError) else "upstream_reset"
-            raise UpstreamFailure(reason, self._client.settings.name, before_reply=not given) from error
-        if not piece:
-            self._end(True)
-        return piece
+            raise UpstreamFailure(reason, self._client.settings.name, before_reply=before_reply) from error
 
     def _end(self, good: bool | None) -> None:
         if not self._over:
