@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from gateway_fakes import MODEL, gateway
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serve_fakes import LengthPredictor, lengths, running, running_app, until
@@ -28,7 +29,7 @@ CHAT = "/v1/chat/completions"
 PREDICT = "/v1/specialists/lengths/predict"
 
 
-def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
+def chat(text: Any = "hello", **more: Any) -> dict[str, Any]:
     return {"model": "lengths", "messages": [{"role": "user", "content": text}], **more}
 
 
@@ -263,6 +264,21 @@ def _answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"n": 129}, "n"),
+        ({"max_tokens": 1_000_001}, "max_tokens"),
+        ({"max_completion_tokens": 10**30}, "max_tokens"),
+        ({"messages": [{"role": "user", "content": "x"}] * 4097}, "messages"),
+    ],
+)
+def test_what_no_request_may_ask_for(more: dict[str, Any], param: str) -> None:
+    with running(lengths()) as url:
+        reply = httpx.post(url + CHAT, json=chat(**more))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
 # how much a key may use
 
 
@@ -295,10 +311,10 @@ def test_an_address_in_a_request_is_never_fetched() -> None:
     trap = f"http://127.0.0.1:{listener.getsockname()[1]}/latest/meta-data"
     content = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": trap}}]
     bodies: list[tuple[str, dict[str, Any]]] = [
-        (CHAT, chat(content)),  # type: ignore[arg-type]
+        (CHAT, chat(content)),
         (CHAT, chat(trap)),
-        (CHAT, chat([{"type": "file", "file": {"file_data": trap}}])),  # type: ignore[arg-type]
-        (CHAT, chat([{"type": "input_audio", "input_audio": {"data": trap, "format": "wav"}}])),  # type: ignore[arg-type]
+        (CHAT, chat([{"type": "file", "file": {"file_data": trap}}])),
+        (CHAT, chat([{"type": "input_audio", "input_audio": {"data": trap, "format": "wav"}}])),
         ("/v1/responses", {"model": "lengths", "input": [{"role": "user", "content": [
             {"type": "input_image", "image_url": trap}]}]}),
         (PREDICT, {"inputs": [trap, {"text": trap}]}),
@@ -306,5 +322,19 @@ def test_an_address_in_a_request_is_never_fetched() -> None:
     with running(lengths()) as url, listener:
         statuses = [httpx.post(url + path, json=body).status_code for path, body in bodies]
         assert statuses == [400, 200, 400, 400, 400, 200]
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_an_address_is_passed_on_unread_and_not_fetched_on_the_way() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.5)
+    trap = f"http://127.0.0.1:{listener.getsockname()[1]}/latest/meta-data"
+    content = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": trap}}]
+    with gateway() as made, listener:
+        reply = httpx.post(made.url + CHAT, json={"model": MODEL, "messages": [{"role": "user", "content": content}]})
+        assert (reply.status_code, reply.headers["x-shokunin-route"]) == (200, "passed")
+        [seen] = made.upstream.requests
+        assert seen.json["messages"][0]["content"] == content
         with pytest.raises(TimeoutError):
             listener.accept()

@@ -59,10 +59,11 @@ class Entries:
         """Take note of what is asked, if the caller may still ask.
 
         Raises:
-            Refusal: 429, the caller has used up what its key allows.
+            Refusal: 429, the caller has used up what its key allows; 400, the request asks for more than any may.
         """
         entry.model, entry.request = seen.model[:200], seen.raw
         entry.workload_id = seen.metadata.get("workload_id", "")[:100]
+        self._parts.limits.check(messages=len(seen.messages), choices=seen.n, max_tokens=seen.max_tokens)
         request.state.ticket = self._parts.quota.admit(caller_of(request), tokens)
         headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.raw]
         return Asked(request, entry.endpoint, body, seen, entry, headers)

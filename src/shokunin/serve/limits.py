@@ -22,7 +22,8 @@ class Limits:
         messages: messages of one chat.
         max_tokens: the most that `max_tokens` and its like may ask an upstream for.
         text_chars: characters of one input, all fields together.
-        choices: the largest `n` of a chat request.
+        choices: the largest `n` that a specialist answers.
+        passed_choices: the largest `n` that is passed on.
         rows: inputs in one request to the typed endpoint.
         batch: rows that are handed to a specialist at once.
         waiting: rows that may wait for one specialist; more are turned away with 503 and `Retry-After`.
@@ -38,6 +39,7 @@ class Limits:
     max_tokens: int = 1_000_000
     text_chars: int = 1_000_000
     choices: int = 8
+    passed_choices: int = 128
     rows: int = 1024
     batch: int = 32
     waiting: int = 4096
@@ -49,6 +51,20 @@ class Limits:
         for field in fields(self):
             if not getattr(self, field.name) > 0:
                 raise UsageError(f"the limit `{field.name}` is a number above 0, not {getattr(self, field.name)!r}")
+
+    def check(self, *, messages: int, choices: int, max_tokens: int | None) -> None:
+        """Look at what a request asks for, whoever is to answer it.
+
+        Raises:
+            Refusal: 400, naming the field and its limit.
+        """
+        for param, asked, most in (
+            ("messages", messages, self.messages),
+            ("n", choices, self.passed_choices),
+            ("max_tokens", max_tokens or 0, self.max_tokens),
+        ):
+            if asked > most:
+                raise Refusal(400, f"`{param}` is at most {most} here", "invalid_value", param)
 
 
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
