@@ -10,9 +10,10 @@ fail in several ways, and clients that leave in the middle. Every ten seconds th
 looked at from outside, its queues and counts through `/metrics`, and the page is fetched.
 
 Flat means: the slope of the resident memory after the warm-up (Theil-Sen over medians of a minute, which damps both
-outliers and the likeness of neighbours) is below two percent an hour even at the upper end of its 95 % interval, and
-files and threads are no more in the last quarter than in the first after the warm-up, give or take a few that come and go.
-At the end the record must hold every exchange whose answer arrived.
+outliers and the likeness of neighbours) is below two percent an hour even at the upper end of its 95 % interval; files
+other than connections, and threads, are no more in the last quarter than in the first after the warm-up, give or take a
+few that come and go; once the clients have gone the server holds no connection of theirs. At the end the record must hold
+every exchange whose answer arrived.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def main() -> None:
             asyncio.run(soak.run(asked.minutes * 60))
         kept = _kept(folder, soak.answered)
     judged = judge(soak.samples, warm_up=WARM_UP * asked.minutes * 60)
+    judged["flat"] = judged["flat"] and soak.left == 0
     result = {
         "benchmark": "soak",
         **harness.revision(),
@@ -116,13 +118,15 @@ def main() -> None:
         "requests": {kind: dict(count) for kind, count in sorted(soak.outcomes.items())},
         "routes": dict(soak.routes),
         "not_sent": soak.not_sent,
+        "connections_left": soak.left,
         "unexpected": soak.unexpected,
         "latency_ms": soak.latencies(),
         "record": kept,
         "verdict": judged,
         "samples": soak.samples,
     }
-    print(json.dumps({key: result[key] for key in ("requests", "routes", "unexpected", "record", "verdict")}, indent=1))
+    shown = ("requests", "routes", "unexpected", "connections_left", "record", "verdict")
+    print(json.dumps({key: result[key] for key in shown}, indent=1))
     print(_write(result, asked.out))
 
 
@@ -178,6 +182,7 @@ class Soak:
         self.answered: set[str] = set()
         self.unexpected: list[dict[str, Any]] = []
         self.not_sent = 0
+        self.left = 0
         self._asking: dict[str, Callable[[aiohttp.ClientSession], Awaitable[None]]] = {
             "recognised": self._recognised,
             "named": lambda session: self._chat(session, "named", {"model": NAME}),
@@ -210,6 +215,8 @@ class Soak:
                 task.add_done_callback(under_way.discard)
             await asyncio.gather(*under_way)
             looking.cancel()
+        await asyncio.sleep(2)  # the server hears that its clients have gone
+        self.left = self._connections(of_clients=True)
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """Percentiles of each sort that ended as it should."""
@@ -294,6 +301,12 @@ class Soak:
             reply.close()
         self._note("client leaves", "left", "", expected=True)
 
+    def _connections(self, *, of_clients: bool = False) -> int:
+        """How many connections the server holds, to its clients only or to upstreams too."""
+        own = int(self._url.rpartition(":")[2])
+        found = [c for c in self._process.net_connections("tcp") if c.raddr]
+        return sum(c.laddr.port == own for c in found) if of_clients else len(found)
+
     async def _look_now_and_then(self, session: aiohttp.ClientSession) -> None:
         start, number = time.perf_counter(), 0
         while True:
@@ -308,12 +321,14 @@ class Soak:
             page = len(await reply.text())
         with self._process.oneshot():
             memory, spent = self._process.memory_full_info(), self._process.cpu_times()
+            connections = self._connections()
         window, self._window = self._window, []
         return {
             "seconds": round(seconds, 1),
             "rss_mb": round(memory.rss / 2**20, 2),
             "uss_mb": round(memory.uss / 2**20, 2),
-            "files": self._process.num_fds(),
+            "files": self._process.num_fds() - connections,
+            "connections": connections,
             "threads": self._process.num_threads(),
             "cpu_seconds": round(spent.user + spent.system, 2),
             "queue": counts.get("shokunin_queue_depth", 0),
