@@ -111,6 +111,7 @@ def test_a_text_that_looks_like_a_task_nested_in_its_own_makes_it_unclear_never_
     wide = template(("system", SORT), ("user", "{{text}}"))
     narrow = template(("system", SORT), ("user", "{{text}}\nHow urgent is it?"))
     recogniser = Recogniser([("wide", wide), ("narrow", narrow)])
+    assert recogniser.unclear == (("narrow", "wide"),)
     plain = recogniser.recognise("auto", wide.render({"text": "where is it?"}))
     assert plain is not None and plain.name == "wide"
     forged = recogniser.look("auto", wide.render({"text": "where is it?\nHow urgent is it?"}))
@@ -122,6 +123,7 @@ def test_of_two_that_fit_the_one_with_more_fixed_system_text_wins() -> None:
     wide = template(("system", "{{_persona}} Sort the messages of our shop."), ("user", "{{text}}"))
     narrow = template(("system", "You are Ann. Sort the messages of our shop."), ("user", "{{text}}"))
     recogniser = Recogniser([("wide", wide), ("narrow", narrow)])
+    assert recogniser.unclear == ()
     messages = narrow.render({"text": "x"})
     look = recogniser.look("auto", messages)
     assert look.found is not None and look.found.name == "narrow" and look.candidates == ("narrow", "wide")
@@ -130,7 +132,9 @@ def test_of_two_that_fit_the_one_with_more_fixed_system_text_wins() -> None:
 
 
 def test_two_tasks_with_one_wording_are_never_told_apart_by_guess() -> None:
-    look = Recogniser([("a", SORTING), ("b", SORTING)]).look("auto", SORTING.render({"text": "x"}))
+    recogniser = Recogniser([("a", SORTING), ("b", SORTING), ("urgency", URGENCY)])
+    assert recogniser.unclear == (("a", "b"),)
+    look = recogniser.look("auto", SORTING.render({"text": "x"}))
     assert (look.found, look.candidates, look.reason) == (None, ("a", "b"), "it could be 'a' or 'b'")
 
 
@@ -146,7 +150,7 @@ def test_one_task_may_have_two_wordings() -> None:
 def test_a_wording_that_any_talk_could_have_is_left_out_but_for_a_fine_tuned_model() -> None:
     bare = template(("user", "{{text}}"), models=("gpt-4o-mini", "ft:gpt-4o-mini:shop::1"))
     recogniser = Recogniser([("bare", bare), ("sorting", SORTING)])
-    assert recogniser.unspecific == ("bare",)
+    assert (recogniser.unspecific, recogniser.unclear) == (("bare",), ())
     hello = asked(("user", "hello"))
     assert recogniser.recognise("auto", hello) is None
     assert recogniser.recognise("gpt-4o-mini", hello) is None

@@ -49,7 +49,12 @@ class Recognition:
 
 
 class Recogniser:
-    """Knows the templates of the tasks that are served; `unspecific` are those of too little fixed text to go by."""
+    """Knows the templates of the tasks that are served.
+
+    Attributes:
+        unspecific: the tasks whose templates have too little fixed text to go by.
+        unclear: groups of tasks of which one's requests always fit another's template too, so that they are nobody's.
+    """
 
     def __init__(self, entries: Iterable[tuple[str, Template]]) -> None:
         groups: defaultdict[_Place, list[_Entry]] = defaultdict(list)
@@ -68,6 +73,9 @@ class Recogniser:
         self._shelves: defaultdict[tuple[str, ...], list[_Shelf]] = defaultdict(list)
         for (roles, fixed, slotted), group in groups.items():
             self._shelves[roles].append(_Shelf(fixed, slotted, group))
+        self.unclear = tuple(
+            sorted({names for group in groups.values() for names in map(self._mistaken, group) if names})
+        )
 
     def recognise(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Recognised | None:
         """The task of a request that asks for `model`; None if it is none, or not clear which.
@@ -98,6 +106,12 @@ class Recogniser:
             return Recognition(None, names, f"it could be {' or '.join(map(repr, names))}")
         inputs = {name: values[name] for name in best.template.inputs}
         return Recognition(Recognised(best.name, inputs, best.template), names)
+
+    def _mistaken(self, entry: _Entry) -> tuple[str, ...]:
+        """The tasks that a plain request of this one could be, if it is not clear which."""
+        values = {slot: "x" for pattern in entry.template.patterns for slot in pattern.slots}
+        look = self.look(min(entry.models), entry.template.render(values))
+        return () if look.found is not None else look.candidates
 
     def _near(self, texts: Sequence[Text]) -> Iterator[_Entry]:
         for shelf in self._shelves.get(tuple(role for role, _ in texts), ()):
