@@ -81,9 +81,10 @@ def answerable(description: dict[str, Any]) -> dict[str, Any]:
             else:
                 body["properties"][name] = schema
     names = {"enum": ["lengths", "lengths@champion"]}
-    for path in ("/v1/specialists/{name}/predict", "/v1/models/{name}"):
-        for operation in description["paths"][path].values():
-            operation["parameters"][0]["schema"] = names
+    for path in description["paths"]:
+        if "{name}" in path:
+            for operation in description["paths"][path].values():
+                operation["parameters"][0]["schema"] = names
     return description
 
 
@@ -120,6 +121,8 @@ def app() -> FastAPI:
     )
 
 
+USUAL = {"/v1/specialists/{name}/resume": 409}
+"""What a good request gets here that cannot get 200: nothing has been handed back."""
 SCHEMA = schemathesis.openapi.from_dict(answerable(app().openapi()))
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
 
@@ -148,6 +151,6 @@ def test_made_up_requests(url: str, operation: Any, mode: GenerationMode) -> Non
 
     ask()
     if mode is GenerationMode.POSITIVE:
-        assert statuses[200] > 0, statuses
+        assert statuses[USUAL.get(operation.path, 200)] > 0, statuses
     else:
         assert statuses[200] < sum(statuses.values()), statuses
