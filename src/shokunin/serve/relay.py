@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shokunin.serve.receiving import Watching
 from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
 
 KEEP_ALIVE = 15.0
@@ -53,51 +55,38 @@ class Relay(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it on until either side ends."""
-        gone = asyncio.ensure_future(_disconnected(receive))
-        pieces = self._reply.chunks()
         problem: str | None = "client_closed_request"  # unless something else is found to be the end
+        pulse = _Pulse(send)
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for piece in self._pieces(pieces, gone):
+            with Watching(receive) as watching:
+                try:
+                    problem = await self._sent(send, pulse)
+                except asyncio.CancelledError:
+                    if not watching.gone:
+                        raise
+        finally:
+            pulse.stop()
+            self._tell(problem)
+            await self._reply.aclose()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _sent(self, send: Send, pulse: _Pulse) -> str | None:
+        """Send the pieces as they come; the word for what went wrong at the upstream, or None."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async for piece in self._reply.chunks():
                 self._began()
                 self._copy.feed(piece)
                 if self._copy.complete:
                     self._tell(None)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-            if not gone.done():
-                problem = None
+                pulse.beat(between=piece.endswith((b"\n\n", b"\r\n\r\n")))
         except UpstreamFailure as failure:
-            problem = failure.reason
             _log.warning("a stream broke off: %s", failure)
-            self._tell(problem)
+            self._tell(failure.reason)
             await send({"type": "http.response.body", "body": failure.event(), "more_body": True})
-        finally:
-            gone.cancel()
-            self._tell(problem)
-            await self._reply.aclose()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _pieces(self, pieces: AsyncIterator[bytes], gone: asyncio.Future[None]) -> AsyncIterator[bytes]:
-        """The pieces, and a comment where the stream is silent between two events; ends when the client has gone."""
-        between = True
-        while True:
-            coming = asyncio.ensure_future(anext(pieces, None))
-            try:
-                while not coming.done() and not gone.done():
-                    await asyncio.wait((coming, gone), timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-                    if between and not coming.done() and not gone.done():
-                        yield COMMENT
-                if not coming.done():
-                    return
-                piece = coming.result()
-            finally:
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait((coming,))
-            if piece is None:
-                return
-            between = piece.endswith((b"\n\n", b"\r\n\r\n"))
-            yield piece
+            return failure.reason
+        return None
 
     def _tell(self, problem: str | None) -> None:
         if not self._told:
@@ -105,6 +94,29 @@ class Relay(Response):
             self._ended(self._copy.result(), problem)
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Pulse:
+    """Sends a comment where a stream is silent between two events."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._last = time.monotonic()
+        self._between = True
+        self._beating = asyncio.get_running_loop().create_task(self._beat())
+
+    def beat(self, *, between: bool) -> None:
+        """A piece was sent, and whether it ended an event."""
+        self._last = time.monotonic()
+        self._between = between
+
+    def stop(self) -> None:
+        """The stream is over."""
+        self._beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            silent = time.monotonic() - self._last
+            if silent >= KEEP_ALIVE:
+                self._last = time.monotonic()
+                if self._between:
+                    await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            await asyncio.sleep(KEEP_ALIVE - min(silent, KEEP_ALIVE) or KEEP_ALIVE)
