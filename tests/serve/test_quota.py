@@ -384,3 +384,13 @@ def test_tickets_of_one_loop_are_enough() -> None:
 
     asyncio.run(many())
     assert spent == pytest.approx(1.0)
+
+
+def test_tokens_set_aside_later_count_in_the_minute_too() -> None:
+    limited, _ = quota()
+    shop = client(tokens_per_minute=100)
+    limited.admit(shop, 10).settle(60)
+    ticket = limited.admit(shop, 10)
+    ticket.reserve(tokens=30)
+    with pytest.raises(Refusal, match="tokens per minute"):
+        ticket.reserve(tokens=1)

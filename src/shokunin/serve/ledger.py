@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,11 @@ class Ledger:
 
     def minute(self, name: str, now: float) -> Sums:
         """Used in the last 60 seconds, and in what began the second before them."""
-        lines = [line for second, line in self._seconds(name) if second >= int(now) - MINUTE]
-        return sum(x[0] for x in lines), sum(x[1] for x in lines), sum(x[2] for x in lines)
+        oldest, requests, tokens, cost = int(now) - MINUTE, 0.0, 0.0, 0.0
+        for second, line in self._seconds(name):
+            if second >= oldest:
+                requests, tokens, cost = requests + line[0], tokens + line[1], cost + line[2]
+        return requests, tokens, cost
 
     def day(self, name: str, now: float) -> Sums:
         """Used today."""
@@ -197,14 +201,19 @@ class Ledger:
                 f"{str(self._path)!r} is not a file of usage: {error}; without it all keys start at nothing"
             ) from error
 
-    def _seconds(self, name: str) -> list[tuple[int, list[float]]]:
-        books = (self._kept, self._sending, self._pending)
-        return [pair for book in books if name in book for pair in book[name].seconds.items()]
+    def _seconds(self, name: str) -> Iterator[tuple[int, list[float]]]:
+        for book in (self._kept, self._sending, self._pending):
+            account = book.get(name)
+            if account is not None:
+                yield from account.seconds.items()
 
     def _period(self, name: str, period: str) -> Sums:
-        books = (self._kept, self._sending, self._pending)
-        lines = [book[name].periods[period] for book in books if name in book and period in book[name].periods]
-        return sum(x[0] for x in lines), sum(x[1] for x in lines), sum(x[2] for x in lines)
+        requests = tokens = cost = 0.0
+        for book in (self._kept, self._sending, self._pending):
+            line = book[name].periods.get(period) if name in book else None
+            if line is not None:
+                requests, tokens, cost = requests + line[0], tokens + line[1], cost + line[2]
+        return requests, tokens, cost
 
 
 def period_end(now: float, period: str) -> float:
@@ -238,8 +247,14 @@ def _line(value: list[Any]) -> list[float]:
 
 
 def _day(now: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(now))
+    return _days(int(now // 86400))[0]
 
 
 def _month(now: float) -> str:
-    return time.strftime("%Y-%m", time.gmtime(now))
+    return _days(int(now // 86400))[1]
+
+
+@lru_cache(maxsize=8)
+def _days(number: int) -> tuple[str, str]:
+    day = time.strftime("%Y-%m-%d", time.gmtime(number * 86400))
+    return day, day[:7]

@@ -92,13 +92,15 @@ class Quota:
         """Each limit that would be exceeded, with the seconds until it would not be; infinite if never."""
         name, limits = caller.name, caller.limits
         held_tokens, held_cost = self._reserved.get(name, (0.0, 0.0))
+        a_minute = (requests or tokens) and (limits.requests_per_minute or limits.tokens_per_minute)
+        last_requests, last_tokens, _ = self.ledger.minute(name, now) if a_minute else (0.0, 0.0, 0.0)
         if requests and limits.requests_per_minute is not None:
             limit = limits.requests_per_minute
-            if self.ledger.minute(name, now)[0] + requests > limit:
+            if last_requests + requests > limit:
                 yield "requests per minute", limit, self.ledger.minute_wait(name, now, 0, limit - requests)
         if tokens and limits.tokens_per_minute is not None:
             limit = limits.tokens_per_minute
-            if self.ledger.minute(name, now)[1] + held_tokens + tokens > limit:
+            if last_tokens + held_tokens + tokens > limit:
                 yield "tokens per minute", limit, self.ledger.minute_wait(name, now, 1, limit - held_tokens - tokens)
         if tokens and limits.tokens_per_day is not None:
             limit = limits.tokens_per_day
