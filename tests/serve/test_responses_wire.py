@@ -115,6 +115,20 @@ def test_what_cannot_be_honoured_is_refused(fields: dict[str, Any], param: str, 
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", b'[{"a": 1e999}]'),
+        ("tool_choice", b'{"mode": "auto", "a": [1e999]}'),
+        ("text", b'{"format": {"type": "json_schema", "name": "n", "schema": {"maximum": 1e999}}}'),
+    ],
+)
+def test_numbers_that_could_not_be_said_back_are_refused(field: str, value: bytes) -> None:
+    with pytest.raises(Refusal, match="number that is too large") as caught:
+        parse_responses(b'{"model": "m", "input": "x", "' + field.encode() + b'": ' + value + b"}")
+    assert (caught.value.status, caught.value.param) == (400, field)
+
+
 @pytest.mark.parametrize("fields", [{"background": False}, {"store": True}, {"tools": [{"type": "web_search"}]}])
 def test_what_asks_for_nothing_is_accepted(fields: dict[str, Any]) -> None:
     assert messages_of(ask(**fields)) == [{"role": "user", "content": "hello"}]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shokunin.serve.body import parse, unsupported
 from shokunin.serve.openai_wire import Share, may_answer_in_text
 from shokunin.serve.refusal import Refusal
+from shokunin.serve.reply_parts import to_json
 
 LOGPROBS = "message.output_text.logprobs"
 TEXTS = ("input_text", "output_text", "text", "refusal")
@@ -145,6 +146,9 @@ def parse_responses(body: bytes) -> ResponsesRequest:
         raise unsupported("tool_choice", "a specialist calls no tools; leave `tool_choice` out or say 'auto'")
     if request.stream_options is not None and not request.stream:
         raise Refusal(400, "`stream_options` needs `stream` to be true", "invalid_value", "stream_options")
+    for name in ("tools", "tool_choice", "text"):
+        if getattr(request, name) is not None:
+            _check_numbers(request, name)
     if isinstance(request.input, list):
         for i, item in enumerate(request.input):
             _check_item(item, f"input[{i}]")
@@ -164,6 +168,14 @@ def messages_of(request: ResponsesRequest) -> list[dict[str, Any]]:
         if _is_message(item):
             messages.append({"role": item.role, "content": _plain(item.content)})
     return messages
+
+
+def _check_numbers(request: ResponsesRequest, name: str) -> None:
+    """What is said back must be JSON again: 1e999 is JSON, and too large for any number here."""
+    try:
+        to_json(request.model_dump(include={name}))
+    except ValueError as error:
+        raise Refusal(400, f"{name} holds a number that is too large", "invalid_value", name) from error
 
 
 def _check_item(item: Item, where: str) -> None:
