@@ -17,6 +17,8 @@ from shokunin.cli.output import Output, emit, reporting
 EXTRAS = {
     "train": "LoRA fine-tuning of encoders (the learner encoder_lora)",
     "parquet": "reading rows from Parquet files",
+    "postgres": "the record of traffic in PostgreSQL",
+    "telemetry": "traces of requests, sent to an OpenTelemetry collector",
     "client": "the openai client, with which quickstart asks its server",
 }
 LITTLE_MEMORY = 2 << 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from shokunin.serve.served import Served
 from shokunin.serve.shelf import Shelf
 from shokunin.serve.upstream import UpstreamClient
 from shokunin.serve.watching import Watches
+
+_log = logging.getLogger("shokunin.serve")
 
 
 def _no_price(model: str, prompt: int, completion: int) -> float | None:
@@ -76,6 +79,10 @@ class Parts:
             tasks = {one.name: names[one.name].template for one in names.values()}
             made = Recogniser((name, template) for name, template in tasks.items() if template is not None)
             self._recogniser = (names, made)
+            for task in made.unspecific:
+                _log.warning("%s: its template has too little fixed text to recognise requests by", task)
+            for tasks in made.unclear:
+                _log.warning("%s cannot be told apart by their templates; ask for them by name", ", ".join(tasks))
         return self._recogniser[1]
 
     def policy(self, task: str) -> TaskPolicy:
