@@ -117,8 +117,9 @@ def test_when_the_bad_time_is_over_the_threshold_comes_down_again() -> None:
     made = watch()
     stream(made, 14_000, lambda i, c: 0.3 if c < 0.86 and 1500 < i < 3000 else 0.002)
     assert made.status.state == "kept" and made.status.threshold == 0.8
-    states = [e.after for e in made.take_events()]
-    assert states[0] == "tightened" and states[-1] == "kept"
+    events = made.take_events()
+    assert (events[0].what, events[0].after) == ("tightened", "tightened")
+    assert (events[-1].what, events[-1].after) == ("relaxed", "kept")
     assert "safe again" in made.status.reason
 
 
@@ -184,6 +185,12 @@ def test_no_history_brings_the_bound_above_the_limit(
         assert status.bound is not None and status.bound <= status.limit
 
 
+def test_the_promise_is_said_in_a_sentence() -> None:
+    first = "at most 34 of the first 680 answers differ from the upstream's"
+    assert watch().status.promise == f"{first}, from then on at most 5 % of all, with 95 % confidence"
+    assert "nothing watches" in watch(audit_share=0.0).status.promise
+
+
 def test_nothing_can_be_audited_nothing_is_watched_and_it_says_so() -> None:
     made = watch(audit_share=0.0)
     assert made.decide(0.9).give and not made.decide(0.9).audit
@@ -219,7 +226,8 @@ def test_after_handing_back_the_rows_say_when_it_would_be_safe_and_only_the_owne
     made.resume()
     status = made.status
     assert (status.state, status.term, status.given, status.bound) == ("kept", 2, 0, 0)
-    assert [e.after for e in made.take_events()] == ["kept"] and first[-1].term == 1
+    assert [(e.what, e.after) for e in made.take_events()] == [("resumed", "kept")]
+    assert (first[-1].what, first[-1].term) == ("handed_back", 1)
     assert made.decide(0.9).audit
 
 

@@ -28,7 +28,7 @@ from shokunin.errors import UsageError
 from shokunin.metrics import rows_needed
 from shokunin.watch.alarm import Alarm
 from shokunin.watch.bound import AuditBound, Level
-from shokunin.watch.status import Decision, State, WatchEvent, WatchStatus
+from shokunin.watch.status import Change, Decision, State, WatchEvent, WatchStatus
 from shokunin.watch.tighten import CONCLUSIVE, Pair, higher_threshold, safe_threshold
 
 RESERVE = 0.05
@@ -195,6 +195,7 @@ class PromiseWatch:
         safe = self._safe() if self._state == "handed_back" else None
         answering = self._state in ("kept", "tightened")
         return WatchStatus(
+            promise=self._sentence(),
             state=self._state,
             term=self._term,
             threshold=self._threshold,
@@ -323,7 +324,14 @@ class PromiseWatch:
             self._state, self._rate = "unwatched", 0.0
             self._reason = "nothing may be sent out for audits: the promise rests on the calibration alone"
         if self._term > 1:
-            self._note(before)
+            self._note("resumed", before)
+
+    def _sentence(self) -> str:
+        rest = f"at most {100 * self.max_error:g} % of all, with {100 * self.confidence:g} % confidence"
+        if self._state == "unwatched":
+            return f"{rest}, as far as requests are like the validation rows; nothing watches whether they are"
+        first = f"at most {self._limit(0)} of the first {self.settle} answers differ from the upstream's"
+        return f"{first}, from then on {rest}"
 
     def _limit(self, given: int) -> int:
         """Disagreements allowed among so many answers."""
@@ -389,7 +397,7 @@ class PromiseWatch:
         self._alarm.reset()
         self._rows.clear()
         self._reason = f"{why}, so the threshold was raised to {higher:.4g}"
-        self._note(before)
+        self._note("tightened", before)
 
     def _relax(self) -> None:
         """Go back to a lower threshold of this term where the bound leaves room and the rows show that it is safe."""
@@ -406,29 +414,29 @@ class PromiseWatch:
         self._threshold, self._state = safe, "kept" if safe == self._calibrated else "tightened"
         self._rows.clear()
         self._reason = f"the last rows show that a threshold of {safe:.4g} is safe again"
-        self._note("tightened")
+        self._note("relaxed", "tightened")
 
     def _hand_back(self, why: str) -> None:
         before, self._state = self._state, "handed_back"
         self._rows.clear()
         self._reason = f"{why}: everything goes to the upstream until the owner resumes"
-        self._note(before)
+        self._note("handed_back", before)
 
     def _safe(self) -> float | None:
         return safe_threshold(self._thresholds, self._rows, self.max_error, 1 - self.confidence)
 
-    def _note(self, before: State) -> None:
-        bound = 0 if self._state == "unwatched" else self._bound.count()
+    def _note(self, what: Change, before: State) -> None:
         self._events.append(
             WatchEvent(
-                self._term,
-                before,
-                self._state,
-                self._threshold,
-                self._given,
-                bound,
-                self._limit(self._given),
-                self._reason,
+                what=what,
+                term=self._term,
+                before=before,
+                after=self._state,
+                threshold=self._threshold,
+                given=self._given,
+                bound=0 if self._state == "unwatched" else self._bound.count(),
+                limit=self._limit(self._given),
+                reason=self._reason,
             )
         )
 

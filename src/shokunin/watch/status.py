@@ -9,6 +9,9 @@ State = Literal["kept", "tightened", "handed_back", "unwatched"]
 """`kept`: answers at the calibrated threshold; `tightened`: at a higher one; `handed_back`: no answers, everything goes to
 the upstream; `unwatched`: answers at the calibrated threshold, and nothing may be audited."""
 
+Change = Literal["tightened", "relaxed", "handed_back", "resumed"]
+"""What the watch did: raised the threshold, lowered it again, stopped answering, or began a new term when it was told to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -31,12 +34,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """The state changed.
+    """The state or the threshold changed.
 
     Attributes:
+        what: in a word.
         term: of the promise.
         before: the state until now.
-        after: the state from now on; the same as before when the threshold was raised once more.
+        after: the state from now on; the same as before where only the threshold changed.
         threshold: from now on.
         given: answers given so far in this term.
         bound: disagreements among them at most.
@@ -44,6 +48,7 @@ class WatchEvent:
         reason: a sentence.
     """
 
+    what: Change
     term: int
     before: State
     after: State
@@ -59,6 +64,7 @@ class WatchStatus:
     """How the promise stands.
 
     Attributes:
+        promise: what is promised in this term, a sentence.
         state: see `State`.
         term: 1, and one more after every `resume`.
         threshold: an answer with at least this confidence is given.
@@ -79,6 +85,7 @@ class WatchStatus:
         resume_threshold: the threshold at which; None otherwise.
     """
 
+    promise: str
     state: State
     term: int
     threshold: float
