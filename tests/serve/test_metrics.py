@@ -125,6 +125,16 @@ def test_calls_to_an_upstream_count_time_tokens_and_money_audits_included() -> N
     assert value(one, "shokunin_audits_total", task="inquiries", outcome="agrees") == 1
 
 
+def test_what_never_happened_has_no_series() -> None:
+    one = metrics()
+    one.observe(AUDIT)
+    one.observe(replace(LOCAL, route="feedback"))
+    one.observe(replace(PASSED, status=500))
+    found = [(name, dict(labels)) for (name, labels), v in samples(one, ServerState()).items() if not v]
+    kinds = ("_count", "_total")
+    assert [f for f in found if f[0].endswith(kinds)] == [("shokunin_unpriced_total", {"upstream": "openai"})]
+
+
 def test_audits_tell_agreement_disagreement_and_loss_apart() -> None:
     one = metrics()
     for agrees in (True, False, False, None):

@@ -166,8 +166,8 @@ class Metrics:
             self._audits.labels(one.task, _COMPARED[exchange.agrees]).inc()
         elif exchange.route == "feedback":
             self._feedback.labels(one.task, _JUDGED[exchange.agrees]).inc()
-        else:
-            self._reply(exchange, one)
+        elif one.reply is not None:
+            self._count_reply(exchange, one.reply)
         if one.upstream is not None:
             one.upstream.add(exchange, upstream_seconds)
 
@@ -183,7 +183,7 @@ class Metrics:
         encode, content_type = choose_encoder(_OPENMETRICS if "application/openmetrics-text" in accept else "")
         return encode(_Everything(self._registry, state)), content_type
 
-    def _reply(self, exchange: Exchange, one: _Children) -> None:
+    def _count_reply(self, exchange: Exchange, one: _Reply) -> None:
         """Count a reply to a client."""
         one.requests.inc()
         one.seconds.observe(exchange.seconds)
@@ -191,10 +191,8 @@ class Metrics:
             one.first.observe(exchange.first_byte_seconds)
         if exchange.confidence is not None and one.confidence is not None:
             one.confidence.observe(exchange.confidence)
-        if one.refused is not None:
-            one.refused.inc()
-        if one.escalations is not None:
-            one.escalations.inc()
+        if one.cause is not None:
+            one.cause.inc()
         if one.saved is not None:
             saved = self._saving(exchange)
             if saved is not None and 0 < saved < math.inf:
@@ -231,23 +229,33 @@ class Metrics:
         provider = asked if upstream and route in ("passed", "escalated") else (operation, OURS, model)
         return _Children(
             task=task,
+            reply=None
+            if route in ("audit", "feedback")
+            else self._new_reply(provider, task, status, ours, route, reason),
+            upstream=self._new_upstream(asked, error, answered=not error and route != "fallback") if upstream else None,
+        )
+
+    def _new_reply(
+        self, provider: tuple[str, ...], task: str, status: str, error: str, route: str, reason: str
+    ) -> _Reply:
+        refused = self._refused.labels(error or OTHER) if route == "refused" else None
+        return _Reply(
             requests=self._requests.labels(route, task, status),
-            seconds=self._seconds.labels(*provider, ours),
-            first=None if ours else self._first.labels(*provider),
+            seconds=self._seconds.labels(*provider, error),
+            first=None if error else self._first.labels(*provider),
             confidence=self._confidence.labels(task) if task else None,
             saved=self._saved.labels(task) if route == "local" else None,
-            refused=self._refused.labels(error or OTHER) if route == "refused" else None,
-            escalations=self._escalations.labels(task, reason) if route == "escalated" else None,
-            upstream=_Upstream(
-                seconds=self._client_seconds.labels(*asked, error),
-                tokens_in=self._tokens.labels(*asked, "input"),
-                tokens_out=self._tokens.labels(*asked, "output"),
-                spent=self._spent.labels(upstream),
-                unpriced=self._unpriced.labels(upstream),
-                answered=not error and route != "fallback",
-            )
-            if upstream
-            else None,
+            cause=self._escalations.labels(task, reason) if route == "escalated" else refused,
+        )
+
+    def _new_upstream(self, asked: tuple[str, ...], error: str, *, answered: bool) -> _Upstream:
+        upstream = asked[1]
+        return _Upstream(
+            seconds=self._client_seconds.labels(*asked, error),
+            tokens_in=self._tokens.labels(*asked, "input") if answered else None,
+            tokens_out=self._tokens.labels(*asked, "output") if answered else None,
+            spent=self._spent.labels(upstream),
+            unpriced=self._unpriced.labels(upstream),
         )
 
     def _word(self, word: str) -> str:
@@ -261,19 +269,18 @@ class Metrics:
 
 
 class _Upstream(NamedTuple):
-    """The series of calls to one upstream."""
+    """The series of calls to one upstream; without those of tokens where it gave no good reply."""
 
     seconds: Histogram
-    tokens_in: Histogram
-    tokens_out: Histogram
+    tokens_in: Histogram | None
+    tokens_out: Histogram | None
     spent: Counter
     unpriced: Counter
-    answered: bool
 
     def add(self, exchange: Exchange, seconds: float | None) -> None:
         """Count one call. What an upstream says of itself is not trusted: nothing may bring a sum down or spoil it."""
         self.seconds.observe(exchange.seconds if seconds is None else seconds)
-        if not self.answered:
+        if self.tokens_in is None or self.tokens_out is None:
             return
         if exchange.prompt_tokens > 0:
             self.tokens_in.observe(exchange.prompt_tokens)
@@ -285,17 +292,22 @@ class _Upstream(NamedTuple):
             self.spent.inc(exchange.cost)
 
 
-class _Children(NamedTuple):
-    """The series that one sort of exchange counts in, looked up once."""
+class _Reply(NamedTuple):
+    """The series of replies to clients; `cause` counts why a request was passed on, or turned away."""
 
-    task: str
     requests: Counter
     seconds: Histogram
     first: Histogram | None
     confidence: Histogram | None
     saved: Counter | None
-    refused: Counter | None
-    escalations: Counter | None
+    cause: Counter | None
+
+
+class _Children(NamedTuple):
+    """The series that one sort of exchange counts in, looked up once."""
+
+    task: str
+    reply: _Reply | None
     upstream: _Upstream | None
 
 
