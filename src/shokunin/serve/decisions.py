@@ -1,8 +1,8 @@
 """The log of decisions: who changed what, one line each, every line sealed with the one before; what was cut or changed shows.
 
 Requests are in the record of traffic; in here are the few events by which one can tell later why the server did what it did:
-its starts and stops with what it served, promotions, keys made and revoked, a promise tightened or handed back, egress
-refused, traffic erased.
+its starts and stops with what it served, promotions, keys made and revoked, a promise tightened or handed back, traffic
+erased.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ Event = Literal[
     "promise_tightened",
     "promise_handed_back",
     "promise_resumed",
-    "egress_refused",
     "traffic_erased",
 ]
 """What may be written."""
@@ -92,25 +91,30 @@ class DecisionLog:
         """Write one line; it is on disk when this returns, which takes milliseconds: not for the event loop.
 
         Raises:
+            UsageError: the details are no plain JSON, or too much of it.
             ArtefactError: the last line of the log is not as it was written.
             ProjectError: the disk is full, or cannot be written.
         """
         assert what in get_args(Event)
+        try:
+            size = len(_canonical(details))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"the details of {what!r} are no plain JSON: {error}") from error
+        if size > _LONGEST // 2:
+            raise UsageError(f"the details of {what!r} have {size} bytes; say less")
         with exclusive(self.path.with_name(f".{self.path.name}.lock"), seconds=10.0):
             try:
                 with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-                    torn = _cut_torn(file)
-                    last = _last(file, self.path)
+                    end, torn = _end(file)
+                    last = _last(file, end, self.path)
                     lines = []
                     if torn:
                         last = self._next(last, "log_repaired", "shokunin", {"bytes_removed": torn})
                         lines.append(last)
                     made = self._next(last, what, who, details)
-                    written = [_line(one) for one in (*lines, made)]
-                    if len(written[-1]) >= _LONGEST:
-                        raise UsageError(f"the details of {what!r} are larger than {_LONGEST} bytes; say less")
-                    file.seek(0, os.SEEK_END)
-                    file.write(b"".join(written))
+                    file.seek(end)
+                    file.write(b"".join(_line(one) for one in (*lines, made)))
+                    file.truncate()
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
@@ -196,22 +200,20 @@ def _checked(raw: bytes, n: int, previous: str, path: Path) -> Decision:
     return one
 
 
-def _cut_torn(file: BinaryIO) -> int:
-    """Remove what follows the last end of a line; how many bytes that were."""
+def _end(file: BinaryIO) -> tuple[int, int]:
+    """Where the last whole line ends, and how many bytes of a torn one follow."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LONGEST))
     tail = file.read(_LONGEST)
     torn = len(tail) - (tail.rfind(b"\n") + 1)
-    if torn:
-        file.truncate(size - torn)
-    return torn
+    return size - torn, torn
 
 
-def _last(file: BinaryIO, path: Path) -> Decision | None:
-    """The last line, checked in itself; None if there is none."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _LONGEST))
-    lines = file.read(_LONGEST).splitlines(keepends=True)
+def _last(file: BinaryIO, end: int, path: Path) -> Decision | None:
+    """The last whole line, checked in itself; None if there is none."""
+    start = max(0, end - _LONGEST)
+    file.seek(start)
+    lines = file.read(end - start).splitlines(keepends=True)
     if not lines:
         return None
     try:
