@@ -19,6 +19,7 @@ from shokunin.serve.gateway import Gateway
 from shokunin.serve.limits import Limits
 from shokunin.serve.page import page_headers, render_page, wants_page
 from shokunin.serve.parts import Parts
+from shokunin.serve.plain_route import PlainRoute
 from shokunin.serve.receiving import JSON
 from shokunin.serve.refusal import Refusal, overloaded
 from shokunin.serve.served import Served, names_of
@@ -92,12 +93,13 @@ def create_app(
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
     for endpoint in ENDPOINTS:
-        app.add_api_route(
+        app.router.add_api_route(
             endpoint.path,
             room.text(endpoint),
             methods=["POST"],
             openapi_extra=_body(endpoint.model),
             responses=_gives("text/event-stream"),
+            route_class_override=PlainRoute,
         )
     typed = "/v1/specialists/{name}/predict"
     app.add_api_route(typed, room.predict, methods=["POST"], openapi_extra=_body(PredictRequest))

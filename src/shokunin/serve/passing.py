@@ -55,7 +55,7 @@ class Passing:
         # A key of this server is nobody else's business, whatever the settings of the upstream say.
         keyed = caller_of(asked.request).key_id is not None
         authorization = None if keyed else asked.request.headers.get("authorization")
-        query = asked.request.url.query if path == asked.path else ""
+        query = asked.request.scope["query_string"].decode("latin-1") if path == asked.path else ""
         if asked.entry.span is not None:
             traced = asked.entry.span.headers()
             headers = [(n, v) for n, v in headers if n.lower() not in traced] + list(traced.items())
