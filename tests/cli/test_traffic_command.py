@@ -17,7 +17,7 @@ from shokunin.cli import app
 from shokunin.exchange import Exchange
 from shokunin.traffic.recorder import open_recorder
 
-NOW = time.time()
+HOUR = 3600.0
 
 
 def run(*words: str | Path) -> Result:
@@ -38,22 +38,29 @@ def made(id: str, ago: float, **more: object) -> Exchange:
         "seconds": 0.004,
         **more,
     }
-    return Exchange(id=id, timestamp=NOW - ago, **values)  # type: ignore[arg-type]
+    return Exchange(id=id, timestamp=time.time() - ago, **values)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def shop(project: Path) -> Path:
     """A project, made the current folder, with four exchanges."""
     recorder = open_recorder(project / "traffic")
-    recorder.record(made("old", 3 * 86400))
-    recorder.record(made("new", 600))
+    recorder.record(made("old", 72 * HOUR))
+    recorder.record(made("new", 10 * HOUR))
     recorder.record(
         made(
-            "up", 300, route="escalated", upstream="openai", seconds=0.8, cost=0.002, prompt_tokens=90, client_id="bert"
+            "up",
+            5 * HOUR,
+            route="escalated",
+            upstream="openai",
+            seconds=0.8,
+            cost=0.002,
+            prompt_tokens=90,
+            client_id="bert",
         )
     )
     recorder.record(
-        made("odd", 60, route="passed", workload_id="", model="\x1b[2J\u202eevil", value=None, specialist="")
+        made("odd", HOUR, route="passed", workload_id="", model="\x1b[2J\u202eevil", value=None, specialist="")
     )
     recorder.close()
     return project
@@ -77,8 +84,8 @@ def test_list_shows_the_newest_first_in_json_and_last_to_people(shop: Path) -> N
 
 def test_filters(shop: Path) -> None:
     assert listed("--since", "1d") == ["odd", "up", "new"]
-    assert listed("--since", "7m", "--until", "2m") == ["up"]
-    date = time.strftime("%Y-%m-%d", time.gmtime(NOW - 2 * 86400))
+    assert listed("--since", "7h", "--until", "2h") == ["up"]
+    date = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 48 * HOUR))
     assert listed("--until", date) == ["old"]
     assert listed("--task", "inquiries", "--client", "anna") == ["new", "old"]
     assert listed("--task", "") == ["odd"] and listed("--route", "escalated") == ["up"]
@@ -124,7 +131,7 @@ def test_stats_count_shares_and_savings(shop: Path) -> None:
     assert found["inquiries"]["shares"] == {"escalated": pytest.approx(1 / 3), "local": pytest.approx(2 / 3)}
     assert found["inquiries"]["saving"] == pytest.approx(0.004)
     assert found["inquiries"]["routes"]["escalated"]["prompt_tokens"] == 90
-    text = run("stats", "--since", "1h").stdout
+    text = run("stats", "--since", "12h").stdout
     assert "(not recognised)" in text and "saved by inquiries: about $0.0020" in text
 
 

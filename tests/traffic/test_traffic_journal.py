@@ -23,7 +23,7 @@ def written(journal: Journal) -> list[bytes]:
 
 
 @given(steps=st.lists(st.integers(0, 3), max_size=40))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_lines_are_there_in_order_whatever_is_turned_and_done(
     steps: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic_fakes import exchange
 
@@ -34,6 +34,7 @@ def through_json(body: Any) -> Any:
     return json.loads(json.dumps(body))
 
 
+@settings(deadline=None)
 @given(request=BODY, response=BODY, model=ANY_TEXT, value=st.none() | ANY_TEXT, agrees=st.none() | st.booleans())
 def test_any_exchange_is_read_back(
     request: dict[str, Any] | None, response: dict[str, Any] | None, model: str, value: str | None, agrees: bool | None
@@ -48,6 +49,7 @@ def test_any_exchange_is_read_back(
     )
 
 
+@settings(deadline=None)
 @given(text=ANY_TEXT)
 def test_what_is_storable_is_unicode_without_nul_and_plain_text_stays(text: str) -> None:
     assert "\0" not in storable(text)
@@ -55,6 +57,7 @@ def test_what_is_storable_is_unicode_without_nul_and_plain_text_stays(text: str)
     assert storable("Bestellung 職人 😀") == "Bestellung 職人 😀"
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_changed_line_is_noticed(data: st.DataObject) -> None:
     line = bytearray(line_of(exchange("a"))[:-1])
@@ -67,6 +70,7 @@ def test_a_changed_line_is_noticed(data: st.DataObject) -> None:
         row_of(bytes(line))
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, 200))
 def test_a_line_cut_short_is_noticed(length: int) -> None:
     with pytest.raises(ValueError):

@@ -12,6 +12,7 @@ from typing import cast, get_args
 from shokunin.curate.times import read_time
 from shokunin.errors import UsageError
 from shokunin.exchange import Exchange, Route
+from shokunin.files import disk_error
 from shokunin.project import open_project
 from shokunin.traffic.erasure import erase_client
 from shokunin.traffic.reading import EVERYTHING, Filter, last_seq, stored_after
@@ -40,7 +41,10 @@ def open_traffic(project: Path | None = None, database: str | None = None) -> It
     place = open_project(project)
     store = open_store(place.traffic, database or place.gateway.database_url())
     try:
-        settle(place.traffic, store)
+        try:
+            settle(place.traffic, store)
+        except OSError as error:
+            raise disk_error(error, place.traffic) from error
         yield store
     finally:
         store.close()

@@ -29,7 +29,12 @@ def connect(folder: Path, url: str | None, *, create: bool) -> tuple[Engine, str
     address = _address(folder, url)
     options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": address.get_backend_name() != "sqlite"}
     if address.get_backend_name() == "postgresql":
-        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "application_name": "shokunin"}
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": BUSY_MS,  # a network that swallows packets is an error, not a wait of a quarter of an hour
+            "keepalives_idle": CONNECT_SECONDS,
+            "application_name": "shokunin",
+        }
     elif address.database and address.database != ":memory:":
         _private_file(Path(address.database), create)
     else:

@@ -56,10 +56,17 @@ def erase_client(folder: Path, store: Store, client_id: str, *, seconds: float =
 def _wait_for_the_server(journal: Path, seconds: float) -> None:
     present = segments(journal)
     end = time.monotonic() + seconds
-    while left := [path for path in present if path.exists() and path.stat().st_size]:
+    while left := [path for path in present if _holds_something(path)]:
         if time.monotonic() > end:
             raise StoreError(
                 f"the server that records here did not store {len(left)} files of its journal within {seconds:g} "
                 "seconds; nothing was erased. See why its database does not answer, then run this again"
             )
         time.sleep(0.05)
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

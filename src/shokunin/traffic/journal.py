@@ -51,6 +51,7 @@ class Journal:
         self._folder = folder
         self._limit = limit
         self._lock = threading.Lock()
+        self._ended = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._closed = [_measured(path) for path in segments(folder)]
@@ -68,6 +69,8 @@ class Journal:
             OSError: it could not be written; nothing of it is in the journal.
         """
         with self._lock:
+            if self._ended:
+                raise OSError(errno.EBADF, "the journal is closed")
             if self._size + len(line) > self._limit:
                 raise OSError(errno.EDQUOT, f"{self._limit} bytes wait for the database, the most allowed")
             if self._active is None:
@@ -131,7 +134,7 @@ class Journal:
     def close(self) -> None:
         """End the segment that is being written; an empty one is removed, the others wait for the next start."""
         with self._lock:
-            active, self._active, self._limit = self._active, None, 0
+            active, self._active, self._ended = self._active, None, True
             if active is None:
                 return
             with suppress(OSError):

@@ -64,6 +64,8 @@ def settle(folder: Path, store: Store) -> Replayed | None:
         OSError: the journal cannot be read.
     """
     total = Replayed()
+    if not segments(folder / JOURNAL):  # one that records has one open at any time
+        return total
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(folder / LOCK, seconds=0.0))
