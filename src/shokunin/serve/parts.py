@@ -81,8 +81,8 @@ class Parts:
             self._recogniser = (names, made)
             for task in made.unspecific:
                 _log.warning("%s: its template has too little fixed text to recognise requests by", task)
-            for tasks in made.unclear:
-                _log.warning("%s cannot be told apart by their templates; ask for them by name", ", ".join(tasks))
+            for alike in made.unclear:
+                _log.warning("%s cannot be told apart by their templates; ask for them by name", ", ".join(alike))
         return self._recogniser[1]
 
     def policy(self, task: str) -> TaskPolicy:
