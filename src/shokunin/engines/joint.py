@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.engines import ReadingSession, Session
+from shokunin.engines import Session
 
 if TYPE_CHECKING:
-    from shokunin.encoders.text_runner import Encoder
+    from shokunin.encoders.text_runner import Encoder, Reader
+    from shokunin.engines import ReadingSession
 
 Read = Sequence[npt.NDArray[np.float32]]
 """What each of a session's readers gave."""
@@ -34,7 +35,7 @@ def read_together(work: Sequence[tuple[Session, Sequence[Any]]]) -> list[Read]:
 
 def finish(session: Session, forms: Sequence[Any], read: Read) -> npt.NDArray[np.float32]:
     """Raw log-scores, as `run` gives them."""
-    return session.finish(forms, read) if isinstance(session, ReadingSession) else session.run(forms)
+    return cast("ReadingSession", session).finish(forms, read) if read else session.run(forms)
 
 
 def first_encoder(session: Session) -> Encoder | None:
@@ -42,5 +43,8 @@ def first_encoder(session: Session) -> Encoder | None:
     return next((reader.encoder for reader in _readers(session)), None)
 
 
-def _readers(session: Session) -> Sequence[Any]:
-    return session.readers if isinstance(session, ReadingSession) else ()
+def _readers(session: Session) -> Sequence[Reader]:
+    readers: Sequence[Reader] = getattr(
+        session, "readers", ()
+    )  # asking for the protocol takes as long as a head's work
+    return readers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,9 @@ class MixtureSession:
     def __init__(self, members: Sequence[Session], shares: npt.NDArray[np.float64]) -> None:
         self._members = members
         self._shares = shares
-        self.readers = tuple(r for m in members if isinstance(m, ReadingSession) for r in m.readers)
+        readers = [m.readers if isinstance(m, ReadingSession) else () for m in members]
+        self._counts = [len(mine) for mine in readers]
+        self.readers = tuple(reader for mine in readers for reader in mine)
 
     def run(self, forms: Sequence[Any]) -> npt.NDArray[np.float32]:
         """Log-probabilities of the mixture, shape (len(forms), k)."""
@@ -37,11 +39,9 @@ class MixtureSession:
     def finish(self, forms: Sequence[Any], read: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """The same, with what the readers gave for the forms."""
         left, raw = iter(read), []
-        for member in self._members:
-            if isinstance(member, ReadingSession):
-                raw.append(member.finish(forms, [next(left) for _ in member.readers]))
-            else:
-                raw.append(member.run(forms))
+        for member, count in zip(self._members, self._counts, strict=True):
+            mine = [next(left) for _ in range(count)]
+            raw.append(cast("ReadingSession", member).finish(forms, mine) if mine else member.run(forms))
         return mix(raw, self._shares)
 
 
