@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,7 +92,9 @@ def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[s
     cases = _spread(report.cases, REPLAYED)
     examples = [Example(c.inputs, c.expected, c.origin, c.group) for c in cases]
     tolerance = 0.0 if specialist.weights.exact else INT8_TOLERANCE
-    with ServerProcess(["--specialist", str(folder), "--no-record"]) as server:
+    # A project of its own: no key is asked for, no upstream answers in the specialist's place, nothing is recorded.
+    alone = tempfile.TemporaryDirectory(prefix="shokunin-replay-")
+    with alone, ServerProcess(["--specialist", str(folder), "--no-record", "--project", alone.name]) as server:
         result = replay(
             server.base_url, specialist.name, examples, [c.value for c in cases],
             exact=specialist.weights.exact, tolerance=tolerance, progress=progress,
