@@ -176,6 +176,7 @@ def test_what_a_specialist_cannot_do_goes_to_the_upstream() -> None:
     with gateway() as house:
         reply = post(house, asks("four", tools=tools, tool_choice="required"))
         assert reply.headers["x-shokunin-route"] == "escalated"
+        assert post(house, asks("four", tools=tools)).headers["x-shokunin-route"] == "escalated"
         picture = {"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/x.png"}}
         reply = post(house, {"model": "gpt-5", "messages": [{"role": "user", "content": [picture]}]})
         assert reply.headers["x-shokunin-route"] == "passed"

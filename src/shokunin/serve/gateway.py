@@ -206,7 +206,8 @@ class Gateway:
         entry.workload_id, entry.specialist = one.name, one.id
         read: _Read | None = None
         try:
-            read = await self._read(asked, endpoint, one, inputs)
+            if not (asked.peek.tools and policy.asks):  # the upstream may want to call one of them
+                read = await self._read(asked, endpoint, one, inputs)
         except Refusal as refusal:
             if refusal.status == 499 or not policy.asks:
                 raise
