@@ -254,16 +254,26 @@ def test_the_state_is_read_when_the_metrics_are() -> None:
     assert ("shokunin_promise_bound", frozenset({("task", "tickets")})) not in samples(one)
 
 
-def test_what_is_gone_leaves_no_gauge_behind_but_counts_stay() -> None:
+def test_what_is_gone_leaves_no_gauge_behind() -> None:
     one = metrics()
-    one.observe(LOCAL)
     assert total(one, "shokunin_queue_depth") == 5
-    one.know(models=[], tasks=[], upstreams=[])
-    one.observe(LOCAL)
     names = {name for name, _ in samples(one, ServerState())}
     assert not {n for n in names if n.startswith(("shokunin_queue", "shokunin_promise", "shokunin_traffic"))}
-    assert value(one, "shokunin_requests_total", route="local", task="inquiries", status="200") == 1
-    assert value(one, "shokunin_requests_total", route="local", task="other", status="200") == 1
+
+
+def test_what_is_served_may_change_and_what_was_counted_stays() -> None:
+    served = {"inquiries", "inquiries@3"}
+    one = Metrics(served=lambda: served)
+    one.observe(replace(LOCAL, model="inquiries@3"))
+    served.clear()
+    one.observe(replace(LOCAL, model="inquiries@3"))
+    served.update({"tickets", "tickets@1"})
+    one.observe(replace(LOCAL, model="tickets@1", workload_id="tickets"))
+    counts = {
+        dict(labels)["task"]: v for (name, labels), v in samples(one).items() if name == "shokunin_requests_total"
+    }
+    assert counts == {"inquiries": 1, "other": 1, "tickets": 1}
+    assert one.render(STATE)[0].decode().count('gen_ai_request_model="tickets@1"') > 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class Metrics:
         models: names that get their own series as `gen_ai_request_model`.
         tasks: names that get their own series as `task`.
         upstreams: the configured upstreams.
+        served: names that count as known models and tasks too, asked for each exchange: what is served may change.
         saving: of a local answer, what the upstream would have charged, US dollars; None where that is not known.
     """
 
@@ -75,6 +76,7 @@ class Metrics:
         models: Collection[str] = (),
         tasks: Collection[str] = (),
         upstreams: Collection[str] = (),
+        served: Callable[[], Container[str]] = lambda: (),
         saving: Callable[[Exchange], float | None] = lambda exchange: None,
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
@@ -144,14 +146,8 @@ class Metrics:
         self._saving = saving
         self._words: set[str] = set()
         self._children: dict[tuple[str, ...], _Children] = {}
-        self.know(models=models, tasks=tasks, upstreams=upstreams)
-
-    def know(
-        self, *, models: Collection[str] = (), tasks: Collection[str] = (), upstreams: Collection[str] = ()
-    ) -> None:
-        """Replace the known names, for instance after a promotion; what was counted stays counted."""
         self._models, self._tasks, self._upstreams = frozenset(models), frozenset(tasks), frozenset(upstreams)
-        self._children.clear()
+        self._served = served
 
     def observe(self, exchange: Exchange, *, reason: str = "", upstream_seconds: float | None = None) -> None:
         """Count one finished exchange; call it once for each.
@@ -199,8 +195,11 @@ class Metrics:
                 one.saved.inc(saved)
 
     def _children_of(self, exchange: Exchange, reason: str) -> _Children:
-        model = exchange.model if exchange.model in self._models else OTHER
-        task = exchange.workload_id if exchange.workload_id in self._tasks else OTHER if exchange.workload_id else ""
+        served, model, task = self._served(), exchange.model, exchange.workload_id
+        if model not in self._models and model not in served:
+            model = OTHER
+        if task and task not in self._tasks and task not in served:
+            task = OTHER
         upstream = exchange.upstream if exchange.upstream in self._upstreams else OTHER if exchange.upstream else ""
         status = str(exchange.status if exchange.status in _STATUS else exchange.status // 100 * 100)
         error, ours = self._word(error_type_of(exchange)), self._word(reply_error_of(exchange))
