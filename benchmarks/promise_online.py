@@ -44,7 +44,8 @@ from benchmarks.answered import Answered, all_rows, answers
 from benchmarks.rows import Row
 from shokunin.files import write_json
 from shokunin.metrics import clopper_pearson_upper, wilson
-from shokunin.watch.promise import PromiseWatch, settle_at
+from shokunin.watch.limit import settle_at
+from shokunin.watch.promise import PromiseWatch
 
 MAX_ERROR, LEVEL, SETTLE = 0.05, 0.95, settle_at(0.05)
 DATA = ("banking77", "hwu64")

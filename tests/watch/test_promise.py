@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shokunin.errors import UsageError
-from shokunin.watch.promise import PromiseWatch, audit_rates, settle_at
+from shokunin.watch.limit import audit_rates, settle_at
+from shokunin.watch.promise import PromiseWatch
 
 EPS, LEVEL = 0.05, 0.95
 
@@ -143,14 +144,18 @@ def test_a_lost_audit_counts_as_a_disagreement() -> None:
     assert status.state == "handed_back"
 
 
-def test_an_answer_that_cannot_be_audited_is_given_while_there_is_room() -> None:
-    made = watch(settle=100)
-    decisions = [made.decide(0.9, auditable=False) for _ in range(7)]
-    assert [d.give for d in decisions] == [True] * 5 + [False] * 2
-    assert not any(d.audit for d in decisions)
+def test_an_answer_that_cannot_be_audited_is_given_only_while_there_is_ample_room() -> None:
+    made = watch(audit_share=1.0)
+    for _ in range(1000):
+        made.audited(made.decide(0.9).rate, True, 0.9)
+    decisions = [made.decide(0.9, auditable=False) for _ in range(60)]
+    # Of the 52 that are allowed eight stay in reserve for when the upstream is back.
+    assert sum(d.give for d in decisions) == 44
+    assert not any(d.audit for d in decisions) and {d.rate for d in decisions} == {0.0}
     assert decisions[-1].reason == "not_auditable"
-    assert made.status.bound == 5
-    assert made.status.state == "kept"
+    status = made.status
+    assert (status.bound, status.limit, status.state) == (44, 52, "kept")
+    assert made.decide(0.9).audit
 
 
 @settings(max_examples=60, deadline=None)
@@ -281,7 +286,7 @@ def test_after_a_crash_the_record_gives_the_same_counts() -> None:
     again.replay(given, audits)
     assert again.status.bound == made.status.bound
     assert again.status.given == made.status.given == 4000
-    assert again._bound.to_dict() == made._bound.to_dict()
+    assert again.to_dict()["bound"] == made.to_dict()["bound"]
     # An outcome that was not written down counts as lost where the coin is sure to have fallen.
     again.replay(given, [a for a in audits if a[0] < 1])
     assert again.status.lost >= given[1.0]
