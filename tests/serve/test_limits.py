@@ -162,8 +162,8 @@ def test_the_next_head_on_a_connection_is_not_waited_for_either_but_an_idle_one_
         assert all_of(connection).startswith(b"HTTP/1.1 408")
 
 
-def test_a_head_in_pieces_is_read(url: str) -> None:
-    with connected(url) as connection:
+def test_a_head_in_pieces_is_read() -> None:
+    with running(lengths()) as url, connected(url) as connection:
         for piece in (b"GET /hea", b"lth HTTP/1.1\r\nHo", b"st: localhost\r\nConnection: close\r\n\r\n"):
             connection.sendall(piece)
             time.sleep(0.02)
@@ -193,7 +193,22 @@ def test_a_huge_head_is_refused(url: str, header: bytes) -> None:
     assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_requests_that_are_sent_without_waiting_are_answered_in_order(url: str) -> None:
+def test_a_half_head_behind_a_slow_answer_does_not_spoil_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "HEAD_SECONDS", 0.2)
+    predictor = LengthPredictor(seconds=1.0)
+    body = json.dumps(chat()).encode()
+    with running(lengths(predictor)) as url, connected(url) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body) + body + b"GET /heal"
+        )
+        replies = all_of(connection)
+    assert replies.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 408" in replies
+    answer = replies[: replies.index(b"HTTP/1.1 408")].partition(b"\r\n\r\n")[2]
+    assert json.loads(answer)["choices"][0]["message"]["content"] == "odd"
+
+
+def test_requests_that_are_sent_without_waiting_are_answered_in_order() -> None:
     texts = ["x" * n for n in range(1, 401)]
     sent = b""
     for text in texts:
@@ -202,7 +217,7 @@ def test_requests_that_are_sent_without_waiting_are_answered_in_order(url: str) 
             b"POST /v1/specialists/lengths/predict HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         ) + body
-    with connected(url) as connection:
+    with running(lengths()) as url, connected(url) as connection:
         connection.sendall(sent + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         replies = all_of(connection).decode()
     values = re.findall(r'"value": "(odd|even)"', replies)

@@ -107,9 +107,21 @@ class Connection(HttpToolsProtocol):
         """What came is not HTTP."""
         self._refuse(Refusal(400, "this is not a request in HTTP/1.1", "invalid_http"))
 
+    @property
+    def _busy(self) -> bool:
+        """Whether an earlier request of this connection is being answered."""
+        return any(not cycle.response_complete for cycle in self._cycles)
+
     def _await_head(self) -> None:
-        message = f"the head of the request did not arrive within {HEAD_SECONDS:g} seconds"
-        self._awaited = self.loop.call_later(HEAD_SECONDS, self._refuse, Refusal(408, message, "timeout"))
+        self._awaited = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def _late(self) -> None:
+        """Time is up, unless nothing was read meanwhile because an earlier answer is not finished."""
+        if self._busy:
+            self._await_head()
+        else:
+            message = f"the head of the request did not arrive within {HEAD_SECONDS:g} seconds"
+            self._refuse(Refusal(408, message, "timeout"))
 
     def _head_is_here(self) -> None:
         if self._awaited is not None:
@@ -129,5 +141,8 @@ class Connection(HttpToolsProtocol):
             f"content-length: {len(body)}\r\n{more}connection: close\r\n\r\n"
         )
         self._head_is_here()
+        if self._busy:
+            self.transport.abort()  # in the middle of an answer a refusal would be read as a part of it
+            return
         self.transport.write(head.encode() + body)
         self.transport.close()
