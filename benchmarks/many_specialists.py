@@ -34,7 +34,7 @@ from benchmarks.many_made import Expected, banking77, make_many
 from shokunin import registry
 from shokunin.serve.process import ServerProcess
 
-TEXTS = 200
+TEXTS = 100
 """Different texts that are asked, from the test rows."""
 CLOSE = 1e-4
 """Confidence may differ by this much from that of the text asked alone: the rounding of small batches."""
