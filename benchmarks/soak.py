@@ -50,7 +50,7 @@ NAME = "inquiries"
 SYSTEM = "You sort the messages of a shop for kitchenware. Answer with the department and nothing else."
 EVERY = 10.0
 """Seconds between two looks."""
-WARM_UP = 0.2
+WARM_UP = 0.25
 """Share of the time that is not judged."""
 TOLERANCE = 0.02
 """Growth an hour, as a share of the memory, that still counts as flat."""
@@ -76,7 +76,12 @@ SETTINGS = """
 [upstreams.large]
 base_url = "{url}/v1"
 model = "large"
-models = ["error-*", "html", "reset", "drip"]
+models = ["drip"]
+
+[upstreams.failing]
+base_url = "{url}/v1"
+model = "failing"
+models = ["error-*", "html", "reset"]
 
 [gateway]
 upstream = "large"
