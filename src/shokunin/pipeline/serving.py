@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import logging
 import sys
@@ -17,11 +18,12 @@ from shokunin import registry
 from shokunin.curate.redact import mask
 from shokunin.errors import ProjectError, ShokuninError
 from shokunin.exchange import Exchange
+from shokunin.files import sha256_of
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.embedding import embedders
 from shokunin.pipeline.promises import Promises
 from shokunin.pipeline.reloading import Reloader
-from shokunin.project import Price, Project, open_project
+from shokunin.project import CONFIG, Price, Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.decisions import DecisionLog
 from shokunin.serve.embedding import Embeddings
@@ -72,6 +74,7 @@ def serve(
     host, port = host or place.serve.host, place.serve.port if port is None else port
     keys = KeyFile(place.keys)
     keyed = keys.any_valid()
+    _check_client_keys(place, keyed)
     bind(host, port, keyed=keyed).close()  # an address that cannot be had is said before anything is loaded
     with ExitStack() as stack:
         style: Style = log or ("text" if sys.stderr.isatty() else "off")
@@ -96,7 +99,7 @@ def serve(
         recorder = stack.enter_context(_recorder(place)) if record else None
         decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None
         promises = Promises(place, recorder.store if recorder else None, decisions)
-        ledger = Ledger(place.usage if keyed else None)
+        ledger = Ledger(place.usage)
         parts, tally = compose(
             place, shelf, recorder=recorder, promises=promises, logs=logs, ledger=ledger, threads=count
         )
@@ -109,7 +112,7 @@ def serve(
         app = create_app(
             parts,
             gate=KeyGate(keys),
-            around=(ledger.kept, promises.kept, _noted(decisions, shelf)),
+            around=(ledger.kept, promises.kept, _noted(decisions, shelf, place)),
             tally=tally,
             name=place.root.name or "shokunin",
         )
@@ -233,7 +236,7 @@ def served_of(specialist: Specialist, place: Project) -> Served:
         predictor=specialist.predictor,
         codec=codec_of(specialist),
         created=calendar.timegm(time.strptime(specialist.manifest["created"], "%Y-%m-%dT%H:%M:%SZ")),
-        about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels)},
+        about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels), "digest": specialist.digest},
         template=specialist.task.template,
     )
 
@@ -243,6 +246,20 @@ def _policy(place: Project, routes: Routes, task: str) -> TaskPolicy:
     target = None if route.upstream is None else routes.of_upstream(route.upstream)
     egress: Any = route.egress
     return TaskPolicy(target, egress, answer_anyway=route.when_upstream_fails == "answer")
+
+
+def _check_client_keys(place: Project, keyed: bool) -> None:
+    """Refuse settings by which an upstream would get no key at all.
+
+    Raises:
+        ProjectError: callers send keys of this server, and are to bring those of an upstream too.
+    """
+    for name, upstream in place.upstreams.items():
+        if keyed and upstream.client_keys:
+            raise ProjectError(
+                f"upstream {name!r} takes its key from the caller (`client_keys`), but callers send this server's own; "
+                "name the upstream's key in `api_key_env` or `api_key_file`"
+            )
 
 
 def _recorder(place: Project) -> Any:
@@ -259,16 +276,19 @@ def _recorder(place: Project) -> Any:
     )
 
 
-def _noted(decisions: DecisionLog | None, shelf: Shelf) -> Callable[[], Any]:
-    """Writes into the log of decisions when the server starts and stops."""
+def _noted(decisions: DecisionLog | None, shelf: Shelf, place: Project) -> Callable[[], Any]:
+    """Writes into the log of decisions when the server starts and stops, and by which settings it works."""
+    settings = place.root / CONFIG
+    digest = sha256_of(settings) if settings.exists() else None
 
     @asynccontextmanager
     async def noted() -> AsyncIterator[None]:
-        _note(decisions, "server_started", specialists=sorted(shelf.served))
+        served = {key: one.about.get("digest") for key, one in sorted(shelf.served.items())}
+        await asyncio.to_thread(_note, decisions, "server_started", specialists=served, settings_sha256=digest)
         try:
             yield
         finally:
-            _note(decisions, "server_stopped", specialists=sorted(shelf.served))
+            await asyncio.to_thread(_note, decisions, "server_stopped", specialists=sorted(shelf.served))
 
     return noted
 

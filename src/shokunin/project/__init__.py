@@ -29,7 +29,18 @@ from shokunin.project.reading import known, no_secret, read_section, read_sectio
 from shokunin.project.settings import Gateway, Limits, Price, Serve, TaskRoute, Upstream
 from shokunin.project.texts import CONFIG_TEXT, IGNORE_TEXT, TASK_TEXT
 
-__all__ = ["Gateway", "Limits", "Price", "Project", "Serve", "TaskRoute", "Upstream", "init_project", "open_project"]
+__all__ = [
+    "CONFIG",
+    "Gateway",
+    "Limits",
+    "Price",
+    "Project",
+    "Serve",
+    "TaskRoute",
+    "Upstream",
+    "init_project",
+    "open_project",
+]
 
 CONFIG = "shokunin.toml"
 
