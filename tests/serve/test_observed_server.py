@@ -70,7 +70,8 @@ def test_one_request_is_one_count_one_line_and_one_span(monkeypatch: pytest.Monk
         reply = one.ask("lengths", traceparent=f"00-{TRACE}-{PARENT}-01")
         assert reply.status_code == 200
         metrics = one.client.get("/metrics")
-    (line,) = [json.loads(x) for x in one.log.getvalue().splitlines()]
+    lines = [json.loads(line) for line in one.log.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "exchange"]
     (span,) = one.collector.spans
     request_id = reply.headers["x-request-id"]
     assert (line["id"], line["route"], line["workload_id"]) == (request_id, "local", "lengths")
