@@ -120,6 +120,7 @@ def gateway(
             watches=Watches(make),
             recorder=kept,
             mask=mask,
+            lookup=lambda name: next((e for e in kept.exchanges if e.id == name), None),
             price=lambda model, prompt, completion: 1e-6 * (prompt + completion) if model == MODEL else None,
             **others,
         )

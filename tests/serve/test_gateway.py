@@ -211,7 +211,7 @@ def test_control_headers_of_clients_are_not_heeded_and_not_passed_on() -> None:
 
 def test_an_unknown_model_is_refused_where_no_upstream_takes_it() -> None:
     with gateway(default=None) as house:
-        for model, near in (("lenghts", "lengths"), ("auto", "no task was recognised")):
+        for model, near in (("lenghts", "lengths"), ("lengths@99", "lengths@2"), ("auto", "no task was recognised")):
             reply = post(house, {"model": model, "messages": [{"role": "user", "content": "hi"}]})
             assert reply.status_code == 404
             assert reply.json()["error"]["code"] == "model_not_found"
@@ -347,7 +347,7 @@ def test_a_correction_is_kept_beside_its_exchange() -> None:
         told = {"id": asked.headers["x-request-id"], "answer": "odd", "comment": "it is a trick"}
         assert post(house, told, "/v1/feedback").json()["kept"] is True
         (kept,) = house.kept.of("feedback")
-        assert (kept.parent, kept.value) == (told["id"], "odd")
+        assert (kept.parent, kept.value, kept.workload_id, kept.agrees) == (told["id"], "odd", "lengths", False)
         house.kept.good = False
         assert post(house, told, "/v1/feedback").status_code == 503
         assert post(house, {"id": "x"}, "/v1/feedback").status_code == 400

@@ -50,6 +50,7 @@ def serve(
         LogStyle | None,
         typer.Option(help="A line for each request on stderr: text, json or off. By default text on a terminal."),
     ] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Write the log to this file instead of stderr.")] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
 ) -> None:
     """Serve specialists behind an OpenAI-compatible address, and pass on what they cannot answer.
@@ -68,6 +69,7 @@ def serve(
             project=project,
             record=record,
             log=None if log is None else log.value,
+            log_file=log_file,
             started=_started,
         )
 

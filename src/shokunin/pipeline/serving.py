@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from shokunin.serve.telemetry import open_telemetry
 from shokunin.serve.upstream import UpstreamClient, UpstreamSettings
 from shokunin.serve.watching import Watches
 from shokunin.specialist import Specialist, read_specialist
+from shokunin.traffic.reading import get
 from shokunin.traffic.recorder import TrafficRecorder, open_recorder
 
 _log = logging.getLogger("shokunin.serve")
@@ -59,6 +61,7 @@ def serve(
     project: str | Path | None = None,
     record: bool = True,
     log: Style | None = None,
+    log_file: Path | None = None,
     started: Callable[[str, list[str]], None] = lambda url, ids: None,
 ) -> None:
     """Serve until stopped; `started` is told the address and what answers there.
@@ -77,8 +80,8 @@ def serve(
     _check_client_keys(place, keyed)
     bind(host, port, keyed=keyed).close()  # an address that cannot be had is said before anything is loaded
     with ExitStack() as stack:
-        style: Style = log or ("text" if sys.stderr.isatty() else "off")
-        logs = setup_logging(style)
+        style: Style = log or ("text" if sys.stderr.isatty() or log_file else "off")
+        logs = setup_logging(style, file=log_file)
         stack.callback(logs.close)
         found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
         fixed = [read_specialist(folder) for folder in folders]
@@ -154,6 +157,7 @@ def compose(
         models=[*shelf.names, *(u.model for u in place.upstreams.values()), *prices, "auto"],
         tasks=sorted({one.name for one in shelf.served.values()}),
         upstreams=list(clients),
+        served=lambda: shelf.names,
         saving=saving,
     )
     tally = Tally(saving=saving)
@@ -170,6 +174,7 @@ def compose(
         mask=mask,
         embeddings=Embeddings(embedders(place.serve.embeddings, threads=threads)),
         metrics=metrics,
+        lookup=None if recorder is None else partial(get, recorder.store),
         observers=(tally.observe, *(() if logs is None else (logs.observe,))),
     )
     return parts, tally

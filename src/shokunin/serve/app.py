@@ -149,6 +149,8 @@ class _Room:
     def entered(self, edge: Edge) -> None:
         """The middleware is there: what it counts is shown."""
         self._parts.in_flight = lambda: edge.in_flight
+        if self._parts.metrics is not None:
+            edge.refused = self._parts.metrics.refused
 
     def text(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         """The route of an endpoint that a specialist can answer."""

@@ -55,12 +55,14 @@ class Edge:
     Attributes:
         in_flight: requests that are being answered.
         held_bytes: the size of their bodies, as far as they have arrived.
+        refused: told the code of what is turned away here.
     """
 
     def __init__(
         self, app: ASGIApp, *, limits: Limits, gate: Gate, made: Callable[[Edge], None] = lambda edge: None
     ) -> None:
         """Go around `app`; `made` is told of this edge, which the framework makes when it sees fit."""
+        self.refused: Callable[[str], None] = lambda code: None
         made(self)
         self._app = app
         self._limits = limits
@@ -95,6 +97,7 @@ class Edge:
                 return await self._app(scope, receive, tell)
             await self._within_limits(scope, receive, tell)
         except Refusal as refusal:
+            self.refused(refusal.code or str(refusal.status))
             await send_refusal(refusal, tell)
         except Exception:
             _log.exception("request %s failed", request_id)

@@ -74,8 +74,8 @@ class Gateway:
             seen = peek(body)
             asked = self.entries.admit(request, entry, seen, body, endpoint.tokens(seen, len(body)))
             names = self._parts.shelf.names  # looked at once, so that a promotion cannot fall in between
-            if seen.model in names:
-                return await self._by_name(asked, endpoint, names[seen.model])
+            if seen.model in names or seen.model.partition("@")[0] in names:
+                return await self._by_name(asked, endpoint, find(names, seen.model))
             conversation = endpoint.conversation(seen) if endpoint.templates else ()
             looked = self._parts.recogniser(names).look(seen.model, conversation)
             if looked.found is not None:

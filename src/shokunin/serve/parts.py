@@ -49,6 +49,7 @@ class Parts:
         mask: takes personal data out of a text.
         embeddings: the encoders.
         metrics: counts exchanges; None: nothing is counted.
+        lookup: finds an exchange by its id in the record, in any thread; None: nothing is kept.
         observers: others that are told of every exchange.
         trace: begins the trace of a request, given its headers and when it came; None: nothing is traced.
         audits: puts answers to upstreams in the shadow.
@@ -67,6 +68,7 @@ class Parts:
     mask: Mask | None = None
     embeddings: Embeddings = field(default_factory=lambda: Embeddings({}))
     metrics: Metrics | None = None
+    lookup: Callable[[str], Exchange | None] | None = None
     observers: Sequence[Callable[[Exchange], None]] = ()
     trace: Callable[[Mapping[str, str], float], Span] | None = None
     audits: Audits = field(default_factory=Audits)

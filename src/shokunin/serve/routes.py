@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shokunin.answer import Answer
+from shokunin.errors import ShokuninError
+from shokunin.exchange import Exchange
 from shokunin.serve.body import parse, peek
 from shokunin.serve.callers import caller_of
 from shokunin.serve.embedding import encoder_card
@@ -110,9 +114,21 @@ async def feedback(gateway: Gateway, parts: Parts, request: Request) -> Response
     entry = gateway.entries.open(request, "/v1/feedback")
     entry.route, entry.parent, entry.value, entry.finished = "feedback", told.id, told.answer, True
     entry.request = told.model_dump()
+    about = None if parts.lookup is None else await asyncio.to_thread(_found, parts.lookup, told.id)
+    if about is not None:
+        entry.workload_id, entry.specialist, entry.model = about.workload_id, about.specialist, about.model
+        entry.agrees = None if about.value is None else about.value == told.answer
     if not gateway.entries.keep(entry):
         raise Refusal(503, "the correction could not be kept; send it again later", "not_kept", retry_after="10")
     return Response(json.dumps({"object": "shokunin.feedback", "id": told.id, "kept": True}), media_type=JSON)
+
+
+def _found(lookup: Callable[[str], Exchange | None], name: str) -> Exchange | None:
+    """The exchange of that id, as far as the record can be read now; a correction is kept either way."""
+    try:
+        return lookup(name)
+    except ShokuninError:
+        return None
 
 
 def models(parts: Parts, request: Request) -> dict[str, Any]:
