@@ -15,6 +15,7 @@ import asyncio
 import csv
 import json
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,11 @@ def main() -> None:
     manifest = json.loads((asked.folder / "manifest.json").read_text(encoding="utf-8"))
     load_before = psutil.getloadavg()[0]
     requests = _requests(manifest["name"], _texts(asked))
-    with ServerProcess(["--specialist", str(asked.folder)]) as server:
+    # In a project of its own: with the record of traffic on, and none of the settings that happen to be here.
+    with (
+        tempfile.TemporaryDirectory(prefix="serve-load-") as project,
+        ServerProcess(["--specialist", str(asked.folder.resolve()), "--project", project]) as server,
+    ):
         process = psutil.Process(server.pid)
         port = int(server.base_url.rpartition(":")[2])
         asyncio.run(closed(port, requests, 8, 0.5))  # warm
@@ -51,7 +56,7 @@ def main() -> None:
                 )
             )
         most = max(row["requests_per_second"] for row in measured)
-        for rate in (round(share * most, 1) for share in OPEN):
+        for rate in sorted({*(round(share * most, 1) for share in OPEN), *(r for r in RATES if r < 0.95 * most)}):
             load = open_load(port, requests, rate, asked.seconds)
             measured.append(_measure(process, {"load": "open", "due_per_second": rate}, load))
         memory = process.memory_info().rss
@@ -128,7 +133,7 @@ def _write(result: dict[str, Any], folder: Path) -> Path:
 def _parse() -> argparse.Namespace:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("folder", type=Path, help="a specialist's folder, specialists/NAME/VERSION")
-    words.add_argument("--seconds", type=float, default=2.5, help="length of each of the seven measurements")
+    words.add_argument("--seconds", type=float, default=2.5, help="length of each measurement, up to ten")
     words.add_argument("--rows", type=Path, help="a CSV with the texts to send; by default the report's cases")
     words.add_argument("--column", default="text", help="its column")
     words.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
