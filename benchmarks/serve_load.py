@@ -31,6 +31,8 @@ CLOSED = (1, 8, 32, 64)
 """Connections at a time."""
 OPEN = (0.25, 0.5, 0.75)
 """Requests due per second, as shares of the most that closed load got through."""
+RATES = (50.0, 100.0, 200.0)
+"""Requests due per second whatever a server can do, as far as it can do them."""
 
 
 def main() -> None:
