@@ -149,6 +149,8 @@ def _litellm(program: Path, folder: Path, address: str, workers: int) -> Iterato
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [program, "--config", path, "--host", "127.0.0.1", "--port", str(port), "--num_workers", str(workers)]
+    if workers > 1:  # a worker that takes more than five seconds to start is taken for dead, and never starts
+        command += ["--timeout_worker_healthcheck", "120"]
     with (folder / f"litellm-{workers}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(), cwd=folder)
     try:
@@ -176,7 +178,7 @@ def _environment() -> dict[str, str]:
 
 def _until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     opener = build_opener(ProxyHandler({}))
-    end = time.monotonic() + 180
+    end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), opener.open(f"http://127.0.0.1:{port}/health/liveliness", timeout=5):
             return
