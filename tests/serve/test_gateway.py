@@ -240,6 +240,22 @@ def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
         assert house.kept.exchanges[0].problem == "upstream_reset"
 
 
+@pytest.mark.parametrize(
+    ("last", "problem"),
+    [
+        (b'data: {"error": {"message": "no more"}}\n\n', "upstream_error_event"),
+        (b": nothing\n\n", "upstream_incomplete"),
+        (b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n', None),
+    ],
+)
+def test_how_a_stream_ended_is_in_the_record(last: bytes, problem: str | None) -> None:
+    first = b'data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
+    with gateway(lambda seen: Act(events=[first, last])) as house:
+        reply = post(house, {"model": "gpt-5", "stream": True, "messages": []})
+        assert reply.content == first + last
+        assert house.kept.exchanges[0].problem == problem
+
+
 def test_a_client_that_leaves_in_the_middle_ends_the_upstreams_stream_too() -> None:
     with gateway(lambda seen: Act("word " * 500, pause=0.02)) as house:
         body = {"model": "gpt-5", "stream": True, "messages": []}

@@ -117,8 +117,13 @@ class Passing:
         self, asked: Asked, target: Target, reply: UpstreamReply, headers: Mapping[str, str], heard: Heard
     ) -> Response:
         entry = asked.entry
+        copy = StreamRebuilder(encoding=reply.content_encoding)
 
         def ended(body: Mapping[str, Any] | None, problem: str | None) -> None:
+            if problem is None and copy.problem == "error_event":
+                problem = "upstream_error_event"
+            elif problem is None and not copy.finished:
+                problem = "upstream_incomplete"
             entry.problem = problem
             if problem == "client_closed_request":
                 entry.status = 499
@@ -126,7 +131,7 @@ class Passing:
             self._entries.finish(entry, asked.request, None)
 
         headers = {**headers, **self._parts.quota.headers(caller_of(asked.request))}
-        return Relay(reply, StreamRebuilder(), headers, began=entry.first_byte, ended=ended)
+        return Relay(reply, copy, headers, began=entry.first_byte, ended=ended)
 
     def _replied(self, asked: Asked, target: Target, body: Mapping[str, Any] | None, heard: Heard) -> None:
         entry = asked.entry
