@@ -90,6 +90,14 @@ def test_places_are_in_order_and_masking_keeps_the_rest(text):
         assert piece in masked
 
 
+def test_a_text_full_of_personal_data_takes_linear_time():
+    assert mask("a@b.com 10.0.0.1 ::ffff:10.0.0.1 " * 30_000).count("<email>") == 30_000
+
+
+def test_an_address_within_an_address_is_masked_as_before():
+    assert "10.0" not in mask("from ::ffff:10.0.0.1 on")
+
+
 def test_long_texts_of_one_character_take_linear_time():
     for piece in ("0", "0-", "a@", "1 ", "+1 ", "::", "1.", "http://a:", "A1 ", "(0"):
         find_personal(piece * 50_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 KINDS = ("url_credentials", "email", "iban", "credit_card", "my_number", "ip", "phone")
@@ -32,18 +32,33 @@ def find_personal(text: str) -> list[Found]:
         return []
     plain = text if text.isascii() else _LONG_VOWEL.sub("-", text.translate(_HALF_WIDTH))
     found: list[Found] = []
-    for finder in (_url_credentials, _emails, _ibans, _cards, _my_numbers, _ips, _phones):
-        for item in finder(plain):
-            if all(item.end <= other.start or item.start >= other.end for other in found):
-                found.append(item)
-    return sorted(found, key=lambda f: f.start)
+    for finder in (_url_credentials, _emails, _ibans, _cards, _my_numbers, _ipv4s, _ipv6s, _phones):
+        found = list(_merged(found, finder(plain)))
+    return found
 
 
 def mask(text: str) -> str:
     """The text with each piece of personal data replaced by its kind in angle brackets, `<email>`."""
-    for item in reversed(find_personal(text)):
-        text = f"{text[: item.start]}<{item.kind}>{text[item.end :]}"
-    return text
+    parts: list[str] = []
+    at = 0
+    for item in find_personal(text):
+        parts += (text[at : item.start], f"<{item.kind}>")
+        at = item.end
+    return "".join((*parts, text[at:]))
+
+
+def _merged(taken: Sequence[Found], more: Iterable[Found]) -> Iterator[Found]:
+    """Those that are taken and of the others those that overlap none, all in order, in one pass: texts may be long."""
+    at, free = 0, 0
+    for item in sorted(more, key=lambda f: f.start):
+        while at < len(taken) and taken[at].start < item.end:
+            free = max(free, taken[at].end)
+            yield taken[at]
+            at += 1
+        if item.start >= free:
+            free = item.end
+            yield item
+    yield from taken[at:]
 
 
 # Full-width digits and signs, which Japanese keyboards give, one character for one so that places stay right.
@@ -179,17 +194,24 @@ def _my_number_check(digits: str) -> bool:
     return int(digits[11]) == (0 if remainder <= 1 else 11 - remainder)
 
 
-def _ips(text: str) -> Iterator[Found]:
-    for pattern in (_IPV4, _IPV6):
-        for m in pattern.finditer(text):
-            if pattern is _IPV6 and ((m[0].count(":") < 4 and "::" not in m[0]) or sum(c != ":" for c in m[0]) < 4):
-                continue  # a time of day, or punctuation
-            try:
-                address = ipaddress.ip_address(m[0])
-            except ValueError:
-                continue
-            if not address.is_unspecified and not _VERSION_WORD.search(text, max(0, m.start() - 12), m.start()):
-                yield Found("ip", m.start(), m.end())
+def _ipv4s(text: str) -> Iterator[Found]:
+    yield from _addresses(text, _IPV4.finditer(text))
+
+
+def _ipv6s(text: str) -> Iterator[Found]:
+    for m in _IPV6.finditer(text):
+        if (m[0].count(":") >= 4 or "::" in m[0]) and sum(c != ":" for c in m[0]) >= 4:
+            yield from _addresses(text, [m])  # else a time of day, or punctuation
+
+
+def _addresses(text: str, matches: Iterable[re.Match[str]]) -> Iterator[Found]:
+    for m in matches:
+        try:
+            address = ipaddress.ip_address(m[0])
+        except ValueError:
+            continue
+        if not address.is_unspecified and not _VERSION_WORD.search(text, max(0, m.start() - 12), m.start()):
+            yield Found("ip", m.start(), m.end())
 
 
 def _phones(text: str) -> Iterator[Found]:
