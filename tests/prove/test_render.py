@@ -342,3 +342,10 @@ def test_memory_is_said_to_be_that_of_the_proving_process() -> None:
     report_terminal(report(), Console(file=out, width=300))
     for text in (out.getvalue(), Page(report_html(report())).text, model_card(report(), {})):
         assert "with what a training in it left behind" in text
+
+
+def test_the_terminal_says_that_nothing_is_promised() -> None:
+    text = " ".join(terminal(report(promise=None)).split())
+    assert "Nothing can be promised about its answers, so it passes all of them on." in text
+    assert "No threshold can be promised: no threshold was chosen." in text
+    assert "promised:" not in terminal(report())

@@ -45,7 +45,7 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 def report_html(report: Report) -> str:
     """The whole report as one HTML page with its styles and plots inside."""
-    promised = _promised(report)
+    made = promised(report)
     wrong = [c for c in report.cases if not c.correct]
     covered, error = report.threshold.get("coverage_here") or 0.0, report.threshold.get("error_here") or 0.0
     rivals = _rivals(report)
@@ -60,12 +60,12 @@ def report_html(report: Report) -> str:
         summary=summary(report),
         main=report.scores[report.metric],
         metric_name=METRIC_NAMES[report.metric],
-        promised=promised,
+        promised=made,
         shares={"right": covered * (1 - error), "wrong": covered * error, "rest": 1 - covered},
         metrics=[{"key": m, "name": METRIC_NAMES[m], "low": scales[m][0], "high": scales[m][1]} for m in order],
         rivals=rivals,
         ladder_scale=plots.scale_of([r.score for r in report.ladder if r.score is not None and _is_near(r, report)]),
-        risk_plot=Markup(plots.risk_coverage_plot(report.risk_coverage, report.threshold if promised else {})),
+        risk_plot=Markup(plots.risk_coverage_plot(report.risk_coverage, report.threshold if made else {})),
         reliability_plot=Markup(plots.reliability_plot(report.calibration["bins"])),
         worst=sorted(wrong, key=_badness)[:WORST_CASES],
         wrong_count=len(wrong),
@@ -86,8 +86,8 @@ def summary(report: Report) -> str:
         first = f"It is right in {share(report.scores['accuracy'])} of {cases}."
     else:
         first = f"Its macro-F1 is {share(report.scores['macro_f1'])} on {cases}."
-    if not _promised(report):
-        return first
+    if not promised(report):
+        return f"{first} Nothing can be promised about its answers, so it passes all of them on."
     t = report.threshold
     itself = f"{first} It answers {percent(t['coverage_here'], 0)} by itself"
     if t.get("error_here_low") is not None and t["error_here_low"] > t["bound"]:
@@ -139,7 +139,8 @@ def _given(report: Report) -> bool:
     return report.dataset.get("source") is not None
 
 
-def _promised(report: Report) -> bool:
+def promised(report: Report) -> bool:
+    """Whether a promise about its answers could be made."""
     value = report.threshold.get("value")
     return value is not None and value <= 1 and report.threshold.get("coverage_here") is not None
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shokunin.prove.card import model_card
-from shokunin.prove.page import headline, report_html, summary
+from shokunin.prove.page import headline, promised, report_html, summary
 from shokunin.prove.wording import METRIC_NAMES, duration, milliseconds, p_value, percent, printable, share, size
 from shokunin.report import Report, report_to_dict
 
@@ -41,7 +41,8 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     out.print()
     out.print(Text(f"  {headline(report)}", style=f"bold {tone}"))
     out.print(Text(f"  {summary(report)}"))
-    for reason in report.reasons:
+    unpromised = [] if promised(report) else [f"No threshold can be promised: {report.threshold.get('reason')}."]
+    for reason in [*report.reasons, *unpromised]:
         out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
     out.print()
     out.print(_comparison(report))
