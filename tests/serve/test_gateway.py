@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from serve_fakes import SHAPED, LengthPredictor, until
 from shokunin.serve.callers import Caller, Scopes
 from shokunin.serve.routing import TaskPolicy
 from shokunin.serve.scripted_upstream import Act, Seen, by_model
+from shokunin.serve.status import server_state
 
 CHAT = "/v1/chat/completions"
 
@@ -313,6 +315,19 @@ def test_when_the_upstream_says_something_else_all_is_handed_back() -> None:
         assert resumed.json()["state"] == "kept"
         assert house.watches["lengths@2"].status.term == 2
         assert post(house, None, "/v1/specialists/lengths/resume").status_code == 409
+
+
+def test_a_task_has_one_promise_whatever_was_served_before() -> None:
+    with gateway() as house:
+        assert [one.specialist for one in server_state(house.parts, ready=True).promises] == ["lengths@2"], (
+            "before any request"
+        )
+        (two,) = (one for one in house.parts.shelf.served.values() if one.id == "lengths@2")
+        three = replace(two, id="lengths@3", version=3)
+        assert post(house, asks("four")).headers["x-shokunin-specialist"] == "lengths@2"
+        house.parts.shelf.replace({three.id: three})
+        assert post(house, asks("four")).headers["x-shokunin-specialist"] == "lengths@3"
+        assert [one.specialist for one in server_state(house.parts, ready=True).promises] == ["lengths@3"]
 
 
 def test_concurrent_requests_are_each_answered_with_their_own() -> None:

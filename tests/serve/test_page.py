@@ -96,6 +96,14 @@ def test_a_good_day_in_plain_words() -> None:
     assert "Counted since" not in said
 
 
+def test_without_a_promise_none_is_spoken_of() -> None:
+    for state in ("kept", "unwatched"):
+        said = promise(threshold=2.0, bound=0.0, given=0, state=state)
+        assert "inquiries none inquiries@3 When it was trained no threshold could be promised" in said
+        assert "Promised:" not in said and "kept" not in said and "2.000" not in said
+    assert "inquiries handed back" in promise(threshold=2.0, state="handed_back")
+
+
 def test_the_promise_with_its_bound_against_its_limit() -> None:
     said = text()
     assert "inquiries kept inquiries@3" in said

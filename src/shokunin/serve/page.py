@@ -156,7 +156,7 @@ def _template() -> Template:
         "usd": _usd,
         "clock": lambda seconds: time.strftime("%H:%M", time.localtime(seconds)),
         "moment": lambda seconds: time.strftime("%d %B, %H:%M", time.localtime(seconds)),
-        "promise_word": PROMISES.__getitem__,
+        "promise_word": lambda promise: PROMISES[promise.state] if promise.made else "none",
         "breaker_word": BREAKERS.__getitem__,
         "promise_sentence": _promise_sentence,
         "checked": _checked,
@@ -171,6 +171,8 @@ def _template() -> Template:
 
 def _promise_sentence(one: PromiseState) -> str:
     """What the promise says, and what is known of it."""
+    if not one.made:
+        return "When it was trained no threshold could be promised; its report says why. So it is never sure, and passes on."
     promised = f"at most {_exact(one.limit)} of its answers may differ from the large model's"
     sure = f"with {_exact(one.confidence)} confidence"
     if one.state == "unwatched":
@@ -200,6 +202,8 @@ def _differ(number: int) -> str:
 
 def _checked(one: PromiseState) -> str:
     """The evidence in figures."""
+    if not one.made:
+        return "More rows, or a larger max_error in its task, may make a promise possible."
     given, threshold = _plural(one.given, "answer"), f"It answers when its confidence is at least {one.threshold:.3f}."
     if one.state == "unwatched":
         return f"{given} given, none checked. {threshold}"

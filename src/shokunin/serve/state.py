@@ -110,6 +110,11 @@ class PromiseState:
     would_resume: bool = False
 
     @property
+    def made(self) -> bool:
+        """Whether anything could be promised at all; without that the threshold is one that no answer reaches."""
+        return self.threshold <= 1 or self.at_risk
+
+    @property
     def at_risk(self) -> bool:
         """Whether someone should look: the watch had to act."""
         return self.state in ("tightened", "handed_back")
