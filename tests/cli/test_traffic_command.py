@@ -129,10 +129,27 @@ def test_stats_count_shares_and_savings(shop: Path) -> None:
     found = {one["task"]: one for one in json.loads(run("stats", "--output", "json").stdout)["tasks"]}
     assert found["inquiries"]["requests"] == 3
     assert found["inquiries"]["shares"] == {"escalated": pytest.approx(1 / 3), "local": pytest.approx(2 / 3)}
-    assert found["inquiries"]["saving"] == pytest.approx(0.004)
+    assert found["inquiries"]["saving"] is None, "nobody has said what its large model costs"
     assert found["inquiries"]["routes"]["escalated"]["prompt_tokens"] == 90
     text = run("stats", "--since", "12h").stdout
-    assert "(not recognised)" in text and "saved by inquiries: about $0.0020" in text
+    assert "(not recognised)" in text and "saved by inquiries: not known: its large model has no price" in text
+
+
+def test_a_saving_is_what_the_large_model_of_the_task_would_have_charged(shop: Path) -> None:
+    (shop / "shokunin.toml").write_text(
+        "[upstreams.openai]\nbase_url = 'http://127.0.0.1:1/v1'\nmodel = 'large'\n[gateway]\nupstream = 'openai'\n"
+        "[prices.large]\ninput = 1000\noutput = 2000\n"
+    )
+    recorder = open_recorder(shop / "traffic")
+    recorder.record(made("vectors", HOUR, workload_id="", prompt_tokens=7))
+    recorder.record(made("priced", HOUR, prompt_tokens=30, completion_tokens=1))
+    recorder.record(made("check", HOUR, route="audit", cost=0.5))
+    recorder.close()
+    found = {one["task"]: one for one in json.loads(run("stats", "--output", "json").stdout)["tasks"]}
+    assert found["inquiries"]["saving"] == pytest.approx((30 * 1000 + 2000) / 1e6)
+    text = run("stats").stdout
+    assert "saved by inquiries: about $0.0320, while audits cost $0.5000" in text
+    assert text.count("saved by") == 1, "what belongs to no task replaced no call"
 
 
 def test_export_and_erase(shop: Path) -> None:

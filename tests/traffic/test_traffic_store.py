@@ -144,11 +144,11 @@ def test_statistics_are_those_of_a_count_by_hand(store: Store) -> None:
             assert figures.priced == sum(e.cost is not None for e in those)
 
 
-def test_the_saving_is_what_local_answers_would_have_cost_less_audits(store: Store) -> None:
+def test_the_saving_is_what_local_answers_would_have_cost(store: Store) -> None:
     fill(
         store,
         [
-            *(exchange(f"l{i}", cost=0.0) for i in range(10)),
+            *(exchange(f"l{i}", cost=0.0, prompt_tokens=30, completion_tokens=1) for i in range(10)),
             exchange("u1", route="escalated", cost=0.02),
             exchange("u2", route="passed", cost=0.04),
             exchange("u3", route="passed", cost=None),
@@ -159,9 +159,10 @@ def test_the_saving_is_what_local_answers_would_have_cost_less_audits(store: Sto
         ],
     )
     found = {one.workload: one for one in stats(store)}
-    assert found["bank"].saving == pytest.approx(10 * 0.03 - 0.03)
+    assert found["bank"].saving(lambda read, written: read * 0.001 + written * 0.01) == pytest.approx(0.4)
+    assert found["bank"].saving(lambda read, written: None) is None
     assert found["bank"].requests == 13  # an audit and a correction are not requests
-    assert found["unpriced"].saving is None and found["passed only"].saving == 0.0
+    assert found["passed only"].saving(lambda read, written: 1.0) == 0.0
 
 
 def test_an_empty_record_has_no_statistics(store: Store) -> None:

@@ -59,6 +59,21 @@ def erase(store: Store, client: str, *, project: Path | None = None) -> int:
     return erase_client(open_project(project).traffic, store, client)
 
 
+def pricing(project: Path | None = None) -> Callable[[str, int, int], float | None]:
+    """What the large model behind a task charges for so many tokens read and written, as the settings are now.
+
+    None where the task has no upstream, or its model no price.
+    """
+    place = open_project(project)
+
+    def price(task: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        upstream = place.upstreams.get(place.gateway.route(task).upstream or "") if task else None
+        found = None if upstream is None else place.prices.get(upstream.model)
+        return None if found is None else found.of(prompt_tokens, completion_tokens)
+
+    return price
+
+
 def follow(
     store: Store, which: Filter = EVERYTHING, *, pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Exchange]:

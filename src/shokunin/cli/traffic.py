@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,10 +140,14 @@ def stats(
         which = _filter(since, until, task, client, None)
         with record.open_traffic(project, database) as store:
             found = statistics.stats(store, which)
+        price = record.pricing(project)
+    saved = {one.workload: one.saving(partial(price, one.workload)) for one in found}
     if output is Output.json:
-        emit({"since": which.since, "until": which.until, "tasks": [_figures(one) for one in found]})
+        tasks = [_figures(one, saved[one.workload]) for one in found]
+        emit({"since": which.since, "until": which.until, "tasks": tasks})
     elif found:
         _table(found)
+        _savings(found, saved)
     else:
         typer.echo("no exchange fits")
 
@@ -238,13 +243,13 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _figures(one: WorkloadStats) -> dict[str, Any]:
+def _figures(one: WorkloadStats, saving: float | None) -> dict[str, Any]:
     return {
         "task": one.workload,
         "requests": one.requests,
         "shares": {route: one.share(route) for route in one.routes if route not in ("audit", "feedback")},
         "cost": one.cost,
-        "saving": one.saving,
+        "saving": saving,
         "routes": {route: asdict(figures) for route, figures in one.routes.items()},
     }
 
@@ -275,7 +280,12 @@ def _table(found: list[WorkloadStats]) -> None:
     if not console.is_terminal:
         console.width = 1000  # a file or a pipe has no edge to wrap at
     console.print(table)
+
+
+def _savings(found: list[WorkloadStats], saved: dict[str, float | None]) -> None:
     for one in found:
-        if "local" in one.routes:
-            saved = "not known, since no cost is" if one.saving is None else f"about ${one.saving:.4f}"
-            typer.echo(f"saved by {_printable(one.workload)}: {saved}")
+        if one.workload and "local" in one.routes:
+            amount, audits = saved[one.workload], one.routes.get("audit")
+            worth = "not known: its large model has no price in [prices]" if amount is None else f"about ${amount:.4f}"
+            less = f", while audits cost ${audits.cost:.4f}" if audits is not None and audits.priced else ""
+            typer.echo(f"saved by {_printable(one.workload)}: {worth}{less}")

@@ -205,7 +205,7 @@ def upstream_settings(place: Project) -> dict[str, UpstreamSettings]:
 def price_of(prices: Mapping[str, Price], model: str, prompt: int, completion: int) -> float | None:
     """US dollars for so many tokens; None: the price is not in the project's settings."""
     price = prices.get(model)
-    return None if price is None else (prompt * price.input + completion * price.output) / 1e6
+    return None if price is None else price.of(prompt, completion)
 
 
 def names_of(place: Project) -> list[str]:

@@ -221,6 +221,10 @@ class Price:
             if not 0 <= value < float("inf"):
                 raise ValueError(f"`{name}` is US dollars per million tokens, 0 or more, not {value!r}")
 
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars for so many tokens read and written."""
+        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
 
 def _positive(name: str, value: float) -> None:
     if not 0 < value < float("inf"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,6 @@ from shokunin.traffic.reading import EVERYTHING, Filter
 from shokunin.traffic.store import Store
 from shokunin.traffic.tables import exchanges
 
-PAID = ("escalated", "passed", "audit")
-"""Routes on which an upstream answered."""
 ABOUT_OTHERS = ("audit", "feedback")
 """Not requests, but what was learnt about one afterwards."""
 COUNTED = ("count", "problems", "prompt_tokens", "completion_tokens", "priced")
@@ -73,18 +71,14 @@ class WorkloadStats:
         """Which part of the requests went this way."""
         return self.routes[route].count / self.requests if route in self.routes and self.requests else 0.0
 
-    @property
-    def saving(self) -> float | None:
-        """An estimate of what local answers saved, US dollars: what a request of this task cost on average when the
-        upstream answered it, for each local answer, less what audits cost. None where no cost is known."""
-        if "local" not in self.routes:
-            return 0.0
-        paid = [self.routes[route] for route in PAID if route in self.routes]
-        priced = sum(r.priced for r in paid)
-        if not priced:
-            return None
-        audited = self.routes["audit"].cost if "audit" in self.routes else 0.0
-        return self.routes["local"].count * sum(r.cost for r in paid) / priced - audited
+    def saving(self, price: Callable[[int, int], float | None]) -> float | None:
+        """What local answers would have cost upstream, US dollars, an estimate; None where no price is known.
+
+        Args:
+            price: what the upstream charges for so many tokens read and written.
+        """
+        local = self.routes.get("local")
+        return 0.0 if local is None else price(local.prompt_tokens, local.completion_tokens)
 
 
 def stats(store: Store, which: Filter = EVERYTHING) -> list[WorkloadStats]:
