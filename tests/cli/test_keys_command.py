@@ -113,8 +113,9 @@ def test_without_keys_the_list_says_so(tmp_path: Path) -> None:
 
 def test_decisions_are_listed_and_verified(tmp_path: Path) -> None:
     assert "nothing has been decided" in run("decisions", "list", "--project", tmp_path).stdout
-    assert "0 lines" in run("decisions", "verify", "--project", tmp_path).stdout
+    assert "nothing has been decided" in run("decisions", "verify", "--project", tmp_path).stdout
     keys(tmp_path, "create", "shop", "--usd-per-day", "1")
+    assert "1 line, as it was written" in run("decisions", "verify", "--project", tmp_path).stdout
     noted = json.loads(run("decisions", "verify", "--project", tmp_path, "--output", "json").stdout)["head"]
     keys(tmp_path, "revoke", "shop")
     listed = json.loads(run("decisions", "list", "--project", tmp_path, "--output", "json").stdout)["decisions"]

@@ -66,7 +66,11 @@ def verify(
     if output is Output.json:
         emit({"log": str(path), "lines": verdict.lines, "head": verdict.head})
     else:
-        typer.echo(f"{verdict.lines} lines, all as they were written; the hash of the last, to note elsewhere:")
+        if not verdict.lines:
+            typer.echo("nothing has been decided here yet")
+            return
+        many = "1 line, as it was" if verdict.lines == 1 else f"{verdict.lines} lines, all as they were"
+        typer.echo(f"{many} written; the hash of the last, to note elsewhere:")
         typer.echo(verdict.head)
 
 

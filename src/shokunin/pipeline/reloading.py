@@ -126,7 +126,8 @@ class Reloader:
         came, went = changed(self._shelf.served, after)
         if came or went:
             self._shelf.replace(after)
-            _log.info("served from now on: %s; no more: %s", ", ".join(came) or "none", ", ".join(went) or "none")
+            said = (("served from now on", came), ("no longer served", [key for key in went if key not in after]))
+            _log.info("%s", "; ".join(f"{what}: {', '.join(ids)}" for what, ids in said if ids))
             if gc.get_freeze_count():  # as at the start of the server: what is loaded is no garbage
                 gc.collect()
                 gc.freeze()
