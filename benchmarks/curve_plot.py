@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 520, 330
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 42
 COLOURS = ("#0b6e4f", "#c0392b", "#2c5aa0", "#b8860b", "#6b4c9a", "#8a8a8a")
 GREY = "#8a8a8a"
+HALO = 'paint-order="stroke" stroke="white" stroke-width="4"'
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def _panel(title: str, curves: Sequence[Curve], left: float, top: float) -> str:
         )
         for n, (words, share, quality) in enumerate(curve.marks):
             parts.append(f'<circle cx="{x(share)}" cy="{y(quality)}" r="3.5" fill="{colour}"/>')
-            across = x(0.42)
-            down = TOP + 40 + 15 * n
+            across = x(0.34)
+            down = TOP + 78 + 15 * n
             parts.append(f'<line x1="{x(share)}" y1="{y(quality)}" x2="{across - 4}" y2="{down - 4}" stroke="#bbb"/>')
-            parts.append(f'<text x="{across}" y="{down}">{escape(words)}: {100 * share:.1f} % passed on</text>')
+            parts.append(f'<text x="{across}" y="{down}" {HALO}>{escape(words)}: {100 * share:.1f} % passed on</text>')
     parts.append("</g>")
     return "".join(parts)
