@@ -144,6 +144,17 @@ def test_a_lost_audit_counts_as_a_disagreement() -> None:
     assert status.state == "handed_back"
 
 
+def test_audits_that_nobody_asks_any_more_are_lost_and_the_bound_stays() -> None:
+    made = watch(settle=100)
+    for _ in range(5):
+        made.decide(0.9)
+    again = PromiseWatch.from_dict(json.loads(json.dumps(made.to_dict())), rng=random.Random())
+    assert (again.status.pending, again.decide(0.9).reason) == (5, "audits_outstanding")
+    again.lose_outstanding()
+    assert (again.status.pending, again.status.lost, again.status.bound) == (0, 5, 5)
+    assert again.decide(0.9).reason == "handed_back"
+
+
 def test_an_answer_that_cannot_be_audited_is_given_only_while_there_is_ample_room() -> None:
     made = watch(audit_share=1.0)
     for _ in range(1000):

@@ -145,6 +145,12 @@ class PromiseWatch:
             now.rows.append((confidence, agrees, 1 / rate))
             self._relax()
 
+    def lose_outstanding(self) -> None:
+        """Give up every audit that is outstanding, as after a restart when nobody asks them any more."""
+        for level in self._term.bound.levels:
+            for _ in range(level.pending):
+                self.audited(level.rate, None, 0.0)
+
     def compared(self, confidence: float, agrees: bool | None) -> None:
         """What the specialist would have said to a request that the upstream answered; None: cannot be told."""
         term = self._term
@@ -213,7 +219,7 @@ class PromiseWatch:
     def from_dict(cls, value: Mapping[str, Any], *, rng: Coin) -> PromiseWatch:
         """Go on from what `to_dict` gave.
 
-        Outstanding audits stay outstanding: audit them again, or report them as lost.
+        Outstanding audits stay outstanding: audit them again, or `lose_outstanding`.
 
         Raises:
             UsageError: the value is not what `to_dict` gives.
