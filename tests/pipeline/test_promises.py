@@ -17,7 +17,9 @@ from shokunin.exchange import Exchange
 from shokunin.pipeline.promises import FILE, Promises
 from shokunin.project import Gateway, Project, Upstream
 from shokunin.serve.decisions import DecisionLog
+from shokunin.traffic.evidence import given, unfinished
 from shokunin.traffic.recorder import TrafficRecorder, open_recorder
+from shokunin.traffic.tables import exchanges
 from shokunin.watch.promise import PromiseWatch
 
 PROMISE = Promise(0.5, 0.9, 0.05, 0.95, 1000, True)
@@ -28,9 +30,9 @@ def project(folder: Path, **gateway: Any) -> Project:
     return Project(folder, upstreams=upstreams, gateway=Gateway(upstream="big", audit_share=0.1, **gateway))
 
 
-def one(promise: Promise | None = PROMISE) -> Any:
+def one(promise: Promise | None = PROMISE, digest: str = "d1") -> Any:
     codec = SimpleNamespace(calibration=Calibration(promise=promise))
-    return SimpleNamespace(id="inquiries@3", name="inquiries", codec=codec)
+    return SimpleNamespace(id="inquiries@3", name="inquiries", codec=codec, about={"digest": digest})
 
 
 class Coins:
@@ -133,8 +135,45 @@ def test_audits_under_way_at_a_kill_are_lost_and_count_against_the_specialist(tm
         recorder.close()
 
 
-@pytest.mark.parametrize("change", [{"audit_share": 0.2}, {"threshold": 0.6}])
-def test_another_promise_begins_anew(tmp_path: Path, change: dict[str, float]) -> None:
+def test_a_record_from_which_answers_are_missing_is_not_counted(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        recorder = open_recorder(tmp_path / "traffic")
+        promises = Promises(project(tmp_path), recorder.store)
+        watch = make(promises)
+        promises._known["inquiries@3"]["since"] = 2e9 - 1
+        work(watch, recorder, 0, 300)
+        await promises._write(stopped=False)
+        recorder.flush()
+        recorder.store.delete(exchanges.c.timestamp < 2e9 + 200)  # as when a client is erased
+        recorder.close()
+        return evidence(watch)
+
+    before = asyncio.run(run())
+    recorder = open_recorder(tmp_path / "traffic")
+    try:
+        assert evidence(make(Promises(project(tmp_path), recorder.store))) == before
+    finally:
+        recorder.close()
+
+
+def test_a_request_that_came_before_its_promise_began_counts_by_when_it_was_answered(tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path / "traffic")
+    try:
+        about: dict[str, Any] = {"specialist": "inquiries@3", "route": "local", "audit_rate": 1.0, "audited": True}
+        recorder.record(Exchange(id="before", timestamp=1e9, seconds=1.0, **about))
+        recorder.record(Exchange(id="across", timestamp=1e9, seconds=3.0, **about))
+        recorder.flush()
+        assert given(recorder.store, "inquiries@3", 1e9 + 2) == {1.0: 1}
+        assert len(unfinished(recorder.store, "inquiries@3", 1e9 + 2)) == 1
+    finally:
+        recorder.close()
+
+
+CHANGES: list[dict[str, Any]] = [{"audit_share": 0.2}, {"threshold": 0.6}, {"digest": "d2"}, {"model": "big-2"}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_promise_begins_anew(tmp_path: Path, change: dict[str, Any]) -> None:
     async def run() -> None:
         recorder = open_recorder(tmp_path / "traffic")
         promises = Promises(project(tmp_path), recorder.store)
@@ -148,9 +187,12 @@ def test_another_promise_begins_anew(tmp_path: Path, change: dict[str, float]) -
         place, promise = project(tmp_path), PROMISE
         if "audit_share" in change:
             place = replace(place, gateway=replace(place.gateway, **change))
-        else:
+        elif "model" in change:
+            place = replace(place, upstreams={"big": Upstream("http://127.0.0.1:9/v1", **change)})
+        elif "threshold" in change:
             promise = replace(promise, **change)
-        assert make(Promises(place, recorder.store), promise).status.given == 0
+        made = Promises(place, recorder.store).make(one(promise, change.get("digest", "d1")))
+        assert made is not None and made.status.given == 0
     finally:
         recorder.close()
 

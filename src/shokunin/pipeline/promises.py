@@ -60,7 +60,7 @@ class Promises:
             rng=random.SystemRandom(),
         )
         self._watches[one.id] = watch
-        self._known.setdefault(one.id, {"since": time.time()})
+        self._known.setdefault(one.id, {"since": time.time()})["about"] = self._about(one)
         self.changed()
         return watch
 
@@ -95,6 +95,10 @@ class Promises:
         assert promise is not None
         if state is None:
             return None
+        if known.get("about", self._about(one)) != self._about(one):
+            _log.warning("the promise of %s begins anew: it is another specialist or another upstream by now", one.id)
+            self._known[one.id] = {"since": time.time()}
+            return None
         asked = (promise.bound, promise.confidence, promise.threshold, share)
         try:
             watch = PromiseWatch.from_dict(state, rng=random.SystemRandom())
@@ -109,6 +113,12 @@ class Promises:
             self._count_anew(one, watch, float(known["since"]))
         return watch
 
+    def _about(self, one: Served) -> dict[str, Any]:
+        """What is promised about what: the specialist's content, and with whose answers it is compared."""
+        upstream = self._place.gateway.route(one.name).upstream
+        model = self._place.upstreams[upstream].model if upstream else None
+        return {"digest": one.about.get("digest"), "upstream": upstream, "model": model}
+
     def _count_anew(self, one: Served, watch: PromiseWatch, since: float) -> None:
         """After a crash: what the record has and the watch has not written down."""
         assert self._store is not None
@@ -119,6 +129,8 @@ class Promises:
             given = evidence.given(self._store, one.id, since)
             found = [(a.rate, a.agrees, a.confidence) for a in evidence.audits(self._store, one.id, since)]
             found += [(rate, None, confidence) for rate, confidence in evidence.unfinished(self._store, one.id, since)]
+            if sum(given.values()) < watch.status.given:  # erased, dropped, or several answers in one exchange
+                raise UsageError("the record has fewer answers than were given")
             watch.replay(given, found)
         except ShokuninError as error:
             _log.error(

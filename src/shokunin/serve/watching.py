@@ -80,17 +80,19 @@ class Watches:
         self._make = make
         self._changed = changed
         self._told = told
-        self._watches: dict[str, Watch | None] = {}
+        self._watches: dict[tuple[str, Any], Watch | None] = {}
+        self._newest: dict[str, Watch | None] = {}
 
     def of(self, one: Served) -> Watch | None:
-        """The watch of a specialist."""
-        if one.id not in self._watches:
-            self._watches[one.id] = self._make(one)
-        return self._watches[one.id]
+        """The watch of a specialist; what has taken the id of one that was removed has a watch of its own."""
+        key = (one.id, one.about.get("digest"))
+        if key not in self._watches:
+            self._watches[key] = self._newest[one.id] = self._make(one)
+        return self._watches[key]
 
     def all(self) -> Iterator[tuple[str, Watch]]:
         """Every watch there is, with its specialist's id."""
-        yield from ((name, watch) for name, watch in self._watches.items() if watch is not None)
+        yield from ((name, watch) for name, watch in self._newest.items() if watch is not None)
 
     def states(self) -> Mapping[str, dict[str, Any]]:
         """Every watch's state, to be kept."""
@@ -98,7 +100,7 @@ class Watches:
 
     def after(self, specialist: str, *, keep: bool) -> None:
         """Say what changed, and keep it where it must outlive a kill."""
-        watch = self._watches.get(specialist)
+        watch = self._newest.get(specialist)
         events = [] if watch is None else watch.take_events()
         for event in events:
             _log.warning("the promise of %s: %s", specialist, event)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, func, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, select, tuple_
 
 from shokunin.traffic.lines import name_of
 from shokunin.traffic.reading import PAGE
 from shokunin.traffic.stats import ABOUT_OTHERS
 from shokunin.traffic.store import Store
 from shokunin.traffic.tables import exchanges
+
+LONGEST_SECONDS = 600.0
+"""No answer of a specialist takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def given(store: Store, specialist: str, since: float = 0.0) -> dict[float, int]
             c.specialist == name_of(specialist),
             c.route == "local",
             c.audit_rate.is_not(None),
-            c.timestamp >= since,
+            *_decided_since(c, since),
         )
         .group_by(c.audit_rate)
     )
@@ -125,12 +129,17 @@ def unfinished(store: Store, specialist: str, since: float = 0.0) -> list[tuple[
             answer.c.specialist == name_of(specialist),
             answer.c.route == "local",
             answer.c.audited.is_(True),
-            answer.c.timestamp >= since,
+            *_decided_since(answer.c, since),
             audit.c.id.is_(None),
         )
     )
     with store.begin() as connection:
         return [(rate, confidence or 0.0) for rate, confidence in connection.execute(query)]
+
+
+def _decided_since(c: Any, since: float) -> tuple[ColumnElement[bool], ...]:
+    """An answer is decided on at the end of its exchange; the first condition is there for the index."""
+    return c.timestamp >= since - LONGEST_SECONDS, c.timestamp + c.seconds >= since
 
 
 def usage(store: Store, client_id: str, since: float) -> Usage:
