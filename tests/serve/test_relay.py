@@ -19,6 +19,7 @@ class Reply:
     """An upstream's stream: pieces, pauses in seconds, and how it fails."""
 
     status = 200
+    content_encoding = ""
     headers = (("content-type", "text/event-stream"),)
 
     def __init__(self, *steps: bytes | float | Exception) -> None:
@@ -109,3 +110,33 @@ def test_silence_between_events_is_filled(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_silence_within_an_event_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses([WORD[:9], 0.25, WORD[9:] + DONE], monkeypatch) == [WORD[:9], WORD[9:] + DONE]
+
+
+def test_nothing_gets_into_an_event_while_the_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "KEEP_ALIVE", 0.05)
+    wire: list[bytes] = []
+    reads = asyncio.Event()
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if len(wire) > 1:  # as the server does where the client has left a buffer unread
+            await reads.wait()
+        wire.append(message.get("body", b""))
+
+    async def receive() -> Any:
+        await asyncio.sleep(3600)
+
+    async def whole() -> None:
+        reply: Any = Reply(WORD, WORD[:9], WORD[9:], DONE)
+        made = Relay(reply, StreamRebuilder(), {}, began=lambda: None, ended=lambda body, word: None)
+        task = asyncio.ensure_future(made({"type": "http"}, receive, send))
+        await asyncio.sleep(0.2)
+        reads.set()
+        await task
+
+    asyncio.run(whole())
+    assert WORD * 2 in b"".join(wire), "no comment within an event"
+
+
+def test_no_comment_is_put_into_a_compressed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reply, "content_encoding", "gzip")
+    assert COMMENT not in pauses([0.25, WORD, DONE], monkeypatch)

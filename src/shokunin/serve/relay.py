@@ -45,7 +45,7 @@ class Relay(Response):
         self, reply: UpstreamReply, copy: Copy, headers: Mapping[str, str], *, began: Callable[[], None], ended: Ended
     ) -> None:
         super().__init__(status_code=reply.status)
-        self.raw_headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
+        self.raw_headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers if n not in headers]
         self.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()]
         self._reply = reply
         self._copy = copy
@@ -56,7 +56,7 @@ class Relay(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it on until either side ends."""
         problem: str | None = "client_closed_request"  # unless something else is found to be the end
-        pulse = _Pulse(send)
+        pulse = _Pulse(send, able=not self._reply.content_encoding)
         try:
             with Watching(receive) as watching:
                 try:
@@ -79,8 +79,9 @@ class Relay(Response):
                 self._copy.feed(piece)
                 if self._copy.complete:
                     self._tell(None)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                pulse.beat(between=piece.endswith((b"\n\n", b"\r\n\r\n")))
+                async with pulse.sending:  # a client that reads slowly holds this up; no comment may get in between
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    pulse.beat(between=piece.endswith((b"\n\n", b"\r\n\r\n")))
         except UpstreamFailure as failure:
             _log.warning("a stream broke off: %s", failure)
             self._tell(failure.reason)
@@ -95,10 +96,17 @@ class Relay(Response):
 
 
 class _Pulse:
-    """Sends a comment where a stream is silent between two events."""
+    """Sends a comment where a stream is silent between two events.
 
-    def __init__(self, send: Send) -> None:
+    Attributes:
+        sending: held by whoever sends.
+    """
+
+    def __init__(self, send: Send, *, able: bool) -> None:
+        """`able`: comments can be read in this stream, which is not so in a compressed one."""
+        self.sending = asyncio.Lock()
         self._send = send
+        self._able = able
         self._last = time.monotonic()
         self._between = True
         self._beating = asyncio.get_running_loop().create_task(self._beat())
@@ -117,6 +125,7 @@ class _Pulse:
             silent = time.monotonic() - self._last
             if silent >= KEEP_ALIVE:
                 self._last = time.monotonic()
-                if self._between:
-                    await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+                async with self.sending:
+                    if self._between and self._able:
+                        await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
             await asyncio.sleep(KEEP_ALIVE - min(silent, KEEP_ALIVE) or KEEP_ALIVE)
