@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shokunin.serve.entry import Entry
+from shokunin.serve.rebuild import whole_body
 from shokunin.serve.upstream import UpstreamClient, UpstreamFailure
 
 REPLY_BYTES = 1 << 20
@@ -24,6 +24,7 @@ class Audit:
         path: where.
         body: what.
         headers: of the client's request, as far as they go on.
+        authorization: the client's own, for an upstream that takes it.
         entry: the exchange that is to say what came of it.
         agrees: reads the upstream's reply: whether it says the same, None where that cannot be told.
         told: told what was found, None where nothing was, and the finished entry.
@@ -33,6 +34,7 @@ class Audit:
     path: str
     body: bytes
     headers: Sequence[tuple[str, str]]
+    authorization: str | None
     entry: Entry
     agrees: Callable[[dict[str, object]], bool | None]
     told: Callable[[bool | None, Entry], None]
@@ -74,20 +76,21 @@ class Audits:
         entry = audit.entry
         try:
             async with self._room:
-                reply = await audit.client.send(audit.path, audit.body, audit.headers)
+                reply = await audit.client.send(
+                    audit.path, audit.body, audit.headers, client_authorization=audit.authorization
+                )
                 entry.status = reply.status
                 body = await reply.read(REPLY_BYTES)
-                answer = json.loads(body) if reply.status == 200 else None
-            if isinstance(answer, dict):
+                encoding = reply.content_encoding
+                answer = whole_body(body, encoding=encoding, limit=REPLY_BYTES) if reply.status == 200 else None
+            if answer is not None:
                 entry.response = answer
                 entry.usage(answer)
                 agrees = audit.agrees(answer)
             else:
-                entry.problem = "audit_refused"
+                entry.problem = "audit_unreadable" if reply.status == 200 else "audit_refused"
         except UpstreamFailure as failure:
             entry.status, entry.problem = failure.refusal().status, failure.reason
-        except ValueError:
-            entry.problem = "audit_unreadable"
         except asyncio.CancelledError:
             entry.status, entry.problem = 503, "server_stopped"
         except Exception:

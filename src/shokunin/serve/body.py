@@ -25,7 +25,7 @@ class Peek:
         stream: whether the reply is to be a stream.
         include_usage: whether a stream is to end with the token counts.
         messages: `messages` of a chat request, else none.
-        n: how many choices are asked for.
+        n: how many choices are asked for, or made to choose from (`best_of`).
         max_tokens: `max_completion_tokens`, `max_output_tokens` or `max_tokens`, whichever is given first, else None.
         metadata: the entries of `metadata` that are texts.
         tools: whether tools or functions are offered that may be called.
@@ -41,6 +41,16 @@ class Peek:
     metadata: Mapping[str, str]
     tools: bool
     raw: Mapping[str, Any]
+
+    @property
+    def replies(self) -> int:
+        """How many texts are to be written: the choices for each prompt."""
+        prompts = self.raw.get("prompt")
+        if (
+            not isinstance(prompts, list) or not prompts or isinstance(prompts[0], int)
+        ):  # a list of numbers is one prompt
+            return self.n
+        return self.n * len(prompts)
 
 
 def peek(body: bytes) -> Peek:
@@ -68,7 +78,7 @@ def peek(body: bytes) -> Peek:
         stream=bool(_typed(raw, "stream", bool, "true or false")),
         include_usage=options.get("include_usage") is True,
         messages=messages,
-        n=_count(raw, "n") or 1,
+        n=max(_count(raw, "n") or 1, _count(raw, "best_of") or 1),
         max_tokens=next((number for number in most if number is not None), None),
         metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
         tools=(bool(raw.get("tools")) and raw.get("tool_choice") != "none")
@@ -115,6 +125,9 @@ def _object(body: bytes) -> dict[str, Any]:
         raise Refusal(400, f"the body is not JSON: {error}", "invalid_json") from error
     if not isinstance(raw, dict):
         raise Refusal(400, "the body is a JSON object", "invalid_value")
+    if any(name != "model" and name.lower() == "model" for name in raw if len(name) == len("model")):
+        # Some upstreams read names whatever their case, and would take this for the model.
+        raise Refusal(400, "`model` is written in small letters", "invalid_value", "model")
     return raw
 
 

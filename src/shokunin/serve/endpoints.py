@@ -73,7 +73,7 @@ class Endpoint:
     def tokens(self, seen: Peek, size: int) -> int:
         """How many tokens a request of `size` bytes may use, estimated."""
         most = EXPECTED_TOKENS if seen.max_tokens is None else seen.max_tokens
-        return size // BYTES_PER_TOKEN + most * seen.n
+        return size // BYTES_PER_TOKEN + most * seen.replies
 
 
 def said_in_chat(body: Mapping[str, Any]) -> str | None:
@@ -120,11 +120,15 @@ def _one(write: Callable[..., bytes], stops: bool = False) -> Write:
 
 
 def _of_response(seen: Peek) -> Conversation:
-    try:
-        request = ResponsesRequest.model_validate(dict(seen.raw), strict=False)
-        return messages_of(request)
+    said = {name: seen.raw[name] for name in ("model", "instructions", "input") if name in seen.raw}
+    try:  # what else it asks for does not change whose request it is
+        return messages_of(ResponsesRequest.model_validate(said, strict=False))
     except (ValueError, Refusal):
         return ()  # not for a specialist; the upstream may take it
+
+
+def _check_chat(wanted: Any, text: str) -> None:
+    check_format(wanted, cut(text, wanted.stops))
 
 
 def _check_response(wanted: Any, text: str) -> None:
@@ -176,7 +180,7 @@ CHAT = Endpoint(
     parse=_parse_chat,
     conversation=lambda seen: seen.messages,
     conversations=lambda wanted: [wanted.chat()],
-    check=check_format,
+    check=_check_chat,
     write=_one(completion, stops=True),
     stream=_one(stream, stops=True),
     said=said_in_chat,

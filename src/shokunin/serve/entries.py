@@ -41,6 +41,12 @@ class Asked:
     entry: Entry
     headers: list[tuple[str, str]]
 
+    @property
+    def authorization(self) -> str | None:
+        """The caller's own key for an upstream; a key of this server is nobody else's business, whatever the settings."""
+        keyed = caller_of(self.request).key_id is not None
+        return None if keyed else self.request.headers.get("authorization")
+
 
 class Entries:
     """Opens, settles and keeps entries."""

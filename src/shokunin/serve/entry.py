@@ -29,6 +29,7 @@ class Entry:
 
     Attributes:
         reason: of an escalated request, why, in a word.
+        audits: how many of its answers were put to the upstream in the shadow.
         upstream_seconds: what the upstream took.
         span: of the request, where requests are traced.
         finished: it has been kept.
@@ -59,6 +60,7 @@ class Entry:
     parent: str | None = None
     agrees: bool | None = None
     reason: str = "unsure"
+    audits: int = 0
     upstream_seconds: float | None = None
     span: Span | None = None
     finished: bool = False

@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
 
 STAYS = HOP_BY_HOP | {
     "authorization", "api-key", "x-api-key", "x-goog-api-key",  # they open this server
-    "cookie", "cookie2", "host", "origin", "referer", "expect", "accept-encoding", "upgrade-insecure-requests",
+    "cookie", "cookie2", "from", "host", "origin", "referer", "expect", "accept-encoding", "upgrade-insecure-requests",
     "forwarded", "via", "x-real-ip", "true-client-ip", "x-client-ip", "client-ip", "baggage",
 }  # fmt: skip
 """Of a request, what the upstream does not get."""

@@ -34,6 +34,7 @@ from shokunin.serve.outgoing import question
 from shokunin.serve.parts import Parts
 from shokunin.serve.passing import REPLY_BYTES, Passing, refusal_of, refused
 from shokunin.serve.promising import OWN_HEADERS, Promising
+from shokunin.serve.rebuild import whole_body
 from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
 from shokunin.serve.refusal import Refusal, overloaded
 from shokunin.serve.reply_parts import least_sure, route_headers
@@ -139,6 +140,9 @@ class Gateway:
         least = least_sure(answers)
         asked.entry.value, asked.entry.confidence, asked.entry.route = least.value, least.confidence, "local"
         policy = self._parts.policy(one.name)
+        for answer in answers:  # before anybody is asked, or an answer counts as given
+            if answer.value is not None:
+                endpoint.check(wanted, one.codec.write_chat(answer, shaped=shaped))
         if policy.asks and not model.rpartition("@")[2].isdigit():  # a fixed version answers everything itself
             answers = [await self._decided(asked, one, *pair, policy) for pair in zip(rows, answers, strict=True)]
         for answer in answers:
@@ -176,15 +180,17 @@ class Gateway:
             return answer
         assert policy.target is not None
         entry, target = asked.entry, policy.target
-        entry.upstream = target.upstream
-        body = question(one.codec.ask_chat(inputs), model=target.model, mask=self._mask(policy))
+        entry.route, entry.upstream = "escalated", target.upstream
+        mask = self._mask(policy)
+        body = question(one.codec.ask_chat(inputs), model=target.model, mask=mask)
         start = time.perf_counter()
         try:
-            reply = await self.passing.send(asked, target, CHAT.path, body, OWN_HEADERS)
+            reply = await self.passing.send(asked, target, CHAT.path, body, OWN_HEADERS, mask=mask)
             if reply.status != 200:
                 await reply.aclose()
                 raise refused(reply.status)
-            found = object_in(await unless_gone(asked.request, reply.read(REPLY_BYTES)))
+            content = await unless_gone(asked.request, reply.read(REPLY_BYTES))
+            found = whole_body(content, encoding=reply.content_encoding, limit=REPLY_BYTES)
         except (UpstreamFailure, Refusal) as failure:
             return self._fallen_back(asked, answer, policy, failure)
         self.entries.charge(entry, found, target.model)
@@ -194,7 +200,6 @@ class Gateway:
         if value is None:
             unreadable = Refusal(502, "the upstream's reply is none of the answers", "upstream_unreadable")
             return self._fallen_back(asked, answer, policy, unreadable)
-        entry.route = "escalated"
         seconds = time.perf_counter() - start
         return Answer(value, 1.0, f"{target.upstream}/{target.model}", seconds=seconds, cost=entry.cost or 0.0)
 

@@ -1,16 +1,22 @@
-"""Outgoing: the body that leaves for an upstream, changed no more than it must be."""
+"""Outgoing: what leaves for an upstream, changed no more than it must be."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 Mask = Callable[[str], str]
 """A text without its personal data."""
 
 _ALONE = ("stream", "stream_options", "n", "best_of", "logprobs", "top_logprobs", "echo", "store", "background")
 """What an audit leaves out: it wants one plain answer."""
+_PEOPLE = ("user", "metadata", "safety_identifier", "prompt_cache_key")
+"""They name people."""
+_PROGRAMS = ("model", "tools", "functions", "response_format", "text", "tool_choice", "function_call")
+"""What only programs write."""
+_IDENTIFIERS = ("role", "type", "id", "tool_call_id", "call_id")
 
 
 def outgoing(body: bytes, raw: Mapping[str, Any], *, model: str, mask: Mask | None = None) -> bytes:
@@ -34,16 +40,28 @@ def question(messages: Sequence[Mapping[str, Any]], *, model: str, mask: Mask | 
 
 
 def masked(body: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    """The body with every text of its messages, prompt, input or instructions masked.
+    """The body with every text masked, in fields that are not known here too.
 
-    Everything that a person may have written is masked; what only programs write (tools, schemas, settings) is not.
-    `user`, `metadata` and `safety_identifier` name people and are left out.
+    Only what programs write (tools, schemas) is left alone. What names people (`user`, `metadata` and the like) is left out.
     """
-    kept = {name: value for name, value in body.items() if name not in ("user", "metadata", "safety_identifier")}
-    for name in ("messages", "prompt", "input", "instructions", "suffix", "prediction"):
-        if name in kept:
-            kept[name] = _masked(kept[name], mask)
-    return kept
+    return {
+        name: value if name in _PROGRAMS else _masked(value, mask)
+        for name, value in body.items()
+        if name not in _PEOPLE
+    }
+
+
+def clean_headers(headers: Sequence[tuple[str, str]], mask: Mask | None) -> Sequence[tuple[str, str]]:
+    """The headers without those in which there is something to mask."""
+    return headers if mask is None else [(name, value) for name, value in headers if mask(value) == value]
+
+
+def clean_query(query: str, mask: Mask | None) -> str:
+    """The query of an address without the fields in which there is something to mask."""
+    if mask is None or not query:
+        return query
+    fields = parse_qsl(query, keep_blank_values=True)
+    return urlencode([(name, value) for name, value in fields if mask(name) == name and mask(value) == value])
 
 
 def _masked(value: Any, mask: Mask) -> Any:
@@ -53,7 +71,7 @@ def _masked(value: Any, mask: Mask) -> Any:
         return [_masked(one, mask) for one in value]
     if isinstance(value, dict):
         return {
-            key: one if key in ("role", "type", "id", "tool_call_id", "call_id") else _masked(one, mask)
+            mask(key): one if key in _IDENTIFIERS and isinstance(one, str) else _masked(one, mask)
             for key, one in value.items()
         }
     return value

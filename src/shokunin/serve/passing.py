@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -12,10 +14,10 @@ from shokunin.exchange import Route
 from shokunin.serve.callers import caller_of
 from shokunin.serve.endpoints import EXPECTED_TOKENS
 from shokunin.serve.entries import Asked, Entries
-from shokunin.serve.outgoing import Mask, outgoing
+from shokunin.serve.outgoing import Mask, clean_headers, clean_query, outgoing
 from shokunin.serve.parts import Parts
-from shokunin.serve.rebuild import StreamRebuilder
-from shokunin.serve.receiving import object_in, unless_gone
+from shokunin.serve.rebuild import StreamRebuilder, whole_body
+from shokunin.serve.receiving import unless_gone
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.relay import Relay
 from shokunin.serve.reply_parts import BYTES_PER_TOKEN
@@ -24,6 +26,8 @@ from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
 
 REPLY_BYTES = 64 << 20
 """A reply that is no stream is read whole before it is passed on, so that its end is known; this is the most."""
+AT_ONCE = 64 << 10
+"""A body of up to so many bytes is masked in the event loop, a larger one in a thread."""
 Heard = Callable[[Mapping[str, Any]], None]
 """Told what an upstream's good reply amounts to."""
 
@@ -36,15 +40,22 @@ class Passing:
         self._entries = entries
 
     async def send(
-        self, asked: Asked, target: Target, path: str, body: bytes, headers: Sequence[tuple[str, str]]
+        self,
+        asked: Asked,
+        target: Target,
+        path: str,
+        body: bytes,
+        headers: Sequence[tuple[str, str]],
+        *,
+        mask: Mask | None = None,
     ) -> UpstreamReply:
-        """The head of the upstream's reply; given up when the client goes.
+        """The head of the upstream's reply; given up when the client goes. `body` has been masked already.
 
         Raises:
             UpstreamFailure: there is none.
             Refusal: 499, the client has gone; 429, its key's money does not suffice; 403, nobody knows if it does.
         """
-        most = (EXPECTED_TOKENS if asked.peek.max_tokens is None else asked.peek.max_tokens) * asked.peek.n
+        most = (EXPECTED_TOKENS if asked.peek.max_tokens is None else asked.peek.max_tokens) * asked.peek.replies
         cost = self._parts.price(target.model, len(body) // BYTES_PER_TOKEN, most)
         try:
             asked.request.state.ticket.reserve(cost=cost)
@@ -52,15 +63,13 @@ class Passing:
             asked.entry.upstream = ""  # it is not asked
             raise
         client = self._parts.upstreams[target.upstream]
-        # A key of this server is nobody else's business, whatever the settings of the upstream say.
-        keyed = caller_of(asked.request).key_id is not None
-        authorization = None if keyed else asked.request.headers.get("authorization")
         query = asked.request.scope["query_string"].decode("latin-1") if path == asked.path else ""
+        query, headers = clean_query(query, mask), clean_headers(headers, mask)
         if asked.entry.span is not None:
             traced = asked.entry.span.headers()
             headers = [(n, v) for n, v in headers if n.lower() not in traced] + list(traced.items())
         address = f"{path}?{query}" if query else path
-        sending = client.send(address, body, headers, client_authorization=authorization)
+        sending = client.send(address, body, headers, client_authorization=asked.authorization)
         start = time.perf_counter()
         try:
             return await unless_gone(asked.request, sending)
@@ -95,8 +104,10 @@ class Passing:
         """
         entry = asked.entry
         entry.route, entry.upstream = route, target.upstream
-        body = outgoing(asked.body, asked.peek.raw, model=target.model, mask=mask)
-        reply = await self.send(asked, target, asked.path, body, asked.headers)
+        going = partial(outgoing, asked.body, asked.peek.raw, model=target.model, mask=mask)
+        # Masking a megabyte takes a tenth of a second and more, in which others would wait.
+        body = await asyncio.to_thread(going) if mask and len(asked.body) > AT_ONCE else going()
+        reply = await self.send(asked, target, asked.path, body, asked.headers, mask=mask)
         if not good(reply.status):
             await reply.aclose()
             raise refused(reply.status)
@@ -104,7 +115,8 @@ class Passing:
         if reply.is_stream:
             return self._relayed(asked, target, reply, headers, heard)
         content = await unless_gone(asked.request, reply.read(REPLY_BYTES))
-        self._replied(asked, target, object_in(content), heard)
+        body_of = whole_body(content, encoding=reply.content_encoding, limit=REPLY_BYTES)
+        self._replied(asked, target, body_of, heard)
         response = Response(content, reply.status)
         response.raw_headers = [
             *_raw(reply.headers),

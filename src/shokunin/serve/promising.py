@@ -11,7 +11,7 @@ from shokunin.serve.auditing import Audit
 from shokunin.serve.endpoints import CHAT, said_in_chat
 from shokunin.serve.entries import Asked, Entries
 from shokunin.serve.entry import Entry
-from shokunin.serve.outgoing import audit_body, question
+from shokunin.serve.outgoing import audit_body, clean_headers, question
 from shokunin.serve.parts import Parts
 from shokunin.serve.receiving import JSON
 from shokunin.serve.routing import Target, TaskPolicy
@@ -63,13 +63,13 @@ class Promising:
     ) -> None:
         """Put a given answer to the upstream, if the coin says so: the client's request, or a question about `inputs`."""
         entry = asked.entry
-        entry.audit_rate, entry.audited = decision.rate, decision.audit
+        entry.audit_rate, entry.audited = decision.rate, decision.audit or bool(entry.audits)
         assert policy.target is not None
         if not decision.audit:
             return
         target, mask = policy.target, self._parts.mask_for(policy)
         if inputs is None:
-            path, headers = asked.path, asked.headers
+            path, headers = asked.path, clean_headers(asked.headers, mask)
             body = audit_body(asked.peek.raw, model=target.model, mask=mask)
         else:
             path, headers = CHAT.path, OWN_HEADERS
@@ -80,8 +80,9 @@ class Promising:
             value = None if text is None else one.codec.read_reply(text)
             return value is not None and one.codec.correct(value, answer.value)
 
+        watch = self._parts.watches.of(one)
+
         def told(found: bool | None, audit: Entry) -> None:
-            watch = self._parts.watches.of(one)
             if watch is not None:
                 watch.audited(decision.rate, found, answer.confidence, term=decision.term)
                 self._parts.watches.after(one.id, keep=True)
@@ -90,10 +91,12 @@ class Promising:
 
         written = self._entry(entry, path, one, answer, decision, target)
         client = self._parts.upstreams[target.upstream]
-        self._parts.audits.submit(Audit(client, path, body, headers, written, agrees, told))
+        self._parts.audits.submit(Audit(client, path, body, headers, asked.authorization, written, agrees, told))
 
     def _entry(self, of: Entry, path: str, one: Served, answer: Answer, decision: Decision, target: Target) -> Entry:
-        audit = Entry(f"{of.id}-audit", time.time(), path, client_id=of.client_id, workload_id=of.workload_id)
+        of.audits += 1
+        name = f"{of.id}-audit" if of.audits == 1 else f"{of.id}-audit-{of.audits}"
+        audit = Entry(name, time.time(), path, client_id=of.client_id, workload_id=of.workload_id)
         audit.route, audit.parent, audit.model = "audit", of.id, target.model
         audit.specialist, audit.upstream = one.id, target.upstream
         audit.value, audit.confidence, audit.audit_rate = answer.value, answer.confidence, decision.rate

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from shokunin.template import Template, Text, texts_of
+from shokunin.template import Template, Text, text_of, texts_of
+from shokunin.template.pattern import LONGEST
 
 T = TypeVar("T")
 _Place = tuple[tuple[str, ...], tuple[int, ...], int]
@@ -39,7 +40,8 @@ class Recognition:
 
     Attributes:
         found: the task, if it is clear which.
-        candidates: the names of all tasks that it could be; an egress policy has to heed the strictest of them.
+        candidates: the names of all tasks that it could be, or of whose requests it holds one and more, such as a picture or
+            what was said afterwards; an egress policy has to heed the strictest of them.
         reason: why there is no clear task, or "".
     """
 
@@ -91,21 +93,28 @@ class Recogniser:
         if model not in self._models:
             return Recognition(None, reason="no task is asked for by this model's name")
         texts = texts_of(messages)
-        if texts is None:
-            return Recognition(None, reason="the messages are more than text")
-        found = [
-            (entry, values)
-            for entry in self._near(texts)
-            if model in entry.models and (values := entry.template.match_texts(texts)) is not None
-        ]
+        found = [] if texts is None else list(self._fitting(model, texts))
         if not found:
-            return Recognition(None, reason="no task is phrased like this")
+            why = "the messages are more than text" if texts is None else "no task is phrased like this"
+            return Recognition(None, self._within(model, messages), why)
         names = tuple(sorted({entry.name for entry, _ in found}))
         best, values = max(found, key=lambda pair: pair[0].template.fixed)
         if any(entry is not best and not _beats(best, entry) for entry, _ in found):
             return Recognition(None, names, f"it could be {' or '.join(map(repr, names))}")
         inputs = {name: values[name] for name in best.template.inputs}
         return Recognition(Recognised(best.name, inputs, best.template), names)
+
+    def _fitting(self, model: str, texts: Sequence[Text]) -> Iterator[tuple[_Entry, dict[str, str]]]:
+        """The entries that the messages fit, each with the values of its slots."""
+        for entry in self._near(texts):
+            if model in entry.models and (values := entry.template.match_texts(texts)) is not None:
+                yield entry, values
+
+    def _within(self, model: str, messages: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """The tasks whose requests the messages begin with, as far as they are text."""
+        lengths = sorted({len(roles) for roles in self._shelves if len(roles) <= len(messages)})
+        texts = [_text_among(m) for m in messages[: max(lengths, default=0)] if isinstance(m, Mapping)]
+        return tuple(sorted({entry.name for n in lengths for entry, _ in self._fitting(model, tuple(texts[:n]))}))
 
     def _mistaken(self, entry: _Entry) -> tuple[str, ...]:
         """The tasks that a plain request of this one could be, if it is not clear which."""
@@ -123,6 +132,16 @@ class _Entry:
     name: str
     template: Template
     models: frozenset[str]
+
+
+def _text_among(message: Mapping[str, Any]) -> Text:
+    """A message's text, whatever else it holds; of one that is too long its beginning and end."""
+    content = message.get("content")
+    text = text_of([part for part in content if text_of([part])] if isinstance(content, list) else content) or ""
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + text[-LONGEST // 2 :]
+    (one,) = texts_of([{"role": message.get("role"), "content": text}]) or (("", ""),)
+    return one
 
 
 def _place(template: Template) -> _Place:

@@ -109,6 +109,7 @@ async def feedback(gateway: Gateway, parts: Parts, request: Request) -> Response
         Refusal: 501, 503, it cannot be kept.
     """
     told = parse(FeedbackRequest, await _body(request, parts))
+    parts.quota.admit(caller_of(request)).release()
     if parts.recorder is None:
         raise Refusal(501, "this server keeps no record, so there is nothing to correct", "no_record")
     entry = gateway.entries.open(request, "/v1/feedback")

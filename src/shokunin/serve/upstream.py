@@ -219,6 +219,9 @@ class UpstreamClient:
                 response = await self._open().request(
                     method, url, data=body or None, headers=headers, allow_redirects=False
                 )
+            if not 200 <= response.status < 600:
+                response.close()
+                raise aiohttp.ClientResponseError(response.request_info, (), status=response.status)
             good = response.status < 500 or response.status == 501
             if good and not self.breaker.probing(ticket):
                 good = None  # the reply says so at its end
