@@ -38,6 +38,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (report["columns"]["inputs"], report["columns"]["target"]) == (["text"], "label")
     assert any("column 'label', by its name" in why for why in report["columns"]["why"])
     assert report["warnings"] == [] and report["not_promoted"] is None and Path(report["data_card"]).is_file()
+    decided = json.loads(run("decisions", "list", "--project", folder, "--output", "json").stdout)["decisions"]
+    assert [(one["what"], one["details"]["specialist"]) for one in decided] == [("specialist_promoted", "inquiries@1")]
     return folder
 
 

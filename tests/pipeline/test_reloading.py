@@ -93,12 +93,13 @@ def opened(folder: Path) -> Opened:
 
 
 def test_what_is_new_promoted_rolled_back_and_removed_is_followed(folder: Path, opened: Opened) -> None:
-    shelf = Shelf({})
-    reloader = Reloader(folder, shelf, opened)
+    shelf, told = Shelf({}), list[list[str]]()
+    reloader = Reloader(folder, shelf, opened, told=lambda served: told.append(list(served)))
     assert reloader.look() == ((), ())
     publish(folder, "one")
     assert reloader.look() == (("one@1",), ())
     assert reloader.look() == ((), ())
+    assert told == [["one@1"]]
     publish(folder, "one", champion=False)
     assert reloader.look() == ((), ()), "a version that nobody promoted is not served"
     registry.promote(folder, "one", 2)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, reporting
 
 
@@ -29,6 +30,8 @@ def compress(
         with bars(output) as progress:
             specialist = pipeline.compress(name, method=method, project=project, progress=progress)
         report = pipeline.read_report(specialist)
+        if report.verdict == "pass" and pipeline.held_back(specialist, project=project) is None:
+            noted(project, "specialist_promoted", specialist=specialist.id, alias="champion", digest=specialist.digest)
         if output is Output.json:
             emit({**report_json(report), "folder": str(specialist.folder)})
         else:

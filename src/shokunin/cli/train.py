@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, note, reporting
 
 
@@ -70,6 +71,8 @@ def train(
         report = pipeline.read_report(specialist)
         facts, folder = pipeline.curated(specialist, project=project)
         held = pipeline.held_back(specialist, project=project) if report.verdict == "pass" else None
+        if report.verdict == "pass" and held is None:
+            noted(project, "specialist_promoted", specialist=specialist.id, alias="champion", digest=specialist.digest)
         if output is Output.json:
             found = {"columns": facts["columns"], "warnings": facts["warnings"], "data_card": str(folder / "card.html")}
             emit({**report_json(report), "folder": str(specialist.folder), **found, "not_promoted": held})

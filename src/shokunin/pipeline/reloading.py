@@ -56,6 +56,7 @@ class Reloader:
         opened: digests by id of what `shelf` serves from `folder` already; it is not opened again.
         names: references to follow, as `registry.find` takes them; by default each name's champion, else its newest version.
         fixed: served whatever is on disk: specialists from folders of their own.
+        told: told what is served, after each change.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Reloader:
         opened: Mapping[str, str] | None = None,
         names: Sequence[str] = (),
         fixed: Mapping[str, Served] | None = None,
+        told: Callable[[Mapping[str, Served]], None] = lambda served: None,
     ) -> None:
         self._folder = folder
         self._shelf = shelf
         self._open = open
         self._names = tuple(names)
         self._fixed = dict(fixed or {})
+        self._told = told
         self._states: dict[str, tuple[int, ...]] = {}
         self._wanted: dict[str, Wanted] = {}
         self._served = {(one.id, (opened or {}).get(one.id)): one for one in shelf.served.values()}
@@ -128,6 +131,7 @@ class Reloader:
             self._shelf.replace(after)
             said = (("served from now on", came), ("no longer served", [key for key in went if key not in after]))
             _log.info("%s", "; ".join(f"{what}: {', '.join(ids)}" for what, ids in said if ids))
+            self._told(after)
             if gc.get_freeze_count():  # as at the start of the server: what is loaded is no garbage
                 gc.collect()
                 gc.freeze()

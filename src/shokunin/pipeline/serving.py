@@ -90,6 +90,8 @@ def serve(
         if not opened and not place.gateway.upstream:
             names_or_error(place)
         shelf = Shelf(opened)
+        recorder = stack.enter_context(_recorder(place)) if record else None
+        decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None
         if not folders:
             reloader = Reloader(
                 place.specialists,
@@ -97,10 +99,9 @@ def serve(
                 lambda s: served_of(open_specialist(s, threads=count), place),
                 opened={s.id: s.digest for s in found},
                 names=names,
+                told=lambda served: _note(decisions, "specialists_changed", specialists=_digests(served)),
             )
             stack.enter_context(reloader.following())
-        recorder = stack.enter_context(_recorder(place)) if record else None
-        decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None
         promises = Promises(place, recorder.store if recorder else None, decisions)
         ledger = Ledger(place.usage)
         parts, tally = compose(
@@ -288,7 +289,7 @@ def _noted(decisions: DecisionLog | None, shelf: Shelf, place: Project) -> Calla
 
     @asynccontextmanager
     async def noted() -> AsyncIterator[None]:
-        served = {key: one.about.get("digest") for key, one in sorted(shelf.served.items())}
+        served = _digests(shelf.served)
         await asyncio.to_thread(_note, decisions, "server_started", specialists=served, settings_sha256=digest)
         try:
             yield
@@ -296,6 +297,10 @@ def _noted(decisions: DecisionLog | None, shelf: Shelf, place: Project) -> Calla
             await asyncio.to_thread(_note, decisions, "server_stopped", specialists=sorted(shelf.served))
 
     return noted
+
+
+def _digests(served: Mapping[str, Served]) -> dict[str, Any]:
+    return {key: one.about.get("digest") for key, one in sorted(served.items())}
 
 
 def _note(decisions: DecisionLog | None, what: Any, **details: Any) -> None:
