@@ -121,6 +121,7 @@ def test_show_has_everything(shop: Path) -> None:
     value = json.loads(run("show", "up", "--output", "json").stdout)
     assert value["cost"] == 0.002 and value["request"]["messages"][0]["content"] == "question up"
     text = run("show", "up").stdout
+    assert text.index("cost ") < text.index("\nrequest\n") < text.index("\nresponse\n"), "what was said comes last"
     assert "upstream            openai" in text and '"content": "question up"' in text
     assert "\x1b" not in run("show", "odd").stdout
 

@@ -53,9 +53,9 @@ def serve(
     log_file: Annotated[Path | None, typer.Option(help="Write the log to this file instead of stderr.")] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
 ) -> None:
-    """Serve specialists behind an OpenAI-compatible address, and pass on what they cannot answer.
+    """Serve specialists, and pass on what they cannot answer.
 
-    At /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
+    Behind one OpenAI-compatible address, at /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
     """
     with reporting(Output.text):
         from shokunin import pipeline

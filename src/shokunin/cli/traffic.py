@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shokunin.traffic.stats import WorkloadStats
 
 app = typer.Typer(
-    help="What went through the gateway: list, show, tail, stats, export, erase.",
+    help="What went through the gateway: list, stats, export and more.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -91,11 +91,11 @@ def show(
     if output is Output.json:
         emit(_plain(found, bodies=True))
         return
-    for name, value in _plain(found, bodies=True).items():
-        if name in ("request", "response"):
-            typer.echo(f"\n{name}\n{'(not kept)' if value is None else json.dumps(value, indent=2)}")
-        elif value not in (None, ""):
+    for name, value in _plain(found, bodies=False).items():
+        if value not in (None, ""):
             typer.echo(f"{name:<20}{_time(value) if name == 'timestamp' else _printable(str(value))}")
+    for name, body in (("request", found.request), ("response", found.response)):
+        typer.echo(f"\n{name}\n{'(not kept)' if body is None else json.dumps(body, indent=2)}")
 
 
 @app.command()

@@ -56,7 +56,7 @@ def _promises(now: ServerState) -> Iterator[Metric]:
         "bound": "Share of local answers that may have differed from the upstream's, by the evidence so far.",
         "limit": "Share of local answers that may differ, as promised.",
         "threshold": "Confidence from which a local answer is given.",
-        "at_risk": "1 if the watch had to act, or the bound comes near the limit.",
+        "at_risk": "1 if the watch had to act.",
         "audit_rate": "Share of local answers that is audited at the moment.",
     }
     families = {
