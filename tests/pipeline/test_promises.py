@@ -222,6 +222,20 @@ def test_changes_are_written_into_the_log_of_decisions(tmp_path: Path) -> None:
     assert "promise_handed_back" in found and "promise_resumed" in found
 
 
+def test_a_threshold_that_is_lowered_again_is_not_called_resumed(tmp_path: Path) -> None:
+    async def run() -> list[str]:
+        log = DecisionLog(tmp_path / "decisions.jsonl")
+        promises = Promises(project(tmp_path), None, log)
+        event = SimpleNamespace(
+            what="relaxed", term=1, after="kept", threshold=0.5, given=9, bound=1, limit=9, reason=""
+        )
+        promises.told("inquiries@3", event)
+        await asyncio.get_running_loop().shutdown_default_executor()
+        return [one.what for one in log.read()]
+
+    assert asyncio.run(run()) == ["promise_relaxed"]
+
+
 def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     recorder = open_recorder(tmp_path / "traffic")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from dataclasses import replace
@@ -12,9 +13,12 @@ import pytest
 from gateway_fakes import BIG, MODEL, House, asks, gateway
 from serve_fakes import SHAPED, lengths, until
 
-from shokunin.serve.callers import Allowance, Caller
+from shokunin.serve.auditing import Audit, Audits
+from shokunin.serve.callers import Allowance, Caller, Scopes
+from shokunin.serve.entry import Entry
 from shokunin.serve.routing import TaskPolicy
 from shokunin.serve.scripted_upstream import Act, Seen
+from shokunin.serve.upstream import UpstreamFailure
 from shokunin.serve.watching import Watches
 
 CHAT = "/v1/chat/completions"
@@ -121,6 +125,52 @@ def test_an_audit_brings_the_callers_key_where_the_upstream_takes_it() -> None:
         assert house.upstream.requests[0].headers["authorization"] == "Bearer mine"
 
 
+def test_an_upstream_that_hangs_holds_up_no_other_ones_audits() -> None:
+    class Hangs:
+        async def send(self, *about: Any, **more: Any) -> Any:
+            await asyncio.sleep(3600)
+
+    class Fails:
+        async def send(self, *about: Any, **more: Any) -> Any:
+            raise UpstreamFailure("upstream_reset", "other")
+
+    async def run() -> list[str | None]:
+        told: list[str | None] = []
+
+        def audit(client: Any) -> Audit:
+            entry = Entry("a", 0.0, CHAT)
+            return Audit(client, CHAT, b"{}", [], None, entry, lambda reply: True, lambda _, e: told.append(e.problem))
+
+        audits, hangs, fails = Audits(at_a_time=2, waiting=2), Hangs(), Fails()
+        for _ in range(5):
+            audits.submit(audit(hangs))
+        audits.submit(audit(fails))
+        await asyncio.sleep(0.05)
+        before = list(told)
+        await audits.close(0.0)
+        assert sorted(map(str, told)) == ["audit_queue_full", *["server_stopped"] * 4, "upstream_reset"], "one each"
+        return before
+
+    assert asyncio.run(run()) == ["audit_queue_full", "upstream_reset"]
+
+
+def test_audits_and_streams_under_way_at_the_stop_are_in_the_record() -> None:
+    def script(seen: Seen) -> Act:
+        return (
+            Act(events=[b'data: {"choices": []}\n\n'] * 100, pause=0.05) if seen.json.get("stream") else Act(hang=True)
+        )
+
+    with gateway(script, audit_share=0.5) as house:
+        post(house, asks("four"))
+        with httpx.stream("POST", house.url + CHAT, json={"model": "gpt-5", "messages": [], "stream": True}) as reply:
+            next(reply.iter_raw())
+    assert [(e.route, e.problem) for e in house.kept.exchanges if e.route != "local"] == [
+        ("passed", "client_closed_request"),
+        ("audit", "upstream_timeout"),
+    ]
+    assert house.watches["lengths@2"].status.pending == 0
+
+
 def test_a_specialist_that_takes_the_id_of_another_has_a_promise_of_its_own() -> None:
     made: list[Any] = []
 
@@ -156,6 +206,16 @@ def test_a_model_that_some_upstreams_would_read_instead_is_refused(name: str) ->
         reply = post(house, {"model": "gpt-5", name: "dearer", "messages": []})
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "model")
         assert not house.upstream.requests
+
+
+def test_a_wrong_name_is_no_way_to_learn_others() -> None:
+    def gate(request: Any) -> Caller:
+        return Caller("till", "k1", Scopes(frozenset({"answer"}), ("inquiries",)))
+
+    with gateway(gate=gate, default=None) as house:
+        for model in ("length", "lengths@9"):
+            reply = post(house, {"model": model, "messages": []})
+            assert reply.status_code == 404 and "'lengths" not in reply.text.replace(f"'{model}'", "")
 
 
 def test_corrections_count_as_requests() -> None:

@@ -23,7 +23,6 @@ from shokunin.watch.promise import PromiseWatch
 FILE = "promises.json"
 EVERY = 0.25
 """Seconds between two looks whether something must be written down."""
-_EVENTS = {"tightened": "promise_tightened", "handed_back": "promise_handed_back", "kept": "promise_resumed"}
 _log = logging.getLogger("shokunin.serve")
 
 
@@ -70,12 +69,11 @@ class Promises:
 
     def told(self, specialist: str, event: Any) -> None:
         """Write a change of a promise into the log of decisions; does not wait for that."""
-        if event.term > 1 and event.given == 0:  # a new term begins its count at the moment
+        if event.what == "resumed":  # a new term begins its count at the moment
             self._known[specialist]["since"] = time.time()
         if self._decisions is not None:
-            what = "promise_resumed" if event.given == 0 and event.term > 1 else _EVENTS.get(event.after)
-            if what is not None:
-                asyncio.get_running_loop().run_in_executor(None, self._write_decision, what, specialist, event)
+            what = f"promise_{event.what}"
+            asyncio.get_running_loop().run_in_executor(None, self._write_decision, what, specialist, event)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -151,7 +149,10 @@ class Promises:
             self._known[name] |= {"state": watch.to_dict(), "stopped": stopped}
         try:
             await asyncio.to_thread(write_json, self._path, dict(self._known))
-        except ShokuninError as error:
+        except (
+            ShokuninError,
+            ValueError,
+        ) as error:  # a number that JSON does not have must not end the writing for good
             _log.error("what is known of the promises could not be written down: %s", error)
 
     def _write_decision(self, what: Any, specialist: str, event: Any) -> None:

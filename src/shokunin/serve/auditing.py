@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,11 +42,13 @@ class Audit:
 
 
 class Audits:
-    """Asks a few at a time; what does not fit into the queue is lost, and counted so."""
+    """Asks each upstream a few at a time, so that one that hangs holds up no other's audits; what does not fit into an
+    upstream's queue is lost, and counted so."""
 
     def __init__(self, *, at_a_time: int = 8, waiting: int = 512) -> None:
-        self._room = asyncio.Semaphore(at_a_time)
+        self._rooms: dict[UpstreamClient, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_a_time))
         self._limit = at_a_time + waiting
+        self._under_way: Counter[UpstreamClient] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -55,12 +58,13 @@ class Audits:
 
     def submit(self, audit: Audit) -> None:
         """Ask when there is room."""
-        if len(self._tasks) >= self._limit:
+        if self._under_way[audit.client] >= self._limit:
             audit.told(None, replace(audit.entry, problem="audit_queue_full", status=503))
             return
         task = asyncio.get_running_loop().create_task(self._ask(audit))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._under_way[audit.client] += 1
+        task.add_done_callback(lambda done: self._done(done, audit.client))
 
     async def close(self, seconds: float) -> None:
         """Wait so long for what is under way; the rest is lost."""
@@ -71,11 +75,15 @@ class Audits:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
 
+    def _done(self, task: asyncio.Task[None], client: UpstreamClient) -> None:
+        self._tasks.discard(task)
+        self._under_way[client] -= 1
+
     async def _ask(self, audit: Audit) -> None:
         agrees: bool | None = None
         entry = audit.entry
         try:
-            async with self._room:
+            async with self._rooms[audit.client]:
                 reply = await audit.client.send(
                     audit.path, audit.body, audit.headers, client_authorization=audit.authorization
                 )

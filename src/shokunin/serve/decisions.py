@@ -30,6 +30,7 @@ Event = Literal[
     "key_created",
     "key_revoked",
     "promise_tightened",
+    "promise_relaxed",
     "promise_handed_back",
     "promise_resumed",
     "traffic_erased",

@@ -76,7 +76,7 @@ class Gateway:
             asked = self.entries.admit(request, entry, seen, body, endpoint.tokens(seen, len(body)))
             names = self._parts.shelf.names  # looked at once, so that a promotion cannot fall in between
             if seen.model in names or seen.model.partition("@")[0] in names:
-                return await self._by_name(asked, endpoint, find(names, seen.model))
+                return await self._by_name(asked, endpoint, _found(request, names, seen.model))
             conversation = endpoint.conversation(seen) if endpoint.templates else ()
             looked = self._parts.recogniser(names).look(seen.model, conversation)
             if looked.found is not None:
@@ -99,7 +99,7 @@ class Gateway:
             message = "no task was recognised, and there is no upstream to pass the request to"
             raise Refusal(404, message, "model_not_found", "model")
         if target is None:
-            find(self._parts.shelf.names, model)  # raises, with the nearest name
+            _found(asked.request, self._parts.shelf.names, model)  # raises, with the nearest name
             raise AssertionError("a name on the shelf was looked for before")
         caller_of(asked.request).require_model(model, target.model, target.upstream)
         egress = [self._parts.policy(task) for task in candidates]
@@ -312,6 +312,16 @@ class Gateway:
 
     def _mask(self, policy: TaskPolicy | None) -> Any:
         return self._parts.mask_for(policy)
+
+
+def _found(request: Request, names: Mapping[str, Served], asked: str) -> Served:
+    """The specialist of that name; where there is none, the hint tells of no other that the caller may not ask.
+
+    Raises:
+        Refusal: 404.
+    """
+    scopes = caller_of(request).scopes
+    return find(names if asked in names else {name: names[name] for name in names if scopes.allows(name)}, asked)
 
 
 def _characters(message: Mapping[str, Any]) -> int:
