@@ -28,9 +28,11 @@ NAMES = {
 }
 NOTE = (
     "Accuracy on the test rows with its 95 % interval, and the time from rows to answers; "
-    "Shokunin's time includes curation, proof and replay."
+    "Shokunin's time includes curation, proof and replay. † The machine was busy with other work."
 )
 ALMOST_SURE = 0.05
+BUSY = 5.0
+"""The load of the machine from which a time says little; the run before it leaves about 2 behind."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class Standing:
     memory: int
     origins: tuple[str, ...]
     cut: bool
+    busy: bool
+
+    @property
+    def time(self) -> str:
+        """The wall time, marked where the machine had other work."""
+        return duration(self.wall) + (" †" if self.busy else "")
 
 
 def main(words: list[str] | None = None) -> None:
@@ -131,7 +139,7 @@ def of_results(results: Sequence[dict[str, Any]]) -> str:
                 f"{line.accuracy.value:.4f} [{line.accuracy.low:.4f}, {line.accuracy.high:.4f}]{spread}",
                 f"{line.macro_f1:.4f}",
                 difference(line.against),
-                duration(line.wall),
+                line.time,
                 f"{line.memory} MB",
                 f"{line.splits} of {line.of}, {', '.join(line.origins)}",
             )
@@ -215,6 +223,7 @@ def standing(competitor: str, runs: dict[int, Run], ours: dict[int, Run]) -> Sta
         memory=max(max(run.facts["peak_tree_mb"], run.facts["peak_rss_mb"]) for run in listed),
         origins=tuple(sorted({run.origin["commit"] + ("+" if run.origin["dirty"] else "") for run in listed})),
         cut=any((run.facts.get("facts") or {}).get("cut_by_cap") for run in listed),
+        busy=any((run.facts.get("load_at_start") or 0.0) > BUSY for run in listed),
     )
 
 
@@ -234,7 +243,7 @@ def brief(line: Standing | None, best: float) -> str:
         return ""
     value = f"{line.accuracy.value:.3f}"
     value = f"**{value}**" if line.accuracy.value >= best - 1e-9 else value
-    return f"{value} [{line.accuracy.low:.3f}, {line.accuracy.high:.3f}] · {duration(line.wall)}"
+    return f"{value} [{line.accuracy.low:.3f}, {line.accuracy.high:.3f}] · {line.time}"
 
 
 def difference(comparison: Comparison | None) -> str:
