@@ -261,6 +261,17 @@ def test_a_reply_that_comes_encoded_all_the_same_is_kept_and_paid() -> None:
         assert house.kept.exchanges[1].response is not None
 
 
+def test_of_a_very_large_reply_the_record_has_size_and_cost() -> None:
+    body = {"data": ["x" * (5 << 20)], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
+    whole = json.dumps(body).encode()
+    with gateway(lambda seen: Act(body=whole)) as house:
+        reply = post(house, {"model": MODEL, "input": "hi"}, "/v1/embeddings")
+        assert reply.content == whole
+        (kept,) = house.kept.exchanges
+        assert kept.response == {"shokunin_omitted": "too_large", "bytes": len(whole)}
+        assert (kept.prompt_tokens, kept.cost) == (7, pytest.approx(7e-6))
+
+
 @pytest.mark.parametrize("status", [101, 999])
 def test_a_status_that_is_none_is_not_passed_on(status: int) -> None:
     with gateway(lambda seen: Act(raw=b"HTTP/1.1 %d X\r\ncontent-length: 2\r\n\r\n{}" % status)) as house:

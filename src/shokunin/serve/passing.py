@@ -26,6 +26,8 @@ from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
 
 REPLY_BYTES = 64 << 20
 """A reply that is no stream is read whole before it is passed on, so that its end is known; this is the most."""
+KEPT_BYTES = 4 << 20
+"""Of a larger reply, such as a thousand embeddings, the record has the size."""
 AT_ONCE = 64 << 10
 """A body of up to so many bytes is masked in the event loop, a larger one in a thread."""
 Heard = Callable[[Mapping[str, Any]], None]
@@ -117,6 +119,8 @@ class Passing:
         content = await unless_gone(asked.request, reply.read(REPLY_BYTES))
         body_of = whole_body(content, encoding=reply.content_encoding, limit=REPLY_BYTES)
         self._replied(asked, target, body_of, heard)
+        if len(content) > KEPT_BYTES:  # to write it down only for the record to leave it out would hold up all others
+            entry.response = {"shokunin_omitted": "too_large", "bytes": len(content)}
         response = Response(content, reply.status)
         response.raw_headers = [
             *_raw(reply.headers),

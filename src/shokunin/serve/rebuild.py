@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic_core import from_json
+
 from shokunin.serve.rebuild_response import ResponseParts
 
 Problem = Literal["too_large", "malformed", "error_event"]
@@ -157,7 +159,10 @@ def whole_body(data: bytes, *, encoding: str = "", limit: int = LIMIT) -> dict[s
     if len(data) > limit:
         return None
     try:
-        body = json.loads(data)
+        try:
+            body = from_json(data)  # three times as quick, which tells in replies of many megabytes
+        except ValueError:
+            body = json.loads(data)  # takes halves of surrogate pairs too
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
