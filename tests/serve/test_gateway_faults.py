@@ -259,6 +259,18 @@ def test_a_reply_that_comes_encoded_all_the_same_is_kept_and_paid() -> None:
         assert house.kept.exchanges[1].response is not None
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_count_that_no_reply_can_have_is_no_count(stream: bool) -> None:
+    usage = b'{"choices": [], "usage": {"prompt_tokens": 1%b, "completion_tokens": 3}}' % (b"0" * 400)
+    acts = Act(events=[b"data: " + usage + b"\n\n", b"data: [DONE]\n\n"]) if stream else Act(body=usage)
+    with gateway(lambda seen: acts) as house:
+        reply = post(house, {"model": MODEL, "messages": [], "stream": stream})
+        assert reply.status_code == 200
+        assert reply.content == (b"data: " + usage + b"\n\ndata: [DONE]\n\n" if stream else usage)
+        (kept,) = house.kept.exchanges
+        assert (kept.prompt_tokens, kept.completion_tokens) == (0, 3)
+
+
 def test_of_a_very_large_reply_the_record_has_size_and_cost() -> None:
     body = {"data": ["x" * (5 << 20)], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
     whole = json.dumps(body).encode()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -410,3 +411,19 @@ def test_tokens_set_aside_later_count_in_the_minute_too() -> None:
     ticket.reserve(tokens=30)
     with pytest.raises(Refusal, match="tokens per minute"):
         ticket.reserve(tokens=1)
+
+
+def test_a_folder_that_is_gone_for_a_while_does_not_end_the_writing(tmp_path: Path) -> None:
+    async def run() -> None:
+        ledger = Ledger(tmp_path / "state" / "usage.json")
+        (tmp_path / "state").write_text("not a folder")
+        async with ledger.kept(every=0.01):
+            await asyncio.sleep(0.1)
+            ledger.add("shop", time.time(), requests=1, tokens=5.0)
+            await asyncio.sleep(0.1)
+            assert ledger.problem is not None
+            (tmp_path / "state").unlink()
+        assert ledger.problem is None
+
+    asyncio.run(run())
+    assert Ledger(tmp_path / "state" / "usage.json").day("shop", time.time())[1] == 5.0

@@ -13,6 +13,10 @@ Price = Callable[[str, int, int], float | None]
 """US dollars for a model's prompt and completion tokens; None where the price is not known."""
 
 
+MOST_TOKENS = 10**12
+"""An upstream that says more of one reply is not believed."""
+
+
 class Span(Protocol):
     """The trace of one request."""
 
@@ -110,4 +114,4 @@ class Entry:
 
 def _count(counts: Mapping[str, Any], *names: str) -> int:
     given = next((counts[name] for name in names if name in counts), 0)
-    return given if type(given) is int and given >= 0 else 0
+    return given if type(given) is int and 0 <= given <= MOST_TOKENS else 0

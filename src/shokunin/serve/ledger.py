@@ -152,7 +152,7 @@ class Ledger:
             if self.problem is not None:
                 _log.info("the use of keys is written down again")
             self.problem = None
-        except ShokuninError as error:
+        except (ShokuninError, OSError) as error:
             for name, account in self._pending.items():
                 self._sending.setdefault(name, Account()).merge(account)
             self._pending = self._sending
