@@ -10,6 +10,7 @@ from serve_fakes import LABELS, SHAPED, LengthPredictor, lengths, running_app
 
 from shokunin.exchange import Exchange
 from shokunin.serve.app import create_app
+from shokunin.serve.auditing import Audits
 from shokunin.serve.edge import Gate, loopback_only
 from shokunin.serve.parts import Parts
 from shokunin.serve.routing import Routes, Target, TaskPolicy
@@ -112,6 +113,7 @@ def gateway(
             retries=0,
             breaker_failures=breaker_failures,
         )
+        others.setdefault("audits", Audits(pauses=()))
         parts = Parts(
             Shelf(served),
             upstreams={"big": UpstreamClient(settings)},

@@ -13,6 +13,7 @@ import pytest
 from gateway_fakes import BIG, MODEL, House, asks, gateway, says
 from serve_fakes import SHAPED, LengthPredictor, until
 
+from shokunin.serve.auditing import Audits
 from shokunin.serve.callers import Caller, Scopes
 from shokunin.serve.routing import TaskPolicy
 from shokunin.serve.scripted_upstream import Act, Seen, by_model
@@ -299,6 +300,20 @@ def test_an_audit_that_fails_is_lost_and_harms_nobody() -> None:
         until(lambda: house.kept.of("audit"))
         assert house.kept.of("audit")[0].agrees is None
         assert house.watches["lengths@2"].status.lost == 1
+
+
+def test_an_audit_survives_an_outage_of_a_moment() -> None:
+    down = [Act(status=503, body=b"{}"), Act(reset=0)]
+
+    def script(seen: Seen) -> Act:
+        return down.pop() if down else by_model(says)(seen)
+
+    with gateway(script, audit_share=0.5, audits=Audits(pauses=(0.02, 0.02))) as house:
+        post(house, asks("four"))
+        until(lambda: house.kept.of("audit"))
+        (audit,) = house.kept.of("audit")
+        assert (audit.agrees, audit.problem, audit.status) == (True, None, 200)
+        assert house.watches["lengths@2"].status.lost == 0
 
 
 def test_when_the_upstream_says_something_else_all_is_handed_back() -> None:

@@ -122,6 +122,7 @@ class Promises:
         assert self._store is not None
         days = self._place.gateway.retention_days
         if days is not None and since < time.time() - days * 86400:
+            watch.lose_outstanding()
             return  # the record does not reach back so far; what was written down a moment before the crash holds
         try:
             given = evidence.given(self._store, one.id, since)
@@ -131,6 +132,7 @@ class Promises:
                 raise UsageError("the record has fewer answers than were given")
             watch.replay(given, found)
         except ShokuninError as error:
+            watch.lose_outstanding()
             _log.error(
                 "the promise of %s goes on from its last state, since the record cannot be counted: %s", one.id, error
             )

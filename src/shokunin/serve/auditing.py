@@ -13,6 +13,8 @@ from shokunin.serve.rebuild import whole_body
 from shokunin.serve.upstream import UpstreamClient, UpstreamFailure
 
 REPLY_BYTES = 1 << 20
+PAUSES = (1.0, 5.0, 20.0)
+"""Seconds before an audit that brought no answer is tried again; an audit that is lost counts as a disagreement."""
 _log = logging.getLogger("shokunin.serve")
 
 
@@ -45,7 +47,8 @@ class Audits:
     """Asks each upstream a few at a time, so that one that hangs holds up no other's audits; what does not fit into an
     upstream's queue is lost, and counted so."""
 
-    def __init__(self, *, at_a_time: int = 8, waiting: int = 512) -> None:
+    def __init__(self, *, at_a_time: int = 8, waiting: int = 512, pauses: Sequence[float] = PAUSES) -> None:
+        self._pauses = pauses
         self._rooms: dict[UpstreamClient, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_a_time))
         self._limit = at_a_time + waiting
         self._under_way: Counter[UpstreamClient] = Counter()
@@ -80,7 +83,24 @@ class Audits:
         self._under_way[client] -= 1
 
     async def _ask(self, audit: Audit) -> None:
-        agrees: bool | None = None
+        """Ask until there is an answer, a few times: an outage of seconds should not cost the specialist its promise."""
+        entry, agrees = audit.entry, None
+        try:
+            for pause in (*self._pauses, None):
+                agrees, again = await self._once(audit)
+                if not again or pause is None:
+                    break
+                await asyncio.sleep(pause)
+        except asyncio.CancelledError:
+            entry.status, entry.problem = 503, "server_stopped"
+        except Exception:
+            _log.exception("an audit failed")
+            entry.status, entry.problem = 500, "internal_error"
+        entry.agrees = agrees
+        audit.told(agrees, entry)
+
+    async def _once(self, audit: Audit) -> tuple[bool | None, bool]:
+        """Ask once: whether the upstream says the same, and whether it may be asked again."""
         entry = audit.entry
         try:
             async with self._rooms[audit.client]:
@@ -89,20 +109,16 @@ class Audits:
                 )
                 entry.status = reply.status
                 body = await reply.read(REPLY_BYTES)
-                encoding = reply.content_encoding
-                answer = whole_body(body, encoding=encoding, limit=REPLY_BYTES) if reply.status == 200 else None
-            if answer is not None:
-                entry.response = answer
-                entry.usage(answer)
-                agrees = audit.agrees(answer)
-            else:
-                entry.problem = "audit_unreadable" if reply.status == 200 else "audit_refused"
         except UpstreamFailure as failure:
             entry.status, entry.problem = failure.refusal().status, failure.reason
-        except asyncio.CancelledError:
-            entry.status, entry.problem = 503, "server_stopped"
-        except Exception:
-            _log.exception("an audit failed")
-            entry.status, entry.problem = 500, "internal_error"
-        entry.agrees = agrees
-        audit.told(agrees, entry)
+            return None, True
+        if reply.status != 200:
+            entry.problem = "audit_refused"
+            return None, reply.status >= 500 or reply.status in (408, 429)
+        answer = whole_body(body, encoding=reply.content_encoding, limit=REPLY_BYTES)
+        if answer is None:
+            entry.problem = "audit_unreadable"
+            return None, False
+        entry.problem, entry.response = None, answer
+        entry.usage(answer)
+        return audit.agrees(answer), False
