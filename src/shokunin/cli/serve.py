@@ -58,9 +58,9 @@ def serve(
     Behind one OpenAI-compatible address, at /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
     """
     with reporting(Output.text):
-        from shokunin import pipeline
+        from shokunin.pipeline import serving
 
-        pipeline.serve(
+        serving.serve(
             names or [],
             folders=specialist or [],
             host=host,

@@ -20,7 +20,6 @@ from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
 from shokunin.pipeline.publish import publish, read_report
 from shokunin.pipeline.rows import Data
-from shokunin.pipeline.serving import serve
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
 from shokunin.prove.calibrate import calibrate, shaping_rows
@@ -41,7 +40,6 @@ __all__ = [
     "predict_file",
     "prove",
     "read_report",
-    "serve",
     "train",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from shokunin.answer import Answer
 from shokunin.serve.body import Peek
@@ -13,31 +13,16 @@ from shokunin.serve.limits import Limits
 from shokunin.serve.openai_reply import completion, cut, stream
 from shokunin.serve.openai_wire import ChatRequest, parse_chat
 from shokunin.serve.refusal import Refusal
-from shokunin.serve.reply_parts import BYTES_PER_TOKEN
 from shokunin.serve.response_format import Formatted, check_format
 from shokunin.serve.responses_reply import response, response_stream
 from shokunin.serve.responses_wire import ResponsesRequest, messages_of, parse_responses
 from shokunin.serve.served import Served
 
 Conversation = Sequence[Mapping[str, Any]]
-EXPECTED_TOKENS = 256
-"""What a reply is taken to need when a request sets no limit, until its real count is known."""
 
 
-class Write(Protocol):
-    """Writes the reply to a request, given an answer and a text for each of its questions."""
-
-    def __call__(
-        self,
-        wanted: Any,
-        served: Served,
-        answers: Sequence[Answer],
-        texts: Sequence[str],
-        *,
-        request_id: str,
-        created: int,
-    ) -> bytes:
-        """The body."""
+Write = Callable[..., bytes]
+"""Writes the reply: (request, specialist, answers, texts, request_id=, created=), an answer and a text for each question."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +55,6 @@ class Endpoint:
     stream: Write
     said: Callable[[Mapping[str, Any]], str | None]
 
-    def tokens(self, seen: Peek, size: int) -> int:
-        """How many tokens a request of `size` bytes may use, estimated."""
-        most = EXPECTED_TOKENS if seen.max_tokens is None else seen.max_tokens
-        return size // BYTES_PER_TOKEN + most * seen.replies
-
 
 def said_in_chat(body: Mapping[str, Any]) -> str | None:
     """The text of a chat completion's first choice."""
@@ -101,20 +81,20 @@ def _parse_completions(body: bytes, limits: Limits) -> CompletionRequest:
     return parse_completions(body, choices=limits.choices, prompts=limits.rows)
 
 
-def _one(write: Callable[..., bytes], stops: bool = False) -> Write:
+def _cut(write: Write) -> Write:
+    """The writer, given texts that end at the request's stop sequences."""
+
+    def write_cut(wanted: Any, served: Served, answers: Sequence[Answer], texts: Sequence[str], **about: Any) -> bytes:
+        return write(wanted, served, answers, [cut(text, wanted.stops) for text in texts], **about)
+
+    return write_cut
+
+
+def _one(write: Callable[..., bytes]) -> Write:
     """A writer for endpoints with one question a request."""
 
-    def write_one(
-        wanted: Any,
-        served: Served,
-        answers: Sequence[Answer],
-        texts: Sequence[str],
-        *,
-        request_id: str,
-        created: int,
-    ) -> bytes:
-        text = cut(texts[0], wanted.stops) if stops else texts[0]
-        return write(wanted, served, answers[0], text, request_id=request_id, created=created)
+    def write_one(wanted: Any, served: Served, answers: Sequence[Answer], texts: Sequence[str], **about: Any) -> bytes:
+        return write(wanted, served, answers[0], texts[0], **about)
 
     return write_one
 
@@ -143,22 +123,6 @@ def _chats(wanted: CompletionRequest) -> Sequence[Conversation]:
     return wanted.chats()
 
 
-def _cut_all(write: Callable[..., bytes]) -> Write:
-    def write_all(
-        wanted: Any,
-        served: Served,
-        answers: Sequence[Answer],
-        texts: Sequence[str],
-        *,
-        request_id: str,
-        created: int,
-    ) -> bytes:
-        cuts = [cut(text, wanted.stops) for text in texts]
-        return write(wanted, served, answers, cuts, request_id=request_id, created=created)
-
-    return write_all
-
-
 def _text(value: Any, *path: str | int) -> str | None:
     for step in path:
         try:
@@ -181,8 +145,8 @@ CHAT = Endpoint(
     conversation=lambda seen: seen.messages,
     conversations=lambda wanted: [wanted.chat()],
     check=_check_chat,
-    write=_one(completion, stops=True),
-    stream=_one(stream, stops=True),
+    write=_cut(_one(completion)),
+    stream=_cut(_one(stream)),
     said=said_in_chat,
 )
 COMPLETIONS = Endpoint(
@@ -194,8 +158,8 @@ COMPLETIONS = Endpoint(
     conversation=lambda seen: (),
     conversations=_chats,
     check=_no_format,
-    write=_cut_all(text_completion),
-    stream=_cut_all(text_stream),
+    write=_cut(text_completion),
+    stream=_cut(text_stream),
     said=lambda body: _text(body, "choices", 0, "text"),
 )
 RESPONSES = Endpoint(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from shokunin.exchange import Exchange, Route
@@ -15,6 +15,9 @@ Price = Callable[[str, int, int], float | None]
 
 MOST_TOKENS = 10**12
 """An upstream that says more of one reply is not believed."""
+
+_SHARED = tuple(one.name for one in fields(Exchange) if one.name != "seconds")
+"""What an exchange takes over from its entry as it stands."""
 
 
 class Span(Protocol):
@@ -84,32 +87,8 @@ class Entry:
 
     def exchange(self) -> Exchange:
         """The exchange as it is kept."""
-        return Exchange(
-            id=self.id,
-            timestamp=self.timestamp,
-            workload_id=self.workload_id,
-            client_id=self.client_id,
-            endpoint=self.endpoint,
-            model=self.model,
-            request=self.request,
-            response=self.response,
-            status=self.status,
-            route=self.route,
-            specialist=self.specialist,
-            upstream=self.upstream,
-            value=self.value,
-            confidence=self.confidence,
-            seconds=time.perf_counter() - self.started,
-            first_byte_seconds=self.first_byte_seconds,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            cost=self.cost,
-            problem=self.problem,
-            audit_rate=self.audit_rate,
-            audited=self.audited,
-            parent=self.parent,
-            agrees=self.agrees,
-        )
+        known = {name: getattr(self, name) for name in _SHARED}
+        return Exchange(**known, seconds=time.perf_counter() - self.started)
 
 
 def _count(counts: Mapping[str, Any], *names: str) -> int:

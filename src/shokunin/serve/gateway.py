@@ -34,6 +34,7 @@ from shokunin.serve.outgoing import question
 from shokunin.serve.parts import Parts
 from shokunin.serve.passing import REPLY_BYTES, Passing, refusal_of, refused
 from shokunin.serve.promising import OWN_HEADERS, Promising
+from shokunin.serve.quota import estimate_tokens
 from shokunin.serve.rebuild import whole_body
 from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
 from shokunin.serve.refusal import Refusal, overloaded
@@ -73,7 +74,9 @@ class Gateway:
             body = await read_body(request, self._parts.limits.body_seconds)
             check_nesting(body, self._parts.limits.nesting)
             seen = peek(body)
-            asked = self.entries.admit(request, entry, seen, body, endpoint.tokens(seen, len(body)))
+            asked = self.entries.admit(
+                request, entry, seen, body, estimate_tokens(len(body), seen.max_tokens, seen.replies)
+            )
             names = self._parts.shelf.names  # looked at once, so that a promotion cannot fall in between
             if seen.model in names or seen.model.partition("@")[0] in names:
                 return await self._by_name(asked, endpoint, _found(request, names, seen.model))

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from shokunin.exchange import Route
 from shokunin.serve.callers import caller_of
-from shokunin.serve.endpoints import EXPECTED_TOKENS
 from shokunin.serve.entries import Asked, Entries
 from shokunin.serve.outgoing import Mask, clean_headers, clean_query, outgoing
 from shokunin.serve.parts import Parts
+from shokunin.serve.quota import EXPECTED_TOKENS
 from shokunin.serve.rebuild import StreamRebuilder, whole_body
 from shokunin.serve.receiving import unless_gone
 from shokunin.serve.refusal import Refusal

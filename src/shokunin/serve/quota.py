@@ -189,9 +189,13 @@ class Ticket:
         self.settle(None, None)
 
 
+EXPECTED_TOKENS = 256
+"""What a reply is taken to need when a request sets no limit, until its real count is known."""
+
+
 def estimate_tokens(body_bytes: int, completion: int | None = None, choices: int = 1) -> int:
-    """The tokens a request may use: a quarter of its bytes, and what it lets the model write (256 if it does not say)."""
-    return -(-body_bytes // 4) + (256 if completion is None else completion) * choices
+    """The tokens a request may use: a quarter of its bytes, and what it lets the model write (`EXPECTED_TOKENS` if unsaid)."""
+    return -(-body_bytes // 4) + (EXPECTED_TOKENS if completion is None else completion) * choices
 
 
 def _headers(what: str, limit: float, used: float, reset: float) -> dict[str, str]:
