@@ -1,0 +1,1 @@
+"""What answers cost, rented or owned: pure arithmetic on prices, tokens, volumes, machines and energy."""
