@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,10 +11,25 @@ from typing import Any
 
 from shokunin.errors import TaskError
 from shokunin.template import Template, template_from_dict
+from shokunin.toml_text import toml_key, toml_value
 
 KINDS = ("classify_text",)
 _TEXTS = ("inputs", "none_labels")
 _NUMBERS = ("target_score", "max_error", "promise_confidence")
+_TOLD = {
+    "name": "also the specialist's name",
+    "kind": "which sort of work",
+    "inputs": "the columns to read",
+    "target": "the column with the answer",
+    "group": "rows with one value here stay on one side of every split",
+    "time": "the newest rows are the test, instead of rows at random",
+    "metric": "or macro_f1, when rare labels count as much as common ones",
+    "target_score": "pass only if the lower end of the metric's 95 % interval reaches this",
+    "max_error": "of the answers given without asking a large model, at most this share may be wrong …",
+    "promise_confidence": "… with this probability",
+    "none_labels": 'labels that mean "none of these"',
+}
+_EXAMPLES = {"group": '"customer"', "time": '"received"', "target_score": "0.9"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,8 @@ class Task:
         max_error: of the answers given without asking the large model, at most this share may be wrong.
         promise_confidence: with this probability the promise about `max_error` holds.
         none_labels: labels that mean "none of these"; such rows are not learnt, they test whether the specialist can decline.
-        template: how the application phrases the task; None where nobody has said.
+        template: how the application phrases the task, or mostly does; None where nobody has said.
+        wordings: how it phrases the task, too: earlier or other versions of the prompt, each with its own models and replies.
     """
 
     name: str
@@ -47,6 +64,7 @@ class Task:
     promise_confidence: float = 0.95
     none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
     template: Template | None = None
+    wordings: tuple[Template, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 100 or not all(
@@ -66,11 +84,12 @@ class Task:
         for name, share in (("max_error", self.max_error), ("promise_confidence", self.promise_confidence)):
             if not 0 < share < 1:
                 raise TaskError(f"`{name}` is a share between 0 and 1, not {share!r}")
-        if self.template is not None and sorted(self.template.inputs) != sorted(self.inputs):
-            raise TaskError(
-                f"the template of task {self.name!r} has the slots {self.template.inputs!r}, the task the inputs "
-                f"{self.inputs!r}; name them alike, and begin the names of slots that are no input with '_'"
-            )
+        _check_wordings(self)
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """Every wording of the task, the most used first; none where nobody has said any."""
+        return () if self.template is None else (self.template, *self.wordings)
 
 
 def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
@@ -88,8 +107,10 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     if plain.get("template") is not None:
         plain["template"] = template_from_dict(plain["template"], where=f"`template` of {where}")
+    if "wordings" in plain:
+        plain["wordings"] = _wordings(plain["wordings"], where)
     for key, given in plain.items():
-        if key == "template":
+        if key in ("template", "wordings"):
             continue
         if key in _TEXTS and isinstance(given, str):
             plain[key] = (given,)
@@ -103,11 +124,34 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:
-    """The plain values of a Task, ready for JSON; a task without template has no such key, as before there were any."""
-    values = {f.name: getattr(task, f.name) for f in fields(task)}
-    template = values.pop("template")
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-    return plain if template is None else {**plain, "template": template.to_dict()}
+    """The plain values of a Task, ready for JSON; without template or further wordings as before there were such keys."""
+    values = {f.name: getattr(task, f.name) for f in fields(task) if f.name not in ("template", "wordings")}
+    plain: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    if task.template is not None:
+        plain["template"] = task.template.to_dict()
+    if task.wordings:
+        plain["wordings"] = [wording.to_dict() for wording in task.wordings]
+    return plain
+
+
+def task_to_toml(task: Task) -> str:
+    """The text of a `task.toml` that `read_task` reads back as this task.
+
+    Raises:
+        ProjectError: a text holds half of a surrogate pair, which no TOML file can say.
+    """
+    lines = ["# What one task is."]
+    for name, comment in _TOLD.items():
+        value = getattr(task, name)
+        told = f"# {name} = {_EXAMPLES[name]}" if value is None else f"{name} = {toml_value(value)}"
+        lines.append(f"{told:<30} # {comment}" if "\n" not in told else told)
+    if task.template is not None:
+        lines += ["", "# How the application phrases it: {{name}} is where something else stands each time."]
+        lines += _template_lines("template", "[template]", task.template)
+    for wording in task.wordings:
+        lines += ["", "# Another version of the prompt, with replies of its own shape."]
+        lines += _template_lines("wordings", "[[wordings]]", wording)
+    return "\n".join(lines) + "\n"
 
 
 def read_task(path: Path) -> Task:
@@ -122,6 +166,39 @@ def read_task(path: Path) -> Task:
         raise TaskError(f"cannot read {str(path)!r}: {error.strerror}; `shokunin init DIR` writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{str(path)!r} is not TOML: {error}") from error
+
+
+def _check_wordings(task: Task) -> None:
+    if task.wordings and task.template is None:
+        raise TaskError(f"task {task.name!r} has `wordings` but no `template`; make the most used wording its template")
+    for place, template in enumerate(task.templates):
+        if sorted(template.inputs) != sorted(task.inputs):
+            raise TaskError(
+                f"{'a wording' if place else 'the template'} of task {task.name!r} has the slots {template.inputs!r}, the "
+                f"task the inputs {task.inputs!r}; name them alike, and begin the names of slots that are no input with '_'"
+            )
+    if len({template.messages for template in task.templates}) < len(task.templates):
+        raise TaskError(f"two wordings of task {task.name!r} have the same messages; make them one, with all `models`")
+
+
+def _wordings(value: Any, where: str) -> tuple[Template, ...]:
+    if not isinstance(value, tuple):
+        raise TaskError(f"'wordings' in {where} is a list of tables; write [[wordings]] before each, not {value!r}")
+    return tuple(template_from_dict(one, where=f"`wordings[{i}]` of {where}") for i, one in enumerate(value))
+
+
+def _template_lines(key: str, head: str, template: Template) -> Iterator[str]:
+    yield head
+    if template.models:
+        yield f"models = {toml_value(template.models)}"
+    yield f"reply = {toml_value(template.reply)}"
+    for message in template.messages:
+        yield f"\n[[{key}.messages]]"
+        yield f"role = {toml_value(message.role)}"
+        yield f"pattern = {toml_value(message.pattern)}"
+    if template.spellings:
+        yield f"\n[{key}.spellings]"
+        yield from (f"{toml_key(answer)} = {toml_value(reply)}" for answer, reply in template.spellings.items())
 
 
 def _fits(key: str, given: Any) -> bool:

@@ -161,7 +161,7 @@ def template_from_dict(value: Any, where: str = "template") -> Template:
     _known(value, _KEYS, where)
     messages, models = value.get("messages"), value.get("models", [])
     if not isinstance(messages, list | tuple):
-        raise TaskError(f"{where} has no list of `messages`; write [[template.messages]] with a role and a pattern")
+        raise TaskError(f"{where} has no list of `messages`; give every message a `role` and a `pattern`")
     for message in messages:
         _known(message, ("role", "pattern"), f"a message of {where}")
         if not all(isinstance(message.get(key), str) for key in ("role", "pattern")):
