@@ -23,10 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shokunin.cost import Price
 from shokunin.errors import ProjectError
 from shokunin.files import disk_error, write_text
 from shokunin.project.reading import known, no_secret, read_section, read_sections
-from shokunin.project.settings import Gateway, Limits, Price, Serve, TaskRoute, Upstream
+from shokunin.project.settings import Gateway, Limits, Serve, TaskRoute, Upstream
 from shokunin.project.texts import CONFIG_TEXT, IGNORE_TEXT, TASK_TEXT
 
 __all__ = [

@@ -209,23 +209,6 @@ class Gateway:
         return url
 
 
-@dataclass(frozen=True)
-class Price:
-    """`[prices."MODEL"]`: what a rented model costs, in US dollars per million tokens."""
-
-    input: float
-    output: float
-
-    def __post_init__(self) -> None:
-        for name, value in (("input", self.input), ("output", self.output)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"`{name}` is US dollars per million tokens, 0 or more, not {value!r}")
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """US dollars for so many tokens read and written."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
-
-
 def _positive(name: str, value: float) -> None:
     if not 0 < value < float("inf"):
         raise ValueError(f"`{name}` is more than 0, not {value!r}")

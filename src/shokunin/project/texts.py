@@ -46,10 +46,14 @@ CONFIG_TEXT = """\
 # when_upstream_fails = "error"
 # audit_share = 0.1
 
-# What a rented model costs, in US dollars per million tokens; take the figures from your bill.
+# What a rented model costs, in US dollars per million tokens; take the figures from your bill. What is written here goes
+# before the dated price book that ships.
 # [prices."gpt-4o-mini"]
 # input = 0.15
 # output = 0.60
+# cached_input = 0.075         # tokens that the provider still had from an earlier request
+# batch_input = 0.075          # requests that may wait, sent in a batch
+# batch_output = 0.30
 """
 
 TASK_TEXT = """\

@@ -1,1 +1,0 @@
-"""What answers cost, rented or owned: pure arithmetic on prices, tokens, volumes, machines and energy."""
