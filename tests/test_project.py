@@ -11,7 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shokunin.errors import ProjectError
-from shokunin.project import Gateway, Limits, Price, Project, Serve, TaskRoute, Upstream, init_project, open_project
+from shokunin.project import (
+    Gateway,
+    Limits,
+    Money,
+    Price,
+    Project,
+    Serve,
+    TaskRoute,
+    Upstream,
+    init_project,
+    open_project,
+)
 from shokunin.project.texts import CONFIG_TEXT
 from shokunin.task import read_task
 
@@ -79,6 +90,10 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         [prices."big-1"]
         input = 1
         output = 2.5
+        [money]
+        currency = "JPY"
+        per_usd = 150
+        hourly_rate = 6000
         """,
     )
     assert project.limits == Limits(5, 3)
@@ -93,9 +108,11 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert project.gateway.route("inquiries") == TaskRoute("big", "never", "answer", 0.5)
     assert project.gateway.route("other") == TaskRoute("small", "masked", "answer", 0.05)
     assert project.prices == {"big-1": Price(1, 2.5)}
+    assert project.money.given() == {"hourly_rate": 6000}
+    assert project.money.unit().show(2) == "¥300"
 
 
-@pytest.mark.parametrize("section", [Limits, Serve, Gateway, TaskRoute, Upstream, Price])
+@pytest.mark.parametrize("section", [Limits, Serve, Gateway, TaskRoute, Upstream, Price, Money])
 def test_the_written_settings_show_every_key_with_its_default(section: type) -> None:
     for line in CONFIG_TEXT.split("\n"):
         if line.startswith("# ") and (" = " in line or line.startswith("# [")) and "`" not in line:
@@ -129,6 +146,14 @@ def test_the_written_settings_show_every_key_with_its_default(section: type) -> 
         ('[upstreams.big]\nmodel = "m"\nbase_url = "models.example"', "http"),
         ('[prices.m]\ninput = -1\noutput = 1', "0 or more, not -1"),
         ('[prices.m]\ninput = 1', "lacks 'output'"),
+        ('[prices.m]\ninput = 1\noutput = 1\nbatch_input = 1', "belong together"),
+        ('[money]\ncurrency = "JPY"', r"\[money\].*`per_usd` is missing: how many JPY one US dollar is"),
+        ('[money]\ncurrency = "GBP"', "`currency` is one of 'USD', 'EUR', 'JPY', not 'GBP'"),
+        ('[money]\nper_usd = 2', "`per_usd` is 1 for US dollars, not 2"),
+        ('[money]\ncurrency = "EUR"\nper_usd = 0', "more than 0, not 0"),
+        ("[money]\nwatts = -1", "`watts` is 0 or more, not -1"),
+        ("[money]\nmachine_months = 0", "`machine_months` is more than 0"),
+        ("[money]\nhourly = 3", r"unknown key 'hourly' in \[money\].*did you mean 'hourly_rate'"),
         ('[upstreams.big]\nmodel = "m"\nbase_url = "http://x"\nmodels = ["a", 3]', "'models' in .* is a list of texts"),
         ('[upstreams.big]\nmodel = "m"\nbase_url = "http://x"\napi_key_env = "A"\nclient_keys = true', "exclude each"),
         ('[gateway]\nupstream = "big"', "unknown upstream 'big' in \\[gateway\\]"),
@@ -232,6 +257,6 @@ def test_the_documented_settings_are_all_settings(tmp_path: Path) -> None:
     project = _open(tmp_path, page.split("```toml\n")[1].split("```")[0])
     assert project.upstreams["openai"].api_key_env == "OPENAI_API_KEY"
     assert project.prices["gpt-4o-mini"].output == 0.6
-    for section in (Limits, Serve, Gateway, TaskRoute, Upstream, Price):
+    for section in (Limits, Serve, Gateway, TaskRoute, Upstream, Price, Money):
         for f in fields(section):
             assert f.name == "tasks" or f"\n{f.name} = " in page or f"\n# {f.name} = " in page

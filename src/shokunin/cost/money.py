@@ -58,3 +58,17 @@ class Currency:
 
 
 US_DOLLARS = Currency()
+
+
+def currency(code: str, per_usd: float | None = None) -> Currency:
+    """The currency of that code; its rate is asked for, never guessed.
+
+    Raises:
+        ValueError: the code is unknown, or the rate is missing or wrong.
+    """
+    if per_usd is None and code in SIGNS and code != US_DOLLARS.code:
+        raise ValueError(
+            f"`per_usd` is missing: how many {code} one US dollar is, which is never guessed; prices of rented models are "
+            "in US dollars"
+        )
+    return Currency(code, 1.0 if per_usd is None else per_usd)

@@ -2,7 +2,7 @@
 
 ```
 my-shop/
-├── shokunin.toml                        limits, server, gateway, upstreams, prices (HOW); no secrets in it
+├── shokunin.toml                        limits, server, gateway, upstreams, prices, money (HOW); no secrets in it
 ├── tasks/<name>/task.toml               what the task is (WHAT); copied into every specialist
 ├── tasks/<name>/rows/                   raw rows, never edited
 ├── tasks/<name>/datasets/<digest>/      curated rows with a fixed split
@@ -27,13 +27,14 @@ from shokunin.cost import Price
 from shokunin.errors import ProjectError
 from shokunin.files import disk_error, write_text
 from shokunin.project.reading import known, no_secret, read_section, read_sections
-from shokunin.project.settings import Gateway, Limits, Serve, TaskRoute, Upstream
+from shokunin.project.settings import Gateway, Limits, Money, Serve, TaskRoute, Upstream
 from shokunin.project.texts import CONFIG_TEXT, IGNORE_TEXT, TASK_TEXT
 
 __all__ = [
     "CONFIG",
     "Gateway",
     "Limits",
+    "Money",
     "Price",
     "Project",
     "Serve",
@@ -56,6 +57,7 @@ class Project:
     gateway: Gateway = field(default_factory=Gateway)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    money: Money = field(default_factory=Money)
 
     @property
     def specialists(self) -> Path:
@@ -155,7 +157,7 @@ def init_project(folder: Path) -> list[Path]:
 
 def _project(root: Path, value: dict[str, Any], where: str) -> Project:
     no_secret(value, where)
-    sections = ("limits", "serve", "gateway", "upstreams", "prices")
+    sections = ("limits", "serve", "gateway", "upstreams", "prices", "money")
     for name, section in value.items():
         known(name, sections, "section" if isinstance(section, dict) else "key", where)
         if not isinstance(section, dict):
@@ -168,6 +170,7 @@ def _project(root: Path, value: dict[str, Any], where: str) -> Project:
         _gateway(value.get("gateway", {}), upstreams, where),
         upstreams,
         read_sections(Price, value.get("prices", {}), "prices", where),
+        read_section(Money, value.get("money", {}), "[money]", where),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shokunin.cost import Currency, currency
 from shokunin.errors import ProjectError
 
 EGRESS = ("allowed", "masked", "never")
@@ -207,6 +208,62 @@ class Gateway:
                 f"the environment variable {self.database_env!r} is not set; it should hold the database's URL"
             )
         return url
+
+
+@dataclass(frozen=True)
+class Money:
+    """`[money]`: the currency, and what owning costs. Amounts are in the currency; what is left out is as in `cost.Plan`.
+
+    Attributes:
+        currency: `USD`, `EUR` or `JPY`: in which amounts are given here and shown everywhere.
+        per_usd: how many units of it one US dollar is, as prices of rented models are in US dollars; needed unless it is USD.
+        energy_price: of a kilowatt-hour.
+        machine_price: of a machine that is bought; 0: there is one already.
+        machine_months: how long it lasts.
+        machine_per_month: of a machine that is rented.
+        watts: what the machine draws on average, around the clock.
+        training_watts: what it draws more than that while it trains.
+        hourly_rate: of the people who look after it.
+        setup_hours: how many hours they need, once.
+        upkeep_hours: how many they need every month.
+        trainings_per_year: how often a specialist is trained anew.
+        training_per_hour: of a machine that is rented to train on.
+    """
+
+    currency: str = "USD"
+    per_usd: float | None = None
+    energy_price: float | None = None
+    machine_price: float | None = None
+    machine_months: float | None = None
+    machine_per_month: float | None = None
+    watts: float | None = None
+    training_watts: float | None = None
+    hourly_rate: float | None = None
+    setup_hours: float | None = None
+    upkeep_hours: float | None = None
+    trainings_per_year: float | None = None
+    training_per_hour: float | None = None
+
+    def __post_init__(self) -> None:
+        self.unit()
+        for name, value in self.given().items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"`{name}` is 0 or more, not {value!r}")
+        if self.machine_months is not None:
+            _positive("machine_months", self.machine_months)
+
+    def unit(self) -> Currency:
+        """The currency with its rate.
+
+        Raises:
+            ValueError: it is not a known one, or its rate is missing or wrong.
+        """
+        return currency(self.currency, self.per_usd)
+
+    def given(self) -> dict[str, float]:
+        """What was written here of what owning costs, by the names of `cost.Plan`, as it was written."""
+        names = [f.name for f in fields(self) if f.name not in ("currency", "per_usd")]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def _positive(name: str, value: float) -> None:

@@ -54,6 +54,22 @@ CONFIG_TEXT = """\
 # cached_input = 0.075         # tokens that the provider still had from an earlier request
 # batch_input = 0.075          # requests that may wait, sent in a batch
 # batch_output = 0.30
+
+# In which currency amounts are shown, and what owning costs, for `shokunin cost` and for reports. Amounts here are in it.
+[money]
+# currency = "USD"             # or "EUR", "JPY", with the rate:
+# per_usd = 150.0              # how many units of the currency one US dollar is; prices of models are in US dollars
+# energy_price = 0.25          # of a kilowatt-hour
+# machine_price = 1000.0       # of a machine to buy; 0 if there is one already
+# machine_months = 48.0        # how long it lasts
+# machine_per_month = 0.0      # instead: of a machine that is rented
+# watts = 40.0                 # what it draws on average, around the clock
+# training_watts = 100.0       # what it draws more than that while it trains
+# hourly_rate = 60.0           # of the people who look after it
+# setup_hours = 4.0            # how many hours they need, once
+# upkeep_hours = 1.0           # how many they need every month
+# trainings_per_year = 4.0     # how often a specialist is trained anew
+# training_per_hour = 0.0      # of a machine that is rented to train on
 """
 
 TASK_TEXT = """\
