@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from benchmarks.rows import data_file
@@ -163,6 +164,7 @@ def _labelled(
     ]
 
 
+@cache
 def _rows(*place: str) -> list[dict[str, str]]:
     with data_file(*place).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
