@@ -46,5 +46,5 @@ class Letters:
 
 def lengths_and_letters() -> FastAPI:
     """The specialist `lengths` in version 2, which knows `IN_JSON`, and the encoder `letters`."""
-    served = {key: replace(one, template=IN_JSON) for key, one in lengths().items()}
+    served = {key: replace(one, templates=(IN_JSON,)) for key, one in lengths().items()}
     return create_app(Parts(Shelf(served), embeddings=Embeddings({"letters": Letters()})))

@@ -102,7 +102,7 @@ def gateway(
         return watches[one.id]
 
     predictor = predictor or LengthPredictor()
-    served = {key: replace(one, template=TEMPLATE) for key, one in lengths(predictor).items()}
+    served = {key: replace(one, templates=(TEMPLATE,)) for key, one in lengths(predictor).items()}
     kept = Kept()
     with ScriptedUpstream(script if script is not None else by_model(says)) as upstream:
         settings = UpstreamSettings(

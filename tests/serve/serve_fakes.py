@@ -17,10 +17,15 @@ from shokunin.serve.connection import Connection
 from shokunin.serve.limits import Limits
 from shokunin.serve.process import bind
 from shokunin.serve.served import Served
+from shokunin.template import Template, TemplateMessage
 
 LABELS = ("even", "odd")
 SHAPED = "Say in JSON whether the text's length is even or odd."
 """The system message of an application that gets its answers as `{"length": "even"}`."""
+SHAPING = Template(
+    (TemplateMessage("system", SHAPED), TemplateMessage("user", "{{text}}")), reply='{"length": "{{answer}}"}'
+)
+"""Its wording, as the codec knows it."""
 
 
 class LengthPredictor:
@@ -78,17 +83,18 @@ class PlainCodec:
                 return {"text": content if isinstance(content, str) else "".join(p["text"] for p in content or ())}
         raise TaskError("the request has no user message")
 
-    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> bool:
-        return any(message["role"] == "system" and message["content"] == SHAPED for message in messages)
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
+        shaped = any(message["role"] == "system" and message["content"] == SHAPED for message in messages)
+        return SHAPING if shaped else None
 
-    def write_chat(self, answer: Answer, *, shaped: bool = False) -> str:
-        return f'{{"length": "{answer.value}"}}' if shaped else answer.value or ""
+    def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
+        return (answer.value or "") if wording is None else wording.write(answer.value or "")
 
-    def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
-        return [{"role": "system", "content": SHAPED}, {"role": "user", "content": inputs["text"]}]
+    def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
+        return SHAPING.render({"text": inputs["text"]})
 
-    def read_reply(self, reply: str) -> str | None:
-        return next((label for label in LABELS if reply in (label, f'{{"length": "{label}"}}')), None)
+    def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
+        return next((label for label in LABELS if reply in (label, SHAPING.write(label))), None)
 
 
 def lengths(predictor: Any = None, version: int = 2, aliases: tuple[str, ...] = ("champion",)) -> dict[str, Served]:

@@ -83,7 +83,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(scope="module")
 def url(upstream: ScriptedUpstream) -> Iterator[str]:
-    served = {key: replace(one, template=IN_JSON) for key, one in lengths().items()}
+    served = {key: replace(one, templates=(IN_JSON,)) for key, one in lengths().items()}
     parts = Parts(
         Shelf(served),
         upstreams={"large": UpstreamClient(UpstreamSettings(name="large", base_url=upstream.base_url))},

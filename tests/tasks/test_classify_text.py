@@ -40,14 +40,14 @@ def said(role: str, text: Any) -> dict[str, Any]:
 def test_the_kind_gives_the_codec_its_task_s_template(tmp_path: Path) -> None:
     write_json(tmp_path / "labels.json", list(LABELS))
     made = kind("classify_text").codec(Task("inquiries", template=JSON), tmp_path)
-    assert made.write_chat(Answer("refund", 1.0, "x"), shaped=True) == '{"intent": "refund"}'
+    assert made.write_chat(Answer("refund", 1.0, "x"), JSON) == '{"intent": "refund"}'
 
 
 def test_a_request_in_the_recorded_wording_is_read_by_its_slots() -> None:
     for text in ("where is it?", "", "Text: x\nLabel:"):
         messages = JSON.render({"text": text})
         assert codec(JSON).read_chat(messages) == {"text": text}
-        assert codec(JSON).phrased(messages)
+        assert codec(JSON).phrased(messages) == JSON
     values = {"subject": "a", "body": "b", "_level": "gold"}
     assert codec(FIELDS).read_chat(FIELDS.render(values)) == {"subject": "a", "body": "b"}
 
@@ -83,14 +83,14 @@ def test_a_bare_text_does_not_ask_for_the_recorded_shape() -> None:
 def test_replies(template: Template | None, value: str | None, bare: str, shaped: str) -> None:
     answer = Answer(value, 0.9, "inquiries@1")
     assert codec(template).write_chat(answer) == bare
-    assert codec(template).write_chat(answer, shaped=True) == shaped
+    assert codec(template).write_chat(answer, template) == shaped
 
 
 def test_none_of_these_is_said_in_the_application_s_words() -> None:
     template = Template(JSON.messages, reply="Category: {{answer}}")
     answer = Answer("none_of_these", 0.4, "inquiries@1")
-    assert codec(template, none_labels=("other",)).write_chat(answer, shaped=True) == "Category: other"
-    assert codec(template).write_chat(answer, shaped=True) == "Category: none_of_these"
+    assert codec(template, none_labels=("other",)).write_chat(answer, template) == "Category: other"
+    assert codec(template).write_chat(answer, template) == "Category: none_of_these"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,37 @@ def test_what_a_reply_means(template: Template | None, reply: str, label: str | 
 @pytest.mark.parametrize("label", LABELS)
 def test_its_own_replies_are_understood(template: Template | None, label: str) -> None:
     own = codec(template)
-    for shaped in (True, False):
-        assert own.read_reply(own.write_chat(Answer(label, 1.0, "x"), shaped=shaped)) == label
+    for wording in (template, None):
+        assert own.read_reply(own.write_chat(Answer(label, 1.0, "x"), wording)) == label
+
+
+LETTERS = Template(
+    (TemplateMessage("user", f"{SHOP}\nP or R? {{{{text}}}}"),),
+    reply="-{{answer}}-",
+    spellings={"parcel_status": "P", "refund": "R"},
+)
+
+
+def test_several_wordings_each_with_its_own_replies() -> None:
+    own = TextCodec(Task("inquiries", template=JSON, wordings=(LETTERS,)), LABELS, Calibration())
+    for wording, reply in ((JSON, '{"intent": "refund"}'), (LETTERS, "R")):
+        asked = wording.render({"text": "where is it?"})
+        assert own.phrased(asked) == wording and own.read_chat(asked) == {"text": "where is it?"}
+        assert own.write_chat(Answer("refund", 1.0, "x"), wording) == reply
+        assert own.ask_chat({"text": "where is it?"}, wording) == asked
+        assert own.read_reply(reply, wording) == "refund"
+    assert own.read_reply("R") is None, "the most used wording has no such reply"
+    assert own.ask_chat({"text": "x"}) == JSON.render({"text": "x"})
+
+
+def test_of_two_wordings_that_fit_the_one_that_says_more_is_meant() -> None:
+    longer = Template((JSON.messages[0], TemplateMessage("user", "Text: {{text}}\nLabel:")), reply="Label {{answer}}")
+    shorter = Template((JSON.messages[0], TemplateMessage("user", "{{text}}")))
+    for templates in ((longer, shorter), (shorter, longer)):
+        own = TextCodec(Task("inquiries", template=templates[0], wordings=templates[1:]), LABELS, Calibration())
+        assert own.phrased(longer.render({"text": "x"})) == longer
+        assert own.read_chat(longer.render({"text": "x"})) == {"text": "x"}
+        assert own.phrased(shorter.render({"text": "x"})) == shorter
 
 
 def test_a_large_model_is_asked_as_the_application_asks_it_or_in_plain_words() -> None:

@@ -243,7 +243,7 @@ def served_of(specialist: Specialist, place: Project) -> Served:
         codec=codec_of(specialist),
         created=calendar.timegm(time.strptime(specialist.manifest["created"], "%Y-%m-%dT%H:%M:%SZ")),
         about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels), "digest": specialist.digest},
-        template=specialist.task.template,
+        templates=specialist.task.templates,
     )
 
 

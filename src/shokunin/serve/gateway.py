@@ -37,11 +37,13 @@ from shokunin.serve.promising import OWN_HEADERS, Promising
 from shokunin.serve.quota import estimate_tokens
 from shokunin.serve.rebuild import whole_body
 from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
+from shokunin.serve.recognise import Recognised
 from shokunin.serve.refusal import Refusal, overloaded
 from shokunin.serve.reply_parts import least_sure, route_headers
 from shokunin.serve.routing import TaskPolicy
 from shokunin.serve.served import Served, find
 from shokunin.serve.upstream import UpstreamFailure
+from shokunin.template import Template
 
 AUTO = "auto"
 """The model's name of whoever leaves it to the server."""
@@ -83,7 +85,7 @@ class Gateway:
             conversation = endpoint.conversation(seen) if endpoint.templates else ()
             looked = self._parts.recogniser(names).look(seen.model, conversation)
             if looked.found is not None:
-                return await self._recognised(asked, endpoint, names[looked.found.name], looked.found.inputs)
+                return await self._recognised(asked, endpoint, names[looked.found.name], looked.found)
             return await self.pass_on(asked, looked.candidates)
 
     async def pass_on(self, asked: Asked, candidates: Sequence[str] = ()) -> Response:
@@ -138,33 +140,38 @@ class Gateway:
         caller_of(asked.request).require_model(model, one.name)
         asked.entry.workload_id, asked.entry.specialist = one.name, one.id
         wanted = endpoint.parse(asked.body, self._parts.limits)
-        rows, shaped = self._inputs(endpoint.conversations(wanted), endpoint.param, one)
+        rows, wordings = self._inputs(endpoint.conversations(wanted), endpoint.param, one)
         answers = await self.ask(asked.request, one, rows)
         least = least_sure(answers)
         asked.entry.value, asked.entry.confidence, asked.entry.route = least.value, least.confidence, "local"
         policy = self._parts.policy(one.name)
-        for answer in answers:  # before anybody is asked, or an answer counts as given
+        for answer, wording in zip(
+            answers, wordings, strict=True
+        ):  # before anybody is asked, or an answer counts as given
             if answer.value is not None:
-                endpoint.check(wanted, one.codec.write_chat(answer, shaped=shaped))
+                endpoint.check(wanted, one.codec.write_chat(answer, wording))
         if policy.asks and not model.rpartition("@")[2].isdigit():  # a fixed version answers everything itself
-            answers = [await self._decided(asked, one, *pair, policy) for pair in zip(rows, answers, strict=True)]
+            each = zip(rows, wordings, answers, strict=True)
+            answers = [await self._decided(asked, one, *asks, policy) for asks in each]
         for answer in answers:
             if answer.value is None:
                 raise Refusal(500, answer.problem or "the specialist gave no answer", "no_answer")
-        return self._reply(asked, endpoint, one, wanted, answers, shaped=shaped)
+        return self._reply(asked, endpoint, one, wanted, answers, wordings)
 
-    def _inputs(self, conversations: Sequence[Conversation], param: str, one: Served) -> tuple[list[Inputs], bool]:
-        """The input fields in each conversation, and whether all are phrased as the recorded ones.
+    def _inputs(
+        self, conversations: Sequence[Conversation], param: str, one: Served
+    ) -> tuple[list[Inputs], list[Template | None]]:
+        """The input fields in each conversation, and the wording that it has, if it is one of the recorded.
 
         Raises:
             Refusal: 400, one cannot be answered.
         """
         limit = self._parts.limits.text_chars
-        rows, shaped = [], []
+        rows, wordings = [], []
         for conversation in conversations:
             if sum(map(_characters, conversation)) > limit:
                 raise Refusal(400, f"the text is longer than {limit} characters", "context_length_exceeded", param)
-            shaped.append(one.codec.phrased(conversation))
+            wordings.append(one.codec.phrased(conversation))
             try:
                 inputs = one.codec.read_chat(conversation)
             except TaskError as error:
@@ -173,19 +180,27 @@ class Gateway:
             if problem is not None:
                 raise Refusal(400, problem, "unanswerable_input", param)
             rows.append(inputs)
-        return rows, all(shaped)
+        return rows, wordings
 
-    async def _decided(self, asked: Asked, one: Served, inputs: Inputs, answer: Answer, policy: TaskPolicy) -> Answer:
+    async def _decided(
+        self,
+        asked: Asked,
+        one: Served,
+        inputs: Inputs,
+        wording: Template | None,
+        answer: Answer,
+        policy: TaskPolicy,
+    ) -> Answer:
         """The specialist's answer, or the upstream's in its place."""
         decision = self._promising.decide(asked.entry, one, answer, policy)
         if decision is not None and decision.give:
-            self._promising.audit(asked, one, answer, decision, policy, inputs=inputs)
+            self._promising.audit(asked, one, answer, decision, policy, wording, inputs=inputs)
             return answer
         assert policy.target is not None
         entry, target = asked.entry, policy.target
         entry.route, entry.upstream = "escalated", target.upstream
         mask = self._mask(policy)
-        body = question(one.codec.ask_chat(inputs), model=target.model, mask=mask)
+        body = question(one.codec.ask_chat(inputs, wording), model=target.model, mask=mask)
         start = time.perf_counter()
         try:
             reply = await self.passing.send(asked, target, CHAT.path, body, OWN_HEADERS, mask=mask)
@@ -198,8 +213,8 @@ class Gateway:
             return self._fallen_back(asked, answer, policy, failure)
         self.entries.charge(entry, found, target.model)
         said = None if found is None else said_in_chat(found)
-        self._promising.compared(one, answer, said)
-        value = None if said is None else one.codec.read_reply(said)
+        self._promising.compared(one, answer, said, wording)
+        value = None if said is None else one.codec.read_reply(said, wording)
         if value is None:
             unreadable = Refusal(502, "the upstream's reply is none of the answers", "upstream_unreadable")
             return self._fallen_back(asked, answer, policy, unreadable)
@@ -208,14 +223,14 @@ class Gateway:
 
     # --- recognised by its template
 
-    async def _recognised(self, asked: Asked, endpoint: Endpoint, one: Served, inputs: Inputs) -> Response:
+    async def _recognised(self, asked: Asked, endpoint: Endpoint, one: Served, found: Recognised) -> Response:
         caller_of(asked.request).require_model(asked.peek.model, one.name)
         entry, policy = asked.entry, self._parts.policy(one.name)
         entry.workload_id, entry.specialist = one.name, one.id
         read: _Read | None = None
         try:
             if not (asked.peek.tools and policy.asks):  # the upstream may want to call one of them
-                read = await self._read(asked, endpoint, one, inputs)
+                read = await self._read(asked, endpoint, one, found)
         except Refusal as refusal:
             if refusal.status == 499 or not policy.asks:
                 raise
@@ -223,30 +238,36 @@ class Gateway:
             entry.value, entry.confidence = read.answer.value, read.answer.confidence
             decision = self._promising.decide(entry, one, read.answer, policy) if policy.asks else None
             if decision is not None and decision.give:
-                self._promising.audit(asked, one, read.answer, decision, policy, said=endpoint.said)
+                self._promising.audit(asked, one, read.answer, decision, policy, found.template, said=endpoint.said)
             if not policy.asks or (decision is not None and decision.give):
                 entry.route = "local" if read.answer.sure else "fallback"
-                return self._reply(asked, endpoint, one, read.wanted, [read.answer], shaped=True)
-        return await self._escalated(asked, endpoint, one, read, policy)
+                return self._reply(asked, endpoint, one, read.wanted, [read.answer], [found.template])
+        return await self._escalated(asked, endpoint, one, found.template, read, policy)
 
-    async def _read(self, asked: Asked, endpoint: Endpoint, one: Served, inputs: Inputs) -> _Read:
+    async def _read(self, asked: Asked, endpoint: Endpoint, one: Served, found: Recognised) -> _Read:
         """The specialist's answer.
 
         Raises:
             Refusal: a specialist cannot answer this.
         """
         wanted = endpoint.parse(asked.body, self._parts.limits)
-        problem = one.codec.problem(inputs)
+        problem = one.codec.problem(found.inputs)
         if problem is not None:
             raise Refusal(400, problem, "unanswerable_input", endpoint.param)
-        answer = (await self.ask(asked.request, one, [inputs]))[0]
+        answer = (await self.ask(asked.request, one, [found.inputs]))[0]
         if answer.value is None:
             raise Refusal(500, answer.problem or "the specialist gave no answer", "no_answer")
-        endpoint.check(wanted, one.codec.write_chat(answer, shaped=True))
+        endpoint.check(wanted, one.codec.write_chat(answer, found.template))
         return _Read(wanted, answer)
 
     async def _escalated(
-        self, asked: Asked, endpoint: Endpoint, one: Served, read: _Read | None, policy: TaskPolicy
+        self,
+        asked: Asked,
+        endpoint: Endpoint,
+        one: Served,
+        wording: Template,
+        read: _Read | None,
+        policy: TaskPolicy,
     ) -> Response:
         """The upstream's reply as it is, or the unsure answer where the upstream fails and the owner wants that."""
         assert policy.target is not None
@@ -254,7 +275,7 @@ class Gateway:
 
         def heard(body: Mapping[str, Any]) -> None:
             if read is not None:
-                self._promising.compared(one, read.answer, endpoint.said(body))
+                self._promising.compared(one, read.answer, endpoint.said(body), wording)
 
         try:
             return await self.passing.pass_on(
@@ -270,7 +291,7 @@ class Gateway:
             if read is None:
                 raise refusal_of(failure) from failure
             answer = self._fallen_back(asked, read.answer, policy, failure)
-            return self._reply(asked, endpoint, one, read.wanted, [answer], shaped=True)
+            return self._reply(asked, endpoint, one, read.wanted, [answer], [wording])
 
     # --- shared by both
 
@@ -295,12 +316,11 @@ class Gateway:
         one: Served,
         wanted: Any,
         answers: Sequence[Answer],
-        *,
-        shaped: bool,
+        wordings: Sequence[Template | None],
     ) -> Response:
-        """The reply in our own words."""
+        """The reply in our own words: each answer in the shape of its request's wording."""
         entry = asked.entry
-        texts = [one.codec.write_chat(answer, shaped=shaped) for answer in answers]
+        texts = [one.codec.write_chat(*pair) for pair in zip(answers, wordings, strict=True)]
         request_id, created = entry.id, int(entry.timestamp)
         whole = endpoint.write(wanted, one, answers, texts, request_id=request_id, created=created)
         entry.response = object_in(whole)

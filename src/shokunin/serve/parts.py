@@ -78,11 +78,11 @@ class Parts:
     def recogniser(self, names: Mapping[str, Served]) -> Recogniser:
         """Recognises the tasks on this state of the shelf, by their specialists' names."""
         if self._recogniser is None or self._recogniser[0] is not names:
-            tasks = {one.name: names[one.name].template for one in names.values()}
-            made = Recogniser((name, template) for name, template in tasks.items() if template is not None)
+            tasks = {one.name: names[one.name].templates for one in names.values()}
+            made = Recogniser((name, template) for name, templates in tasks.items() for template in templates)
             self._recogniser = (names, made)
             for task in made.unspecific:
-                _log.warning("%s: its template has too little fixed text to recognise requests by", task)
+                _log.warning("%s: a template of it has too little fixed text to recognise requests by", task)
             for alike in made.unclear:
                 _log.warning("%s cannot be told apart by their templates; ask for them by name", ", ".join(alike))
         return self._recogniser[1]

@@ -17,6 +17,7 @@ from shokunin.serve.receiving import JSON
 from shokunin.serve.routing import Target, TaskPolicy
 from shokunin.serve.served import Served
 from shokunin.serve.watching import Decision
+from shokunin.template import Template
 
 OWN_HEADERS = [("content-type", JSON)]
 """Of the requests that this server makes itself."""
@@ -42,11 +43,11 @@ class Promising:
         entry.reason = decision.reason
         return decision
 
-    def compared(self, one: Served, answer: Answer, said: str | None) -> None:
-        """The upstream has answered in the specialist's place: see whether it said the same."""
+    def compared(self, one: Served, answer: Answer, said: str | None, wording: Template | None) -> None:
+        """The upstream has answered a request of this wording in the specialist's place: see whether it said the same."""
         watch = self._parts.watches.of(one)
         if watch is not None and answer.value is not None and said is not None:
-            value = one.codec.read_reply(said)
+            value = one.codec.read_reply(said, wording)
             watch.compared(answer.confidence, None if value is None else one.codec.correct(value, answer.value))
             self._parts.watches.after(one.id, keep=False)
 
@@ -57,11 +58,15 @@ class Promising:
         answer: Answer,
         decision: Decision,
         policy: TaskPolicy,
+        wording: Template | None,
         *,
         inputs: Inputs | None = None,
         said: Callable[[Mapping[str, Any]], str | None] = said_in_chat,
     ) -> None:
-        """Put a given answer to the upstream, if the coin says so: the client's request, or a question about `inputs`."""
+        """Put a given answer to the upstream, if the coin says so: the client's request, or a question about `inputs`.
+
+        Either is in the wording, and so is the reply that is expected.
+        """
         entry = asked.entry
         entry.audit_rate, entry.audited = decision.rate, decision.audit or bool(entry.audits)
         assert policy.target is not None
@@ -73,11 +78,11 @@ class Promising:
             body = audit_body(asked.peek.raw, model=target.model, mask=mask)
         else:
             path, headers = CHAT.path, OWN_HEADERS
-            body = question(one.codec.ask_chat(inputs), model=target.model, mask=mask)
+            body = question(one.codec.ask_chat(inputs, wording), model=target.model, mask=mask)
 
         def agrees(reply: Mapping[str, Any]) -> bool:
             text = said(reply)
-            value = None if text is None else one.codec.read_reply(text)
+            value = None if text is None else one.codec.read_reply(text, wording)
             return value is not None and one.codec.correct(value, answer.value)
 
         watch = self._parts.watches.of(one)

@@ -28,7 +28,7 @@ class Served:
         codec: reads the input from a chat and writes the reply.
         created: when it was made, seconds since 1970.
         about: plain facts shown in `/v1/models`.
-        template: how the application phrases the task, where that is known.
+        templates: how the application phrases the task, the most used wording first, where that is known.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Served:
     codec: Codec
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
-    template: Template | None = None
+    templates: tuple[Template, ...] = ()
 
 
 def names_of(served: Mapping[str, Served]) -> dict[str, Served]:

@@ -20,6 +20,7 @@ from shokunin.dataset import Example
 from shokunin.errors import TaskError
 from shokunin.forms import Form, Lessons
 from shokunin.task import Task
+from shokunin.template import Template
 
 KINDS = {
     "classify_text": "shokunin.tasks.classify_text",
@@ -56,24 +57,24 @@ class Codec(Protocol):
     def correct(self, expected: str, value: str | None) -> bool:
         """Whether an answer is right."""
 
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
+        """The wording of the task that a chat request has, so that its reply must have that wording's shape; None: another."""
+
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
-        """The input fields in a chat request: what stands in the slots of the task's template, if it is phrased so.
+        """The input fields in a chat request: what stands in the slots of the task's wording that it has, if it has one.
 
         Raises:
             TaskError: there is no user message, or it lacks a field.
         """
 
-    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether a chat request is phrased by the task's template, so that its reply must have the template's shape."""
+    def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
+        """The reply to a chat request: the answer, or what the application got from a large model for this wording."""
 
-    def write_chat(self, answer: Answer, *, shaped: bool = False) -> str:
-        """The reply to a chat request: the answer, or, `shaped`, the text that the application got from a large model."""
+    def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
+        """The messages that ask a large model for the answer: in this wording, by default the most used; else plainly."""
 
-    def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
-        """The messages that ask a large model for the answer: by the template, else in plain words."""
-
-    def read_reply(self, reply: str) -> str | None:
-        """The answer that a large model's reply means, or None: it is none of those that there are."""
+    def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
+        """The answer that a large model's reply to this wording means, by default the most used; None: none that there is."""
 
 
 class Kind(Protocol):

@@ -18,7 +18,7 @@ from shokunin.errors import ArtefactError, TaskError
 from shokunin.files import read_json, write_json
 from shokunin.forms import Form, Lessons, TextLessons
 from shokunin.task import Task
-from shokunin.template import text_of
+from shokunin.template import Template, text_of, texts_of
 
 FORMS: tuple[Form, ...] = ("labelled_text",)
 NONE = "none_of_these"
@@ -112,16 +112,20 @@ class TextCodec:
         none = self.none_labels
         return value is not None and (value == expected or (value in none and expected in none))
 
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
+        """The wording that fits; one that is hardly more than a slot does not count, as every bare text fits it."""
+        found = self._fitting(messages)
+        return found[0] if found is not None and found[0].is_specific else None
+
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
-        """The slots of the task's template; in other requests the last user message, for several fields a JSON object.
+        """The slots of the wording that fits; in other requests the last user message, for several fields a JSON object.
 
         Raises:
             TaskError: there is no user message with text.
         """
-        template = self._task.template
-        found = None if template is None else template.inputs_in(messages)
+        found = self._fitting(messages)
         if found is not None:
-            return found
+            return found[1]
         text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
         if not text:
             raise TaskError(
@@ -131,30 +135,35 @@ class TextCodec:
             return {self._task.inputs[0]: text}
         return self._fields_of(text)
 
-    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the template fits; one that is hardly more than a slot does not count, as every bare text fits it."""
-        template = self._task.template
-        return template is not None and template.is_specific and template.match(messages) is not None
-
-    def write_chat(self, answer: Answer, *, shaped: bool = False) -> str:
-        """The label and nothing else; `shaped`, the label in the reply pattern of the template."""
-        if answer.value is None or not shaped or self._task.template is None:
+    def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
+        """The label and nothing else; or the label in the reply pattern of the wording."""
+        if answer.value is None or wording is None:
             return answer.value or ""
         unknown = answer.value == NONE and NONE not in self._task.none_labels and self._task.none_labels
-        return self._task.template.write(self._task.none_labels[0] if unknown else answer.value)
+        return wording.write(self._task.none_labels[0] if unknown else answer.value)
 
-    def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
-        """The template filled in; without one, or where it has slots that are no input, the plain question."""
-        template = self._task.template
+    def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
+        """The wording filled in; without any, or where it has slots that are no input, the plain question."""
+        template = wording or self._task.template
         if template is None or not all(slot in inputs for pattern in template.patterns for slot in pattern.slots):
             declines = self._calibration.scope_threshold is not None
             return plain_question(inputs, (*self._names, NONE) if declines else self._names)
         return template.render(inputs)
 
-    def read_reply(self, reply: str) -> str | None:
-        """The label in the reply pattern of the template; where the reply has another shape, the one that it names."""
-        answer = None if self._task.template is None else self._task.template.read(reply)
+    def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
+        """The label in the reply pattern of the wording; where the reply has another shape, the one that it names."""
+        template = wording or self._task.template
+        answer = None if template is None else template.read(reply)
         return find_label(reply if answer is None else answer, (*self._names, *self.none_labels))
+
+    def _fitting(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Template, Inputs] | None:
+        """The wording that fits, of several the one with the most fixed text, and the fields in its slots."""
+        texts = texts_of(messages) if self._task.template is not None else None
+        if texts is None:
+            return None
+        fits = ((t, values) for t in self._task.templates if (values := t.match_texts(texts)) is not None)
+        best = max(fits, key=lambda pair: (pair[0].is_specific, pair[0].fixed), default=None)
+        return None if best is None else (best[0], {name: best[1][name] for name in self._task.inputs})
 
     def _answer(self, p: npt.NDArray[np.float64], best: int, score: float, answered_by: str) -> Answer:
         top = np.argsort(-p, kind="stable")[:SHOWN_SCORES]
