@@ -153,6 +153,20 @@ def test_a_saving_is_what_the_large_model_of_the_task_would_have_charged(shop: P
     assert text.count("saved by") == 1, "what belongs to no task replaced no call"
 
 
+def test_a_saving_by_the_price_book_says_of_which_day_it_is(shop: Path) -> None:
+    from shokunin.cost import price_book
+
+    (shop / "shokunin.toml").write_text(
+        "[upstreams.openai]\nbase_url = 'http://127.0.0.1:1/v1'\nmodel = 'gpt-4o-mini'\n[gateway]\nupstream = 'openai'\n"
+    )
+    recorder = open_recorder(shop / "traffic")
+    recorder.record(made("priced", HOUR, prompt_tokens=1000, completion_tokens=100))
+    recorder.close()
+    (one,) = (t for t in json.loads(run("stats", "--output", "json").stdout)["tasks"] if t["task"] == "inquiries")
+    assert one["price"] == {"model": "gpt-4o-mini", "as_of": price_book().as_of} and one["saving"] > 0
+    assert f" by the price book of {price_book().as_of}" in run("stats").stdout
+
+
 def test_export_and_erase(shop: Path) -> None:
     found = json.loads(run("export", "out.jsonl", "--client", "anna", "--output", "json").stdout)
     assert found == {"file": "out.jsonl", "exchanges": 3}

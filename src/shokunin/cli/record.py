@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
+from shokunin.cost import Quote, quote
 from shokunin.curate.times import read_time
 from shokunin.errors import UsageError
 from shokunin.exchange import Exchange, Route
@@ -59,19 +60,18 @@ def erase(store: Store, client: str, *, project: Path | None = None) -> int:
     return erase_client(open_project(project).traffic, store, client)
 
 
-def pricing(project: Path | None = None) -> Callable[[str, int, int], float | None]:
-    """What the large model behind a task charges for so many tokens read and written, as the settings are now.
+def pricing(project: Path | None = None) -> Callable[[str], Quote | None]:
+    """What the large model behind a task charges, as the settings and the price book are now.
 
     None where the task has no upstream, or its model no price.
     """
     place = open_project(project)
 
-    def price(task: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+    def priced(task: str) -> Quote | None:
         upstream = place.upstreams.get(place.gateway.route(task).upstream or "") if task else None
-        found = None if upstream is None else place.prices.get(upstream.model)
-        return None if found is None else found.of(prompt_tokens, completion_tokens)
+        return None if upstream is None else quote(upstream.model, place.prices)
 
-    return price
+    return priced
 
 
 def follow(

@@ -17,6 +17,9 @@ from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shokunin.cost import Quote
     from shokunin.exchange import Exchange
     from shokunin.traffic.reading import Filter
     from shokunin.traffic.stats import WorkloadStats
@@ -140,14 +143,15 @@ def stats(
         which = _filter(since, until, task, client, None)
         with record.open_traffic(project, database) as store:
             found = statistics.stats(store, which)
-        price = record.pricing(project)
-    saved = {one.workload: one.saving(partial(price, one.workload)) for one in found}
+        priced = record.pricing(project)
+    quotes = {one.workload: priced(one.workload) for one in found}
+    saved = {one.workload: one.saving(partial(_charged, quotes[one.workload])) for one in found}
     if output is Output.json:
-        tasks = [_figures(one, saved[one.workload]) for one in found]
+        tasks = [_figures(one, saved[one.workload], quotes[one.workload]) for one in found]
         emit({"since": which.since, "until": which.until, "tasks": tasks})
     elif found:
         _table(found)
-        _savings(found, saved)
+        _savings(found, saved, quotes)
     else:
         typer.echo("no exchange fits")
 
@@ -243,13 +247,18 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _figures(one: WorkloadStats, saving: float | None) -> dict[str, Any]:
+def _charged(quoted: Quote | None, prompt_tokens: int, completion_tokens: int) -> float | None:
+    return None if quoted is None else quoted.price.of(prompt_tokens, completion_tokens)
+
+
+def _figures(one: WorkloadStats, saving: float | None, quoted: Quote | None) -> dict[str, Any]:
     return {
         "task": one.workload,
         "requests": one.requests,
         "shares": {route: one.share(route) for route in one.routes if route not in ("audit", "feedback")},
         "cost": one.cost,
         "saving": saving,
+        "price": None if quoted is None else {"model": quoted.model, "as_of": quoted.as_of},
         "routes": {route: asdict(figures) for route, figures in one.routes.items()},
     }
 
@@ -282,10 +291,13 @@ def _table(found: list[WorkloadStats]) -> None:
     console.print(table)
 
 
-def _savings(found: list[WorkloadStats], saved: dict[str, float | None]) -> None:
+def _savings(found: list[WorkloadStats], saved: dict[str, float | None], quotes: Mapping[str, Quote | None]) -> None:
     for one in found:
         if one.workload and "local" in one.routes:
             amount, audits = saved[one.workload], one.routes.get("audit")
-            worth = "not known: its large model has no price in [prices]" if amount is None else f"about ${amount:.4f}"
+            quoted = quotes[one.workload]
+            dated = "" if quoted is None or quoted.as_of is None else f" by the {quoted.origin}"
+            unknown = "not known: its large model has no price; write it under [prices] in shokunin.toml"
+            worth = unknown if amount is None else f"about ${amount:.4f}{dated}"
             less = f", while audits cost ${audits.cost:.4f}" if audits is not None and audits.priced else ""
             typer.echo(f"saved by {_printable(one.workload)}: {worth}{less}")

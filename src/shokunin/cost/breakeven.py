@@ -9,7 +9,7 @@ escalations  r · c · (1 − l)                                what the special
 audits       r · c · l · a                                  local answers that the large model is asked about too
 machine      share · (machine price / months + per month)   bought, spread over its life; or rented
 energy       share · watts / 1,000 · 730.5 h · price of a kWh
-training     trainings a year / 12 · hours · (training watts / 1,000 · price of a kWh + price of an hour)
+training     trainings a year / 12 · hours · (busy watts / 1,000 · price of a kWh + price of an hour)
 upkeep       hours · hourly rate                            people who look after it
 saving       rent − all of these
 ```
@@ -61,7 +61,7 @@ class Plan:
         energy_price: of a kilowatt-hour.
         training_hours: how long one training takes.
         trainings_per_year: how often it is trained anew.
-        training_watts: what the machine draws more than that while it trains.
+        busy_watts: what the machine draws more than that while it works at full load, as in a training.
         training_per_hour: of a machine that is rented to train on.
         setup_hours: people's hours, once.
         upkeep_hours: people's hours, every month.
@@ -85,7 +85,7 @@ class Plan:
     energy_price: float = 0.25
     training_hours: float = 0.5
     trainings_per_year: float = 4.0
-    training_watts: float = 100.0
+    busy_watts: float = 100.0
     training_per_hour: float = 0.0
     setup_hours: float = 4.0
     upkeep_hours: float = 1.0
@@ -223,7 +223,7 @@ def _kept(plan: Plan, requests: float) -> float:
 
 def _training(plan: Plan) -> float:
     """One training."""
-    return plan.training_hours * (plan.training_watts / 1000 * plan.energy_price + plan.training_per_hour)
+    return plan.training_hours * (plan.busy_watts / 1000 * plan.energy_price + plan.training_per_hour)
 
 
 def _paid_back(plan: Plan, once: float, running: float, horizon: int) -> int | None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from shokunin import registry
 from shokunin.answer import Answer
+from shokunin.cost import price_of
 from shokunin.curate.read import read_rows
 from shokunin.dataset import Example
 from shokunin.engines.openai_api import upstream
@@ -138,7 +139,7 @@ def _upstream(against: str, labels: Collection[str], place: Project, specialist:
     prompt: dict[str, Any] = {"ask": codec.ask_chat, "read": codec.read_reply} if known_prompt else {}
     if against in place.upstreams:
         known = place.upstreams[against]
-        price = place.prices.get(known.model)
+        price = price_of(known.model, place.prices)
         return against, upstream(
             known.base_url, known.model, known.api_key_env, choices, timeout=known.timeout_seconds, **prompt,
             usd_per_million=(price.input, price.output) if price else (0.0, 0.0),

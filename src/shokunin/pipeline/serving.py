@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from shokunin import registry
+from shokunin.cost import price_of
 from shokunin.curate.redact import mask
 from shokunin.errors import ProjectError, ShokuninError
 from shokunin.exchange import Exchange
@@ -24,7 +25,7 @@ from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.embedding import embedders
 from shokunin.pipeline.promises import Promises
 from shokunin.pipeline.reloading import Reloader
-from shokunin.project import CONFIG, Price, Project, open_project
+from shokunin.project import CONFIG, Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.decisions import DecisionLog
 from shokunin.serve.embedding import Embeddings
@@ -142,6 +143,10 @@ def compose(
     prices = place.prices
     clients = {name: UpstreamClient(settings) for name, settings in upstream_settings(place).items()}
 
+    def price(model: str, prompt: int, completion: int) -> float | None:
+        known = price_of(model, prices)
+        return None if known is None else known.of(prompt, completion)
+
     def policy_of(task: str) -> TaskPolicy:
         return _policy(place, routes, task)
 
@@ -149,7 +154,7 @@ def compose(
         target = policy_of(exchange.workload_id).target if exchange.workload_id else None
         if target is None:
             return None
-        return price_of(prices, target.model, exchange.prompt_tokens, exchange.completion_tokens)
+        return price(target.model, exchange.prompt_tokens, exchange.completion_tokens)
 
     routes = Routes(
         {name: (upstream.model, upstream.models) for name, upstream in place.upstreams.items()}, place.gateway.upstream
@@ -171,7 +176,7 @@ def compose(
         watches=Watches(promises.make, changed=promises.changed, told=promises.told),
         recorder=recorder,
         quota=Quota(ledger),
-        price=lambda model, prompt, completion: price_of(prices, model, prompt, completion),
+        price=price,
         mask=mask,
         embeddings=Embeddings(embedders(place.serve.embeddings, threads=threads)),
         metrics=metrics,
@@ -201,12 +206,6 @@ def upstream_settings(place: Project) -> dict[str, UpstreamSettings]:
             forward_client_key=upstream.client_keys,
         )
     return found
-
-
-def price_of(prices: Mapping[str, Price], model: str, prompt: int, completion: int) -> float | None:
-    """US dollars for so many tokens; None: the price is not in the project's settings."""
-    price = prices.get(model)
-    return None if price is None else price.of(prompt, completion)
 
 
 def names_of(place: Project) -> list[str]:

@@ -222,7 +222,7 @@ class Money:
         machine_months: how long it lasts.
         machine_per_month: of a machine that is rented.
         watts: what the machine draws on average, around the clock.
-        training_watts: what it draws more than that while it trains.
+        busy_watts: what it draws more than that while it works at full load, as in a training.
         hourly_rate: of the people who look after it.
         setup_hours: how many hours they need, once.
         upkeep_hours: how many they need every month.
@@ -237,7 +237,7 @@ class Money:
     machine_months: float | None = None
     machine_per_month: float | None = None
     watts: float | None = None
-    training_watts: float | None = None
+    busy_watts: float | None = None
     hourly_rate: float | None = None
     setup_hours: float | None = None
     upkeep_hours: float | None = None
