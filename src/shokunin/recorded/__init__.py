@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from shokunin.recorded import fine_tuning, gateway_line
+from shokunin.recorded import (
+    fine_tuning,
+    gateway_line,
+    helicone,
+    langfuse,
+    langsmith,
+    litellm,
+    openpipe,
+    otel,
+)
 from shokunin.recorded.bodies import said
 from shokunin.recorded.call import Call
 from shokunin.recorded.record import MEDIA, NO_MESSAGES, SURROGATE, UNKNOWN, Messages, Record
@@ -19,8 +28,14 @@ from shokunin.template import Text
 Shape = Callable[[Mapping[str, Any]], Record | None]
 
 SHAPES: dict[str, Shape] = {
+    "LiteLLM": litellm.read,
+    "Helicone": helicone.read,
     "gateway records (`request`, `response`)": gateway_line.read,
-    "fine-tuning files (`messages`; `prompt`, `completion`)": fine_tuning.read,
+    "fine-tuning files (`messages`, or `prompt` and `completion`)": fine_tuning.read,
+    "Langfuse": langfuse.read,
+    "LangSmith": langsmith.read,
+    "OpenTelemetry": otel.read,
+    "OpenPipe (`input`, `output`)": openpipe.read,
 }
 """What the shapes are called, and what reads them, in the order in which they are tried."""
 

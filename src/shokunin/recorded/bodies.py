@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
-from shokunin.recorded.chunks import whole_of
+from shokunin.recorded.chunks import unstreamed
 from shokunin.recorded.record import ERROR, NO_MESSAGES, NO_MODEL_CALL, NO_REPLY, REFUSED, SEVERAL, UNREADABLE, Messages
 from shokunin.template import text_of
 
@@ -73,7 +73,7 @@ def _item(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {"role": "assistant", "content": None, "tool_calls": [item]} if kind in _CALL_TYPES else None
 
 
-def is_messages(value: Any) -> bool:
+def is_messages(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     """Whether a value is a list of JSON objects, be it empty."""
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
@@ -81,18 +81,16 @@ def is_messages(value: Any) -> bool:
 def reply_of(response: Any) -> Reply:
     """What is answered in the body of a response, whichever of the usual forms it has; a text is its own reply.
 
-    Read are chat completions, completions, responses, Anthropic's messages, a message alone, and streams stored as a list.
+    Read are chat completions, completions, responses, Anthropic's messages, a message alone, and streams stored as such.
     """
-    if isinstance(response, dict):
-        return _of_body(response)
-    if isinstance(response, str):
-        return (response, "") if response else (None, NO_REPLY)
-    if not response:
+    whole = unstreamed(response)
+    if isinstance(whole, dict):
+        return _of_body(whole)
+    if isinstance(whole, str):
+        return (whole, "") if whole else (None, NO_REPLY)
+    if not whole:
         return None, NO_REPLY
-    if is_messages(response):
-        whole = whole_of(response)
-        return _of_body(whole) if whole is not None else _of_items(response)
-    return None, UNREADABLE
+    return _of_items(whole) if is_messages(whole) else (None, UNREADABLE)
 
 
 def _of_body(body: Mapping[str, Any]) -> Reply:
@@ -140,7 +138,8 @@ def _of_response(body: Mapping[str, Any]) -> Reply:
 
 def _of_items(items: Sequence[Mapping[str, Any]]) -> Reply:
     """Messages and calls, of which a response or a stored output consists."""
-    found = [of_message(item) for item in items if item.get("role", "assistant") in ("assistant", "ai", "model")]
+    said_by = [item for item in items if item.get("role", "assistant") in ("assistant", "ai", "model")]
+    found = [of_message(item) for item in said_by if "role" in item or "content" in item]
     texts = [text for text, _ in found if text]
     if texts:
         return "\n".join(texts), ""

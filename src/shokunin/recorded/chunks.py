@@ -1,9 +1,23 @@
-"""A streamed reply that was stored as the list of its chunks, put together."""
+"""A streamed reply that was stored as the list of its chunks, or as the events that were sent, put together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from shokunin.recorded.values import parsed, word
+
+_DATA = "data:"
+
+
+def unstreamed(response: Any) -> Any:
+    """A response that was stored as its stream, as the one body that it would have been; every other as it is."""
+    if isinstance(response, str) and response.startswith((_DATA, "event:")):
+        events = [parsed(line.removeprefix(_DATA)) for line in response.split("\n") if line.startswith(_DATA)]
+        return whole_of([event for event in events if isinstance(event, dict)]) or response
+    if isinstance(response, list) and response and all(isinstance(one, dict) for one in response):
+        return whole_of(response) or response
+    return response
 
 
 def whole_of(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -12,7 +26,7 @@ def whole_of(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     Chunks of chat completions and completions are joined, of the events of `/v1/responses` the last has the whole.
     """
     for event in reversed(parts):
-        if str(event.get("type", "")).startswith("response.") and isinstance(event.get("response"), dict):
+        if word(event.get("type", "")).startswith("response.") and isinstance(event.get("response"), dict):
             return event["response"]  # type: ignore[no-any-return]
     choices = [choice for part in parts for choice in _choices(part)]
     if not choices:

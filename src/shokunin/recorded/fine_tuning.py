@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shokunin.recorded.bodies import CALLED, Reply, is_messages, of_message, reply_of
-from shokunin.recorded.record import NO_MESSAGES, NO_REPLY, Record
+from shokunin.recorded.record import NO_MESSAGES, NO_REPLY, Messages, Record
 
 
 def read(value: Mapping[str, Any]) -> Record | None:
@@ -24,7 +24,7 @@ def read(value: Mapping[str, Any]) -> Record | None:
     return Record(messages=asked, reply=reply, fault=fault, model=value.get("model"))
 
 
-def _of_messages(messages: list[Mapping[str, Any]], value: Mapping[str, Any]) -> Record:
+def _of_messages(messages: Messages, value: Mapping[str, Any]) -> Record:
     """The reply is the last assistant message after the last user message; one with `weight` 0 does not count."""
     found: Reply = (None, NO_REPLY)
     end = 0

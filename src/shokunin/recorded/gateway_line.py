@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shokunin.recorded.bodies import messages_of, reply_of
+from shokunin.recorded.chunks import unstreamed
 from shokunin.recorded.record import ERROR, NOT_ASKED, NOT_KEPT, Record
 from shokunin.recorded.values import table
 
@@ -15,10 +16,10 @@ _OMITTED = "shokunin_omitted"
 
 
 def read(value: Mapping[str, Any]) -> Record | None:
-    """The Record of an object that has a request and a response side by side; None if it has not."""
-    if "request" not in value or "response" not in value:
+    """The Record of an object that has a request, or its `messages`, and a response side by side; None if it has not."""
+    if "response" not in value or not ("request" in value or "messages" in value):
         return None
-    request, response, route = value["request"], value["response"], value.get("route")
+    request, response, route = value.get("request", value), unstreamed(value["response"]), value.get("route")
     body, given = table(request), table(response)
     usage = given.get("usage")
     usage = usage if isinstance(usage, dict) else {}

@@ -78,6 +78,11 @@ def milliseconds(value: Any) -> float | None:
     return None if found is None else found / 1000
 
 
+def paid(*values: Any) -> float | None:
+    """The first price that is more than nothing: tools write 0 for a model whose price they do not know."""
+    return next((found for value in values if (found := number(value))), None)
+
+
 def parsed(value: Any) -> Any:
     """The object or list that a text holds as JSON; every other value as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
