@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.dataset import read_dataset
 from shokunin.errors import DataError, TaskError
-from shokunin.pipeline.rows import curate
+from shokunin.pipeline.rows import curate, examples_of
 from shokunin.project import open_project
 from shokunin.task import Task
 from shokunin.template import Template, TemplateMessage
@@ -104,6 +105,53 @@ def test_two_versions_of_a_prompt_are_both_read(tmp_path: Path) -> None:
     found, table = read(write(tmp_path / "past.jsonl", values))
     assert [{"text": r["text"], "label": r["label"]} for r in found] == made
     assert [len(t.messages) for t in table.templates] == [2, 1]
+
+
+def test_all_versions_become_wordings_of_the_task(tmp_path: Path) -> None:
+    made = rows(120)
+    styles = [
+        STYLES["prompt"],
+        STYLES["prompt"],
+        STYLES["words"],
+        lambda text, label: chat(
+            ("system", f"V2. {SHOP}"), ("user", text), ("assistant", json.dumps({"intent": label})), model="ft:shop"
+        ),
+    ]
+    values = [styles[i % 4](row["text"], row["label"]) for i, row in enumerate(made)]
+    path = write(tmp_path / "past.jsonl", values)
+    dataset, folder = pipeline.curate(path, project=tmp_path)
+    task = read_dataset(folder).task
+    assert task == dataset.task and task.template is not None
+    assert [t.reply for t in task.templates] == ["{{answer}}", "Category: {{answer}}.", '{"intent": "{{answer}}"}']
+    assert task.wordings[1].models == ("ft:shop",)
+    assert dataset.labels == ("delivery", "invoice", "refund")
+    assert {e.inputs["text"] for e in dataset.train} <= {row["text"] for row in made}
+    label, text = dataset.facts["columns"]["why"][:2]
+    assert "'{{answer}}' or 'Category: {{answer}}.' or" in label
+    assert all(t.fingerprint in text for t in task.templates)
+    # A task that has its wordings reads rows by all of them, whichever is asked first.
+    again = replace(task, template=task.wordings[1], wordings=(task.wordings[0], task.template))
+    examples, table = examples_of(path, again, needs_target=True)
+    assert len(examples) == 120 and not table.broken
+    assert [e.inputs["text"] for e in examples] == [row["text"] for row in made]
+    reread, _ = curate(path, task=again, project=open_project(tmp_path))
+    assert reread.task == again and {e.inputs["text"] for e in reread.train} <= {row["text"] for row in made}
+
+
+def test_a_row_is_read_by_the_wording_that_says_most(tmp_path: Path) -> None:
+    loose = Template((TemplateMessage("system", SHOP), TemplateMessage("user", "{{text}}")))
+    exact = Template((TemplateMessage("system", SHOP), TemplateMessage("user", "Text: {{text}}\nLabel:")))
+    found, _ = read(styled(tmp_path / "past.jsonl", STYLES["prompt"]), loose, exact)
+    assert [r["text"] for r in found] == [row["text"] for row in rows(60)]
+
+
+def test_every_wording_says_none_of_these_in_its_own_way(tmp_path: Path) -> None:
+    made = [*rows(90), *({"text": f"what is the weather in town {i}", "label": "oos"} for i in range(20))]
+    styles = [STYLES["json"], STYLES["words"]]
+    values = [styles[i % 2](row["text"], row["label"]) for i, row in enumerate(made)]
+    dataset, _ = pipeline.curate(write(tmp_path / "inquiries.jsonl", values), project=tmp_path)
+    said = {t.write("none_of_these") for t in dataset.task.templates}
+    assert said == {'{"intent": "oos"}', "Category: oos."}
 
 
 def test_three_versions_of_a_prompt_none_of_which_most_rows_have(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shokunin.template import Template, text_of
+from shokunin.template import Template, fitting, text_of
 from shokunin.template.found import SAMPLE, Conversation, template_of
 
 CHAT = ("label", "system")
@@ -89,7 +89,7 @@ def row_of(value: Mapping[str, Any], templates: Sequence[Template]) -> dict[str,
     if not templates:
         inputs, label = {"text": next(iter(_texts(one, "user")[::-1]), "")}, one.reply or ""
     else:
-        fits = next(((t, found) for t in templates if (found := t.inputs_in(one.messages)) is not None), None)
+        fits = fitting(templates, one.messages)
         if fits is None:
             return OTHERWISE
         template, inputs = fits

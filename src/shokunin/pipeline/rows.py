@@ -90,8 +90,9 @@ def curate(
     if task is None:
         task = Task(name=name or _name_of(data), inputs=columns.inputs, target=columns.target, group=columns.group)
     task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, **asked)
-    if task.template is None and table.templates:
-        task = replace(task, template=_with_none(table, task))
+    if not task.templates and table.templates:
+        first, *others = _with_none(table, task)
+        task = replace(task, template=first, wordings=tuple(others))
     dataset = _build(
         table,
         None if test is None else _table(test, "test rows", table.templates),
@@ -137,7 +138,7 @@ def examples_of(
     Raises:
         DataError: the file lacks one of the task's columns.
     """
-    table = _table(data, "rows", (task.template,) if task.template is not None else ())
+    table = _table(data, "rows", task.templates)
     needed = (*task.inputs, *([task.target] if needs_target else []))
     missing = [c for c in needed if c not in table.columns]
     if missing:
@@ -154,9 +155,9 @@ def _phrased_table(
     inputs: Sequence[str] | None,
     target: str | None,
 ) -> Table:
-    """The rows; recorded conversations by the task's template, or else by the one that they show, if it fits the wishes."""
-    if task is not None and task.template is not None:
-        return _table(data, "rows", (task.template,))
+    """The rows; recorded conversations by the task's wordings, or else by those that they show, if they fit the wishes."""
+    if task is not None and task.templates:
+        return _table(data, "rows", task.templates)
     table = _table(data, "rows", find_template=True)
     wanted = inputs or (task.inputs if task is not None else None)
     answer = target or (task.target if task is not None else LABEL)
@@ -212,33 +213,34 @@ def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, targ
     )
 
 
-_NO_WORDS = {True: "", False: ", which has too little fixed text to recognise requests by"}
+_UNSPECIFIC = ", which has too little fixed text to recognise requests by"
 
 
 def _columns_of_template(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
-    template = table.templates[0]
-    slots = inputs or (task.inputs if task is not None else template.inputs)
+    slots = inputs or (task.inputs if task is not None else table.templates[0].inputs)
     answer = target or (task.target if task is not None else LABEL)
     group = None if task is None else task.group
     guessed = guess_columns(
         table.columns, _sample(table), inputs=slots, target=answer, group=group, guess_group=task is None
     )
     names = ", ".join(repr(slot) for slot in slots)
+    shapes = " or ".join(dict.fromkeys(repr(t.reply) for t in table.templates))
+    known = "; ".join(f"{t.fingerprint}{'' if t.is_specific else _UNSPECIFIC}" for t in table.templates)
     why = (
-        f"label: the answer in the replies, which are of the shape {template.reply!r}",
-        f"text: {names}, what varies in the messages (template {template.fingerprint}{_NO_WORDS[template.is_specific]})",
+        f"label: the answer in the replies, which are of the shape {shapes}",
+        f"text: {names}, what varies in the messages ({'template' if len(table.templates) == 1 else 'templates'} {known})",
         *guessed.why[2:],
     )
     return replace(guessed, why=why)
 
 
-def _with_none(table: Table, task: Task) -> Template:
-    """The template, with the application's own word for "none of these" if it has one that is not ours."""
-    template = table.templates[0]
+def _with_none(table: Table, task: Task) -> tuple[Template, ...]:
+    """The wordings, with the application's own word for "none of these" if it has one that is not ours."""
     said = Counter(row[LABEL] for row in _sample(table) if row[LABEL] in task.none_labels)
     if not said or NONE in said or NONE not in task.none_labels:
-        return template
-    return replace(template, spellings={**template.spellings, NONE: template.write(said.most_common(1)[0][0])})
+        return table.templates
+    own = said.most_common(1)[0][0]
+    return tuple(replace(t, spellings={**t.spellings, NONE: t.write(own)}) for t in table.templates)
 
 
 def _build(

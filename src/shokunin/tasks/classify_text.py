@@ -18,7 +18,7 @@ from shokunin.errors import ArtefactError, TaskError
 from shokunin.files import read_json, write_json
 from shokunin.forms import Form, Lessons, TextLessons
 from shokunin.task import Task
-from shokunin.template import Template, text_of, texts_of
+from shokunin.template import Template, fitting, text_of
 
 FORMS: tuple[Form, ...] = ("labelled_text",)
 NONE = "none_of_these"
@@ -114,7 +114,7 @@ class TextCodec:
 
     def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
         """The wording that fits; one that is hardly more than a slot does not count, as every bare text fits it."""
-        found = self._fitting(messages)
+        found = fitting(self._task.templates, messages)
         return found[0] if found is not None and found[0].is_specific else None
 
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
@@ -123,7 +123,7 @@ class TextCodec:
         Raises:
             TaskError: there is no user message with text.
         """
-        found = self._fitting(messages)
+        found = fitting(self._task.templates, messages)
         if found is not None:
             return found[1]
         text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
@@ -155,15 +155,6 @@ class TextCodec:
         template = wording or self._task.template
         answer = None if template is None else template.read(reply)
         return find_label(reply if answer is None else answer, (*self._names, *self.none_labels))
-
-    def _fitting(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Template, Inputs] | None:
-        """The wording that fits, of several the one with the most fixed text, and the fields in its slots."""
-        texts = texts_of(messages) if self._task.template is not None else None
-        if texts is None:
-            return None
-        fits = ((t, values) for t in self._task.templates if (values := t.match_texts(texts)) is not None)
-        best = max(fits, key=lambda pair: (pair[0].is_specific, pair[0].fixed), default=None)
-        return None if best is None else (best[0], {name: best[1][name] for name in self._task.inputs})
 
     def _answer(self, p: npt.NDArray[np.float64], best: int, score: float, answered_by: str) -> Answer:
         top = np.argsort(-p, kind="stable")[:SHOWN_SCORES]

@@ -152,6 +152,18 @@ class Template:
         return value
 
 
+def fitting(
+    templates: Sequence[Template], messages: Sequence[Mapping[str, Any]]
+) -> tuple[Template, dict[str, str]] | None:
+    """The wording that a request has, and the input fields in it; of several that fit the one that says most."""
+    texts = texts_of(messages) if templates else None
+    if texts is None:
+        return None
+    fits = ((template, found) for template in templates if (found := template.match_texts(texts)) is not None)
+    best = max(fits, key=lambda pair: (pair[0].is_specific, pair[0].fixed), default=None)
+    return None if best is None else (best[0], {name: best[1][name] for name in best[0].inputs})
+
+
 def template_from_dict(value: Any, where: str = "template") -> Template:
     """A Template from plain values, as in `task.toml` or a manifest.
 
