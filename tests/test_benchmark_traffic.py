@@ -17,7 +17,7 @@ from benchmarks.rows import ROOT
 
 DATA = Path(os.environ.get("SHOKUNIN_DATA", ROOT.parent / "shared" / "data"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not here")
-RECORDS = 1_500
+RECORDS = 800
 
 
 @pytest.fixture(scope="module")
