@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from shokunin.template.pattern import escape
+from shokunin.template.pattern import Pattern, escape
+from shokunin.template.segments import NUMBER, spans_of
 
 NEARLY_ALL = 0.9
 FRAME = 12
 """Characters; a shorter common beginning or end may be chance, unless it ends at a mark such as a colon or a new line."""
-MOST_SLOTS = 8
+MOST_SLOTS = 40
+LOOKED_AT = 200
+"""Segments of one text that may divide it."""
+LONG = 12
+"""Letters and digits of a segment that does not end with a mark, for it not to be chance."""
 MARKS = ":：=>\n\t\"'`「『【([{<"
+ENDERS = ".!?。！？"
+TRIED = 300
+FITS, GAIN = 0.98, 0.02
+"""A pattern that fits so many of the texts is left as it is; a simpler one must fit so many more."""
 _NAMES = (re.compile(r"[^:：\n]{1,60}[:：] ?"), re.compile(r"\s*<[\w-]{1,40}>"))
 """What a line may begin with that names the rest of it: `Body: `, `<body>`."""
 _PAIRS = {'"': '"', "'": "'", "`": "`", "「": "」", "『": "』", "【": "】", "(": ")", "[": "]", "{": "}", "<": ">"}
@@ -41,14 +51,10 @@ def pattern_of(texts: Sequence[str], frame: int = FRAME) -> list[Piece]:
         texts: as they were recorded.
         frame: characters that a common beginning or end must have if no mark says that it is one.
     """
-    parts: list[str | None] = []
-    for part in _parts(list(texts), MOST_SLOTS, frame):  # None is a slot
-        if part == "" or (part is None and parts and parts[-1] is None):
-            continue
-        if part is not None and parts and parts[-1] is not None:
-            parts[-1] += part
-        else:
-            parts.append(part)
+    step = max(1, len(texts) // TRIED)
+    tried = texts[::step][:TRIED]
+    parts = _merged(_parts(list(texts), MOST_SLOTS, frame))
+    parts = _as_few_as_fit(_widened(parts, tried), tried)
     following = [*parts[1:], ""]
     return [
         Slot() if part is None else Fixed(part, escape(part, slot_follows=after is None))
@@ -66,9 +72,86 @@ def frame_of(texts: Sequence[str], frame: int = FRAME, opened: str = "") -> tupl
         before = ""
     rests = [text[len(before) :] for text in texts if text.startswith(before)]
     after = _beginning([rest[::-1] for rest in rests])[::-1]
+    own = after.lstrip(ENDERS)
+    if own and sum(rest.endswith(own) for rest in rests) > sum(rest.endswith(after) for rest in rests):
+        after = own  # most texts end with a full stop, which is theirs
     opened = before or opened
     closes = after.startswith("</") if opened.endswith(">") else after.startswith(_PAIRS.get(opened[-1:], "\n"))
     return before, after if closes or "\n" in after or len(after.strip()) >= frame else ""
+
+
+def _merged(parts: Iterable[str | None]) -> list[str | None]:
+    """Without empty parts; neighbours of one sort are one."""
+    made: list[str | None] = []
+    for part in parts:
+        if part == "" or (part is None and made and made[-1] is None):
+            continue
+        if part is not None and made and made[-1] is not None:
+            made[-1] += part
+        else:
+            made.append(part)
+    return made
+
+
+def _pattern(parts: Sequence[str | None]) -> Pattern:
+    literals, slots = [""], 0
+    for part in parts:
+        if part is None:
+            literals.append("")
+            slots += 1
+        else:
+            literals[-1] += part
+    return Pattern(tuple(literals), tuple(f"_{i}" for i in range(slots)))
+
+
+def _widened(parts: list[str | None], texts: Sequence[str]) -> list[str | None]:
+    """With slots for whole numbers and dates: what stays of `12 October 2026` this month will change with the next."""
+    pattern = _pattern(parts)
+    if not pattern.slots:
+        return parts
+    left: list[Counter[int]] = [Counter() for _ in pattern.slots]
+    right: list[Counter[int]] = [Counter() for _ in pattern.slots]
+    for text in texts:
+        values = pattern.match(text)
+        if values is None:
+            continue
+        at = 0
+        numbers = [found.span() for found in NUMBER.finditer(text)]
+        for i, name in enumerate(pattern.slots):
+            start = at + len(pattern.literals[i])
+            end = at = start + len(values[name])
+            left[i][next((start - s for s, e in numbers if s < start < e or s < start == end == e), 0)] += 1
+            right[i][next((e - end for s, e in numbers if s < end < e or s == start == end < e), 0)] += 1
+    literals = list(pattern.literals)
+    for i in range(len(pattern.slots)):
+        if left[i]:
+            literals[i] = literals[i][: max(0, len(literals[i]) - left[i].most_common(1)[0][0])]
+            literals[i + 1] = literals[i + 1][right[i].most_common(1)[0][0] :]
+    made: list[str | None] = [literals[0]]
+    for literal in literals[1:]:
+        made += [None, literal]
+    return _merged(made)
+
+
+def _as_few_as_fit(parts: list[str | None], texts: Sequence[str]) -> list[str | None]:
+    """Without the slightest of the words between slots, as long as the pattern does not fit nearly all texts with them."""
+    share = _fitting(parts, texts)
+    best, most = parts, share
+    while share < FITS:
+        inner = [i for i in range(1, len(parts) - 1) if parts[i] is not None and None in parts[:i] and None in parts[i:]]
+        if not inner:
+            break
+        least = min(inner, key=lambda i: sum(c.isalnum() for c in parts[i] or ""))
+        parts = _merged([*parts[:least], *parts[least + 1 :]])
+        share = _fitting(parts, texts)
+        if share > most + GAIN:
+            best, most = parts, share
+    return best
+
+
+def _fitting(parts: Sequence[str | None], texts: Sequence[str]) -> float:
+    pattern = _pattern(parts)
+    return sum(pattern.match(text) is not None for text in texts) / len(texts) if texts else 1.0
 
 
 def _parts(texts: list[str], slots: int, frame: int, opened: str = "") -> Iterator[str | None]:
@@ -83,13 +166,17 @@ def _parts(texts: list[str], slots: int, frame: int, opened: str = "") -> Iterat
         if len(text) >= len(before) + len(after) and text.startswith(before) and text.endswith(after)
     ]
     literal = _divider(cores) if slots > 1 else None
-    if literal is None:
-        yield None if any(cores) else ""
-    else:
+    if literal is not None:
         halves = [core.partition(literal) for core in cores if literal in core]
-        yield from _parts([left for left, _, _ in halves], slots // 2, frame, before or opened)
+        yield from _parts([left for left, _, _ in halves], slots - 1, frame, before or opened)
         yield literal
-        yield from _parts([right for _, _, right in halves], slots // 2, frame, literal)
+        yield from _parts([right for _, _, right in halves], slots - 1, frame, literal)
+    elif slots > 1 and (thirds := _divided(cores)):
+        yield from _parts([left for left, _, _ in thirds], slots - 1, frame, before or opened)
+        yield from _parts([between for _, between, _ in thirds], slots - 1, 1)
+        yield from _parts([right for _, _, right in thirds], slots - 1, frame, thirds[0][1])
+    else:
+        yield None if any(cores) else ""
     yield after
 
 
@@ -121,6 +208,31 @@ def _divider(cores: Sequence[str]) -> str | None:
             if sum(candidate in core for core in cores) >= NEARLY_ALL * len(cores):
                 return candidate
     return None
+
+
+def _divided(cores: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The texts cut at a segment that nearly all have, numbers and dates in it aside: before, the segment, behind."""
+    if len(cores) < 2:
+        return []
+    cut = [spans_of(core) for core in cores]
+    counts: Counter[str] = Counter()
+    for spans in cut:
+        counts.update({segment for segment, _, _ in spans})
+    usual = {segment for segment, n in counts.items() if n >= NEARLY_ALL * len(cores) and _telling(segment)}
+    first = next((segment for segment, _, _ in min(cut, key=len)[:LOOKED_AT] if segment in usual), None)
+    if first is None:
+        return []
+    thirds = []
+    for core, spans in zip(cores, cut, strict=True):
+        place = next(((start, end) for segment, start, end in spans if segment == first), None)
+        if place is not None:
+            thirds.append((core[: place[0]], core[place[0] : place[1]], core[place[1] :]))
+    # A text that is the segment and nothing else is what is asked about.
+    return thirds if any(left.strip() or right.strip() for left, _, right in thirds) else []
+
+
+def _telling(segment: str) -> bool:
+    return segment[-1] in MARKS or sum(c.isalnum() for c in segment) >= LONG
 
 
 def _common(first: str, last: str) -> str:

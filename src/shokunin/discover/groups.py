@@ -1,0 +1,198 @@
+"""Groups: a sample of calls sorted into wordings, and the wordings into tasks; then any call can be told its task."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, GENERATE, SHORT, Answers, answers_of
+from shokunin.discover.retrieved import reads_documents
+from shokunin.discover.same_task import alike_words, same_task
+from shokunin.template.segments import SYSTEM, Segmented, Segmenter
+from shokunin.discover.tree import FEWEST, Tree
+from shokunin.discover.wording import Wording
+from shokunin.progress import Progress, silent
+from shokunin.recorded.call import Call
+
+SAMPLE = 20_000
+"""Calls that wordings are looked for in, drawn evenly."""
+OF_EACH = 64
+"""Of each application, told by how its system prompt begins, at least so many calls are looked at, however rare it is."""
+APPLICATIONS = 4096
+MOST_CHARACTERS = 20_000
+"""Of a longer message the beginning and the end are looked at."""
+ANCHORED = 0.6
+"""Fixed text that a handful of calls must share with a task to be taken for a fragment of it."""
+
+
+@dataclass
+class Group:
+    """A task that was found.
+
+    Attributes:
+        wordings: how it is phrased, the most used wording first.
+        answers: what the replies are, over all wordings.
+        kind: the kind of work.
+    """
+
+    wordings: list[Wording]
+    answers: Answers = field(init=False)
+    kind: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Tell from all wordings together what the replies are."""
+        if len(self.wordings) == 1:
+            self.answers = self.wordings[0].answers
+        else:
+            said = "\n".join(w.said for w in self.wordings)
+            replies = [c.reply for w in self.wordings for c in w.calls if c.reply]
+            found = _joined([w.answers for w in self.wordings], replies, said)
+            self.answers = found
+        self.kind = _kind(self)
+
+    @property
+    def calls(self) -> int:
+        """How many of the sample's calls belong to it."""
+        return sum(len(w.calls) for w in self.wordings)
+
+
+class Grouping:
+    """Tells calls their task.
+
+    Attributes:
+        groups: the tasks, the largest first.
+    """
+
+    def __init__(self, sample: Sequence[Call], progress: Progress = silent) -> None:
+        self._segment = Segmenter()
+        progress("looking for prompts", 0, None)
+        prompts = [self._segment(call.messages) for call in sample]
+        self._tree = Tree(prompts)
+        leaves: defaultdict[int, list[int]] = defaultdict(list)
+        for i, prompt in enumerate(prompts):
+            leaves[self._tree.place(prompt)].append(i)
+        wordings, fragments = _wordings(leaves, sample, prompts, progress)
+        self.groups, leaf_of = _tasks(wordings, progress)
+        _attach(self.groups, fragments, leaf_of)
+        self._task_of = leaf_of
+
+    def place(self, call: Call) -> int:
+        """The number of the task that a call belongs to, -1 if it is phrased like nothing that was found."""
+        return self._task_of.get(self._tree.place(self._segment(call.messages)), -1)
+
+
+def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Call]:
+    """An even sample of a stream, with some calls of every application that has a system prompt, in the order of the stream."""
+    rng = random.Random(seed)
+    kept: list[tuple[int, Call]] = []
+    rare: dict[str, list[tuple[int, Call]]] = {}
+    for number, call in enumerate(calls):
+        if len(kept) < size:
+            kept.append((number, _shortened(call)))
+            continue
+        if (place := rng.randint(0, number)) < size:
+            kept[place] = (number, _shortened(call))
+        role, text = call.messages[0]
+        if role == SYSTEM[1:-1] and (len(rare) < APPLICATIONS or text[:40] in rare):
+            some = rare.setdefault(text[:40], [])
+            if len(some) < OF_EACH:
+                some.append((number, _shortened(call)))
+    seen = {number for number, _ in kept}
+    extra = [pair for some in rare.values() for pair in some if pair[0] not in seen]
+    return [call for _, call in sorted(kept + extra, key=lambda pair: pair[0])]
+
+
+def _shortened(call: Call) -> Call:
+    if all(len(text) <= MOST_CHARACTERS for _, text in call.messages):
+        return call
+    from dataclasses import replace
+
+    half = MOST_CHARACTERS // 2
+    return replace(
+        call,
+        messages=tuple(
+            (role, text if len(text) <= MOST_CHARACTERS else text[:half] + text[-half:]) for role, text in call.messages
+        ),
+    )
+
+
+def _wordings(
+    leaves: dict[int, list[int]], sample: Sequence[Call], prompts: Sequence[Segmented], progress: Progress
+) -> tuple[dict[int, Wording], dict[int, Wording]]:
+    """The wordings by leaf, the largest first, and those of a handful of calls."""
+    found: dict[int, Wording] = {}
+    few: dict[int, Wording] = {}
+    ordered = sorted(leaves.items(), key=lambda leaf: -len(leaf[1]))
+    for done, (leaf, members) in enumerate(ordered, 1):
+        one = Wording([sample[i] for i in members], [prompts[i] for i in members])
+        (found if len(members) >= FEWEST else few)[leaf] = one
+        progress("looking at wordings", done, len(ordered))
+    return found, few
+
+
+def _tasks(wordings: dict[int, Wording], progress: Progress) -> tuple[list[Group], dict[int, int]]:
+    """Wordings that ask for the same work, together; the task of each leaf."""
+    groups: list[Group] = []
+    task_of: dict[int, int] = {}
+    for done, (leaf, wording) in enumerate(wordings.items(), 1):
+        place = next((g for g, group in enumerate(groups) if _belongs(wording, group)), None)
+        if place is None:
+            place = len(groups)
+            groups.append(Group([wording]))
+        else:
+            groups[place].wordings.append(wording)
+        task_of[leaf] = place
+        progress("putting versions together", done, len(wordings))
+    for group in groups:
+        group.look_again()
+    return groups, task_of
+
+
+def _belongs(wording: Wording, group: Group) -> bool:
+    """Whether a wording is of a task: it asks for the same work as the task's largest wording that can be compared."""
+    return any(same_task(known, wording) for known in group.wordings[:3])
+
+
+def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[int, int]) -> None:
+    """Leaves of a handful of calls go to the task whose words they share and whose replies they have."""
+    for leaf, one in fragments.items():
+        best, most = None, ANCHORED
+        for g, group in enumerate(groups):
+            words = max(alike_words(known, one) for known in group.wordings)
+            read = group.answers.reader()
+            readable = sum(c.reply is not None and read(c.reply) is not None for c in one.calls)
+            if words >= most and readable >= 0.5 * len(one.calls):
+                best, most = g, words
+        if best is not None:
+            task_of[leaf] = best
+        elif not one.is_specific:
+            chat = next((g for g, group in enumerate(groups) if group.kind == CHAT), None)
+            if chat is not None and not any(p.system for p in one.prompts):
+                task_of[leaf] = chat
+
+
+def _joined(parts: Sequence[Answers], replies: Sequence[str], said: str) -> Answers:
+    """What the replies of several wordings are, each of which may have a shape of its own."""
+    first = parts[0]
+    if first.kind != CLASSIFY:
+        return answers_of(replies, said) if len({p.reply for p in parts}) == 1 else first
+    plain = []
+    readers = [p.reader() for p in parts if p.kind == CLASSIFY]
+    for reply in replies:
+        plain.append(next((label for read in readers if (label := read(reply)) is not None), reply))
+    found = answers_of(plain, said)
+    return found if found.kind == CLASSIFY else first
+
+
+def _kind(group: Group) -> str:
+    kind = group.answers.kind
+    if kind not in (CHAT, SHORT):
+        return kind
+    if any(reads_documents(w) for w in group.wordings[:3]):
+        return DOCUMENTS
+    return GENERATE if any(w.is_specific for w in group.wordings) else CHAT
