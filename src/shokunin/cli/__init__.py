@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from shokunin.cli.compress import compress
+from shokunin.cli.cost import cost
 from shokunin.cli.curate import curate
 from shokunin.cli.decisions import app as decisions
 from shokunin.cli.doctor import doctor
@@ -46,7 +47,7 @@ def root(
         raise typer.Exit
 
 
-for command in (quickstart, init, curate, train, compress, prove, predict, serve, doctor):
+for command in (quickstart, init, curate, train, compress, prove, predict, serve, cost, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(traffic, name="traffic")

@@ -8,7 +8,7 @@ and how amounts are written, `saving` what answering here saves, `breakeven` eve
 from __future__ import annotations
 
 from shokunin.cost.book import PriceBook, Quote, price_book, price_of, quote, unknown_prices
-from shokunin.cost.breakeven import AMOUNTS, Comparison, Plan, compare
+from shokunin.cost.breakeven import AMOUNTS, HOURS_PER_MONTH, Comparison, Plan, compare
 from shokunin.cost.money import US_DOLLARS, Currency, currency
 from shokunin.cost.price import Price
 from shokunin.cost.saving import saving_per_month
@@ -17,6 +17,7 @@ from shokunin.cost.wording import in_words
 
 __all__ = [
     "AMOUNTS",
+    "HOURS_PER_MONTH",
     "US_DOLLARS",
     "Comparison",
     "Currency",

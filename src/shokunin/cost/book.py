@@ -126,7 +126,7 @@ def unknown_prices(
     """What to say when prices are missing; None when none is.
 
     Args:
-        calls: how many calls there were of each model.
+        calls: how many calls there were of each model; 0 where that does not matter.
         own: as for `price_of`.
         option: a command's option that takes a price instead, with its value: `--price INPUT OUTPUT`.
 
@@ -137,13 +137,17 @@ def unknown_prices(
     if not unknown:
         return None
     ordered = sorted(unknown, key=lambda model: (-unknown[model], model))
-    named = ", ".join(f"{model!r} ({unknown[model]:,} call{'' if unknown[model] == 1 else 's'})" for model in ordered)
+    named = ", ".join(f"{model!r}{_times(unknown[model])}" for model in ordered)
     lines = "\n".join(f"\n[prices.{toml_key(_sayable(model))}]\ninput = …\noutput = …" for model in ordered)
     other = "" if option is None else f", or give {option}"
     return (
         f"no price is known for {named}; add to shokunin.toml what your bill says, in US dollars per million "
         f"tokens{other}:\n{lines}"
     )
+
+
+def _times(calls: int) -> str:
+    return f" ({calls:,} call{'' if calls == 1 else 's'})" if calls else ""
 
 
 @cache
