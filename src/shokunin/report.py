@@ -73,6 +73,8 @@ class Report:
         peak_memory_bytes: of the process that made the proof, with what a training in it left behind.
         dataset: what is known about the rows; of given rows `source` and `seen_in_training`: how many were left out because
             they repeat rows of the training side, or None where the dataset was not at hand to compare with.
+        cost: a thousand answers rented and owned, and where owning breaks even (`pipeline.costing`), amounts in US dollars;
+            or `missing`: why that is not known. None in reports of earlier releases.
         openings: how often the same sealed rows were opened in the project, this time included; 0 for given rows.
     """
 
@@ -102,6 +104,7 @@ class Report:
     machine: dict[str, Any]
     against: dict[str, Any] | None = None
     replay: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     cases: list[Case] = field(default_factory=list)
 
 

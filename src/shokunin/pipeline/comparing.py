@@ -78,6 +78,15 @@ def answers_of(
     return other.id, live_answers(other.predictor, rows, progress), True
 
 
+def model_asked(against: Against | None, place: Project) -> str | None:
+    """The large model that a comparison asks, an upstream's or that of an address; None: it asks none."""
+    if not isinstance(against, str):
+        return None
+    if against in place.upstreams:
+        return place.upstreams[against].model
+    return against.partition("#")[2] or None if against.startswith(("http://", "https://")) else None
+
+
 def recorded_file(path: Path) -> list[str | None]:
     """One answer a line of a `.txt`, or the column `answer` of a table, in the order of the rows.
 
@@ -139,15 +148,21 @@ def _upstream(against: str, labels: Collection[str], place: Project, specialist:
     prompt: dict[str, Any] = {"ask": codec.ask_chat, "read": codec.read_reply} if known_prompt else {}
     if against in place.upstreams:
         known = place.upstreams[against]
-        price = price_of(known.model, place.prices)
+        prompt |= _priced(known.model, place)
         return against, upstream(
-            known.base_url, known.model, known.api_key_env, choices, timeout=known.timeout_seconds, **prompt,
-            usd_per_million=(price.input, price.output) if price else (0.0, 0.0),
-        )  # fmt: skip
+            known.base_url, known.model, known.api_key_env, choices, timeout=known.timeout_seconds, **prompt
+        )
     base_url, _, model = against.partition("#")
     if not model:
         raise DataError(f"{against!r} names no model; write URL#MODEL, for instance http://127.0.0.1:8000/v1#gpt")
+    prompt |= _priced(model, place)
     return model, upstream(base_url, model, OPENAI_KEY if _is_openai(base_url) else None, choices, **prompt)
+
+
+def _priced(model: str, place: Project) -> dict[str, Any]:
+    """What its tokens cost; without a known price the answers carry none, and the report says that it is not known."""
+    price = price_of(model, place.prices)
+    return {} if price is None else {"usd_per_million": (price.input, price.output)}
 
 
 def _is_openai(base_url: str) -> bool:

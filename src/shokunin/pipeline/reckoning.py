@@ -93,7 +93,7 @@ def reckon(
         why = "it cannot be measured here" if name is None else f"nothing that is recorded of {name!r} says it"
         raise UsageError(f"give {options}: {why}, and it has no default")
     model, quoted, origin = _priced(model, models, price, place)
-    plan = Plan(price=quoted.price, batch=batch, **known.values)  # type: ignore[arg-type]
+    plan = Plan(price=quoted.price, batch=batch, **known.values)
     cases = scenarios(plan, best=_in_usd(best or {}, unit), worst=_in_usd(worst or {}, unit))
     origins = {field: known.origins.get(field, DEFAULT) for field in Plan.__dataclass_fields__ if field != "price"}
     if batch:

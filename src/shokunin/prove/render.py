@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shokunin.prove.card import model_card
+from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.page import headline, promised, report_html, summary
 from shokunin.prove.wording import METRIC_NAMES, duration, milliseconds, p_value, percent, printable, share, size
 from shokunin.report import Report, report_to_dict
@@ -76,6 +77,11 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     if report.replay is not None:
         rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
         out.print(Text(f"  replay       {rows:,} rows through the running server, {differ:,} answered differently"))
+    if report.cost is not None:
+        out.print(Text(f"  cost         {cost_in_line(report.cost)}"))
+        if "missing" not in report.cost:
+            out.print(Text(f"               {printable(report.cost['break_even']['sentence'], 600)}"))
+            out.print(Text(f"               {basis(report.cost)}", style="dim"))
 
 
 def _comparison(report: Report) -> Table:
