@@ -481,3 +481,6 @@ def test_the_example_for_task_files_is_a_template() -> None:
     messages = task.template.render({"text": "where is it?"})
     assert messages[1]["content"] == "Message:\nwhere is it?\n\nIntent:"
     assert f"reply == {task.template.reply!r}" in page.replace('\\"', '"')
+    further = page.partition("```toml\n[[wordings]]")[2].partition("```")[0]
+    both = task_from_dict(tomllib.loads(f"{toml}\n[[wordings]]{further}"))
+    assert [t.reply for t in both.templates] == ['{"intent": "{{answer}}"}', "Category: {{answer}}"]

@@ -133,6 +133,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
 def test_hostile_labels_texts_and_names_stay_text(evil: str) -> None:
     made = report((evil, evil + "2", "invoice"), text=evil, problem=evil)
     made = replace(made, specialist=evil, replay=None, reasons=[*made.reasons, evil], why_chosen=evil)
+    made = replace(made, dataset={**made.dataset, "recorded": {"models": [evil, "gpt"]}})
     plain = Page(report_html(report()))
     page = Page(report_html(made))
     assert page.tags == plain.tags
@@ -245,6 +246,31 @@ def test_a_faultless_specialist_has_no_worst_cases() -> None:
     made = report()
     right = [replace(c, value=c.expected, correct=True, problem=None) for c in made.cases]
     assert "Where it goes wrong" not in Page(report_html(replace(made, cases=right, worst_pairs=[]))).words
+
+
+@pytest.mark.parametrize(
+    ("models", "whose"),
+    [
+        ([], "the large model"),
+        (["gpt-4o-mini"], "gpt-4o-mini"),
+        (["a", "b"], "a and b"),
+        (["a", "b", "c"], "a, b and c"),
+        (["a", "b", "c", "d"], "a, b and 2 more models"),
+    ],
+)
+def test_rows_from_conversations_are_what_a_model_answered(models: list[str], whose: str) -> None:
+    made = report()
+    made = replace(made, dataset={**made.dataset, "recorded": {"models": models}})
+    said = f"It agrees with the recorded answers of {whose} in {share(made.scores['accuracy'])} of 90 cases"
+    assert said in terminal(made, width=300)
+    page = Page(report_html(made))
+    assert (
+        f"agrees with the recorded answers of {whose} in" in page.words and "of answers are as recorded" in page.words
+    )
+    assert f"On 90 sealed rows, beside the recorded answers of {whose}, with" in model_card(made, {})
+    f1 = report(task=replace(TASK, metric="macro_f1"))
+    f1 = replace(f1, dataset={**f1.dataset, "recorded": {"models": models}})
+    assert f"Its macro-F1 beside the recorded answers of {whose} is" in terminal(f1, width=300)
 
 
 def test_macro_f1_leads_where_the_task_says_so() -> None:

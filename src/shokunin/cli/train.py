@@ -16,12 +16,15 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Rows (CSV, TSV, JSONL, Parquet, XLSX), a curated dataset, or a task's folder.",
+            help="Rows (CSV, TSV, JSONL, Parquet, XLSX), an OpenAI fine-tuning file, a curated dataset, or a task's folder.",
             show_default=False,
         ),
     ],
     name: Annotated[str | None, typer.Option(help="The specialist's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="The same as --test, as it is called beside an OpenAI fine-tuning file.")
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="Which sort of work it is; by default the task's, or classify_text.")
     ] = None,
@@ -64,9 +67,9 @@ def train(
 
         with bars(output) as progress:
             specialist = pipeline.train(
-                data, name=name, test=test, kind=kind, inputs=input, target=target, base=base, budget=budget, learners=learner,
-                metric=metric, target_score=target_score, max_error=max_error, mask=mask, keep_leaks=keep_leaks,
-                seed=seed, project=project, progress=progress,
+                data, name=name, test=test, validation=validation, kind=kind, inputs=input, target=target, base=base,
+                budget=budget, learners=learner, metric=metric, target_score=target_score, max_error=max_error,
+                mask=mask, keep_leaks=keep_leaks, seed=seed, project=project, progress=progress,
             )  # fmt: skip
         report = pipeline.read_report(specialist)
         facts, folder = pipeline.curated(specialist, project=project)

@@ -50,6 +50,7 @@ def train(
     task: Task | None = None,
     name: str | None = None,
     test: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    validation: str | Path | Sequence[Mapping[str, Any]] | None = None,
     kind: str | None = None,
     inputs: Sequence[str] | None = None,
     target: str | None = None,
@@ -75,6 +76,7 @@ def train(
         task: what is asked; by default guessed from the columns.
         name: the specialist's name; by default the file's.
         test: rows to seal as the test; by default a part of `data`.
+        validation: another name for `test`, as OpenAI's fine-tuning calls the file that is held back.
         kind: which sort of work it is; by default the task's, or `classify_text`.
         inputs: the columns to read; by default guessed.
         target: the column with the answer; by default guessed.
@@ -95,15 +97,17 @@ def train(
         The published specialist, ready to answer. Its verdict is in `report.json`; only a pass makes it the champion.
 
     Raises:
-        UsageError: the rows, columns or options cannot be used; nothing was written.
+        UsageError: the rows, columns or options cannot be used, or recorded answers are no labels; nothing was written.
         ReplayError: the served model answers differently from the tested one; nothing was published.
     """
+    if test is not None and validation is not None:
+        raise UsageError("`--test` and `--validation` both name the rows that are sealed as the test; give one of them")
     place = open_project(None if project is None else Path(project))
     bases = [base] if isinstance(base, str) else base or []
     check_bases(bases)
     dataset, _ = row_stage.curate(
-        data, project=place, task=task, name=name, test=test, inputs=inputs, target=target, mask=mask,
-        keep_leaks=keep_leaks, seed=seed, progress=progress,
+        data, project=place, task=task, name=name, test=validation if test is None else test, inputs=inputs, target=target,
+        mask=mask, keep_leaks=keep_leaks, seed=seed, progress=progress,
         wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
     )  # fmt: skip
     work = place.work / dataset.digest[:16]

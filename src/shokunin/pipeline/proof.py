@@ -19,14 +19,16 @@ from shokunin.errors import DataError, ProjectError
 from shokunin.files import read_json
 from shokunin.pipeline.answering import codec_of
 from shokunin.pipeline.comparing import Against, answers_of
-from shokunin.pipeline.rows import dataset_folder, examples_of
+from shokunin.pipeline.rows import LABEL, dataset_folder, examples_of, is_recorded
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.prove.against import compare_against
 from shokunin.prove.evaluate import baseline_scores, evaluate, threshold, verdict
 from shokunin.prove.measure import machine, measure
+from shokunin.prove.wording import speaker
 from shokunin.report import Report, Rung
 from shokunin.specialist import Specialist
+from shokunin.task import Task
 
 SHOWN_FACTS = ("rows", "split", "leaks", "duplicates", "personal_data", "files")
 
@@ -79,12 +81,31 @@ def prove_specialist(
 def sealed_ground(dataset: Dataset, *, why: str) -> Ground:
     """Open the sealed rows of a dataset."""
     rows = dataset.sealed.open(why)
+    files = dataset.facts.get("files") or [{}]
+    recorded = _recorded(files[-1], dataset.task)  # the file of the test, if it came in one of its own
     majority = Counter(e.expected or "" for e in dataset.train).most_common(1)[0][0]
     about = {
         "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": len(rows),
         "labels": len(dataset.labels), "facts": {k: _counts(dataset.facts.get(k)) for k in SHOWN_FACTS},
+        **recorded,
     }  # fmt: skip
-    return Ground(rows, majority, about, dataset.sealed.openings())
+    return Ground(rows, majority, about, dataset.sealed.openings(), reasons=_about_recorded(about))
+
+
+def _recorded(about: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Whose recorded answers the rows are scored by, where they come from conversations."""
+    if task.target != LABEL or not is_recorded(about):
+        return {}
+    return {"recorded": {"models": list(dict.fromkeys(model for t in task.templates for model in t.models))}}
+
+
+def _about_recorded(about: Mapping[str, Any]) -> tuple[str, ...]:
+    if "recorded" not in about:
+        return ()
+    return (
+        f"“Right” means here: as {speaker(about['recorded']['models'])} answered when the conversations were recorded, "
+        "its mistakes included.",
+    )
 
 
 def _counts(fact: Any) -> Any:
@@ -184,13 +205,14 @@ def _given_ground(
         "seen_in_training": None if dataset is None else len(answered) - len(rows),
         "broken": len(table.broken),
         "labels_never_learnt": strange[:20],
+        **_recorded(table.about, specialist.task),
     }
     # The baseline answers what was commonest in training, as far as that is recorded; else what is commonest here.
     majority = (published.get("baseline") or {}).get("label") or Counter(e.expected or "" for e in rows).most_common(1)[
         0
     ][0]
     orders = tuple(tuple(e.origin for e in part) for part in (examples, answered))
-    return Ground(rows, majority, about, 0, recorded, orders, _about_seen(about))
+    return Ground(rows, majority, about, 0, recorded, orders, (*_about_seen(about), *_about_recorded(about)))
 
 
 def _dataset_at_hand(place: Project, specialist: Specialist) -> Dataset | None:

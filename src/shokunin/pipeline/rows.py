@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
 from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
+from shokunin.pipeline.kinds import check_kind
 from shokunin.pipeline.ladder import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
@@ -39,6 +41,8 @@ Data = str | Path | Sequence[Mapping[str, Any]] | Dataset
 SAMPLE = 2_000
 LABEL = "label"
 """The column of the answers in recorded conversations."""
+ANSWERS, ANSWER = 10_000, 20_000
+"""So many answers, and so many characters of each, are looked at to tell what kind of work they are."""
 MARGIN_SHARPNESS = 4.0
 """Margins of a linear support vector machine times this make usable probabilities; only their order matters here."""
 
@@ -86,6 +90,8 @@ def curate(
         data = _only_file(Path(data) / "rows")
     assert not isinstance(data, Dataset)
     table = _phrased_table(data, task, inputs, target)
+    if (target or (task.target if task is not None else LABEL)) == LABEL and is_recorded(table.about):
+        check_kind(_answers(table), str(table.about["name"]))
     columns = _columns(table, task, inputs, target)
     if task is None:
         task = Task(name=name or _name_of(data), inputs=columns.inputs, target=columns.target, group=columns.group)
@@ -113,6 +119,11 @@ def finished(data: Data) -> Dataset | None:
     if isinstance(data, (str, Path)):
         return read_dataset(Path(data)) if (Path(data) / "dataset.json").is_file() else None
     return data if isinstance(data, Dataset) else None
+
+
+def is_recorded(about: Mapping[str, Any]) -> bool:
+    """Whether a table's facts say that it holds recorded conversations, whose answers are in the column `LABEL`."""
+    return about.get("format") in ("openai_chat", "traffic")
 
 
 def dataset_folder(place: Project, specialist: Specialist) -> Path:
@@ -286,6 +297,13 @@ def _build(
 
 def _sample(table: Table) -> list[dict[str, str]]:
     return table.sample(SAMPLE)
+
+
+def _answers(table: Table) -> list[str]:
+    """The first answers in recorded conversations."""
+    found = [row[LABEL][:ANSWER] for _, row in islice(table.rows(), ANSWERS) if row[LABEL]]
+    table.broken, table.given = [], 0
+    return found
 
 
 def _only_file(folder: Path) -> Path:

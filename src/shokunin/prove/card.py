@@ -6,7 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shokunin.prove.wording import METRIC_NAMES, milliseconds, percent, points, printable, round_percent, share, size
+from shokunin.prove.wording import (
+    METRIC_NAMES,
+    milliseconds,
+    percent,
+    points,
+    printable,
+    round_percent,
+    share,
+    size,
+    speaker,
+)
 from shokunin.report import Report
 
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
@@ -57,7 +67,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
         if labels
         else f"Kind of work: {report.kind}."
     ]
-    lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows, with 95 % intervals:", ""]
+    lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
         "| | " + " | ".join(METRIC_NAMES[m] for m in report.scores) + " |",
         "|---" * (1 + len(report.scores)) + "|",
@@ -92,6 +102,11 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     if manifest.get("parent"):
         lines += [f"- Derived from: {_md(str(manifest['parent']))}"]
     return [*lines, f"- Sealed rows opened: {report.openings:,} times", f"- Made: {report.created}"]
+
+
+def _of(report: Report) -> str:
+    recorded = report.dataset.get("recorded")
+    return f", beside the recorded answers of {_md(speaker(recorded['models']))}" if recorded else ""
 
 
 def _promise(report: Report) -> list[str]:

@@ -26,6 +26,7 @@ from shokunin.prove.wording import (
     share,
     size,
     span,
+    speaker,
 )
 from shokunin.report import Case, Report, Rung
 
@@ -81,11 +82,7 @@ def headline(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """The figures behind the verdict in two sentences."""
-    cases = _cases(report)
-    if report.metric == "accuracy":
-        first = f"It is right in {share(report.scores['accuracy'])} of {cases}."
-    else:
-        first = f"Its macro-F1 is {share(report.scores['macro_f1'])} on {cases}."
+    first = _scored(report)
     if not promised(report):
         return f"{first} Nothing can be promised about its answers, so it passes all of them on."
     t = report.threshold
@@ -99,6 +96,15 @@ def summary(report: Report) -> str:
         f"{itself}; of those at most {round_percent(t['bound'])} are wrong, with {round_percent(t['confidence'])} confidence, "
         "and the rest it passes on."
     )
+
+
+def _scored(report: Report) -> str:
+    cases, recorded = _cases(report), report.dataset.get("recorded")
+    if report.metric != "accuracy":
+        beside = f" beside the recorded answers of {speaker(recorded['models'])}" if recorded else ""
+        return f"Its macro-F1{beside} is {share(report.scores['macro_f1'])} on {cases}."
+    right = f"agrees with the recorded answers of {speaker(recorded['models'])}" if recorded else "is right"
+    return f"It {right} in {share(report.scores['accuracy'])} of {cases}."
 
 
 @cache

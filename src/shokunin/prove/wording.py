@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shokunin.metrics import Interval
@@ -79,6 +79,16 @@ def size(n: int | None) -> str:
             return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def speaker(models: Sequence[str], most: int = 3) -> str:
+    """Whose answers were recorded: `gpt-4o-mini`, `gpt-4o-mini and gpt-4o`, or `the large model` where no name was."""
+    if not models:
+        return "the large model"
+    shown = [printable(model, 60) for model in models[: most if len(models) <= most else most - 1]]
+    if len(shown) < len(models):
+        shown.append(f"{len(models) - len(shown):,} more models")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def printable(text: Any, longest: int = 10_000) -> str:
