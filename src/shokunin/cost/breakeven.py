@@ -193,8 +193,8 @@ def compare(plan: Plan) -> Comparison:
         "training": _training(plan),
         "setup": plan.setup_hours * plan.hourly_rate,
     }
-    fixed = own["machine"] + own["energy"] + own["training"] + own["upkeep"]
-    running = fixed - once["machine"] / plan.machine_months
+    running = plan.machine_share * plan.machine_per_month + own["energy"] + own["training"] + own["upkeep"]
+    fixed = running + once["machine"] / plan.machine_months
     horizon = ceil(plan.machine_months) if once["machine"] else LOOKED_AHEAD
     return Comparison(
         rent=rent,
