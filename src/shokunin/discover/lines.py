@@ -24,8 +24,8 @@ def lines(stream: IO[bytes]) -> Iterator[Found]:
     while line := stream.readline(LONGEST):
         number += 1
         if len(line) == LONGEST and line[-1] != 10:
-            while (more := stream.readline(LONGEST)) and more[-1] != 10:
-                pass
+            while line and line[-1] != 10:
+                line = stream.readline(1 << 16)
             yield number, TOO_LONG
         elif not line.isspace():
             yield number, object_in(line)

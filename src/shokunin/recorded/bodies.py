@@ -15,8 +15,15 @@ Request = tuple[Messages, str]
 """The messages of a request and "", or none and the reason."""
 
 CALLED: Reply = (None, "")
+_OTHER = ("/embeddings", "/images/", "/audio/", "/moderations", "/rerank", "/predict")
+"""Addresses where no language model is asked."""
 _CALLS = ("tool_calls", "function_call")
 _CALL_TYPES = ("function_call", "custom_tool_call", "mcp_call", "tool_use", "tool_call", "tool-call", "computer_call")
+
+
+def is_model_asked(address: Any) -> bool:
+    """Whether a language model is asked at this address; True where none is known."""
+    return not isinstance(address, str) or not any(part in address for part in _OTHER)
 
 
 def messages_of(request: Any) -> Request:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shokunin.recorded.bodies import messages_of, reply_of
+from shokunin.recorded.bodies import is_model_asked, messages_of, reply_of
 from shokunin.recorded.chunks import unstreamed
-from shokunin.recorded.record import ERROR, NOT_ASKED, NOT_KEPT, Record
-from shokunin.recorded.values import table
+from shokunin.recorded.record import ERROR, NO_MODEL_CALL, NOT_ASKED, NOT_KEPT, Record
+from shokunin.recorded.values import parsed, table
 
 OURS = ("local", "fallback")
 """Routes of answers that a specialist gave."""
@@ -19,7 +19,10 @@ def read(value: Mapping[str, Any]) -> Record | None:
     """The Record of an object that has a request, or its `messages`, and a response side by side; None if it has not."""
     if "response" not in value or not ("request" in value or "messages" in value):
         return None
-    request, response, route = value.get("request", value), unstreamed(value["response"]), value.get("route")
+    request, response, route = value.get("request", value), value["response"], value.get("route")
+    if isinstance(request, str):
+        request, response = parsed(request), parsed(response)
+    response = unstreamed(response)
     body, given = table(request), table(response)
     usage = given.get("usage")
     usage = usage if isinstance(usage, dict) else {}
@@ -28,6 +31,8 @@ def read(value: Mapping[str, Any]) -> Record | None:
     status = value.get("status")
     if route in ("audit", "feedback"):
         fault = NOT_ASKED
+    elif not is_model_asked(value.get("endpoint")):
+        fault = NO_MODEL_CALL
     elif isinstance(status, int) and status >= 400:
         fault = ERROR
     elif _OMITTED in body or _OMITTED in given or (request is None and response is None):
@@ -53,5 +58,5 @@ def read(value: Mapping[str, Any]) -> Record | None:
 
 
 def tokens(told: Any, usage: Mapping[str, Any], *names: str) -> Any:
-    """A count of tokens as the record has it, else as the response has it."""
-    return told or next((usage[name] for name in names if name in usage), told)
+    """A count of tokens as the record has it, else as the response has it; 0 says that it was not counted."""
+    return told or next((usage[name] for name in names if name in usage), None) or None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shokunin.recorded.bodies import messages_of, reply_of
+from shokunin.recorded.bodies import is_model_asked, messages_of, reply_of
 from shokunin.recorded.chunks import unstreamed
 from shokunin.recorded.record import ERROR, NO_MODEL_CALL, NOT_KEPT, Record
-from shokunin.recorded.values import first, milliseconds, number, paid, parsed, table, word
+from shokunin.recorded.values import first, milliseconds, number, paid, parsed, table
 
 _PROMPT = "Helicone-Prompt-Id"
-_OTHER = ("/embeddings", "/images/", "/audio/", "/moderations", "/rerank")
 
 
 def read(value: Mapping[str, Any]) -> Record | None:
@@ -23,7 +22,7 @@ def read(value: Mapping[str, Any]) -> Record | None:
     messages, fault = messages_of(request)
     reply, trouble = reply_of(response)
     status = number(_of(flat, "response_status", "status"))
-    if any(part in word(_of(flat, "request_path", "path")) for part in _OTHER):
+    if not is_model_asked(_of(flat, "request_path", "path")):
         fault = NO_MODEL_CALL
     elif (status is not None and status >= 400) or table(response).get("error"):
         fault = ERROR
