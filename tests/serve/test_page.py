@@ -222,6 +222,11 @@ def test_money_that_is_not_known_is_not_shown_as_nothing() -> None:
     assert "– saved today, an estimate; the worth of 740 answers is not known" in said
 
 
+def test_amounts_by_the_price_book_say_of_which_day_it_is() -> None:
+    assert "price book" not in text(FACTS)
+    assert "Amounts rest on the price book of 2026-11-20" in text(replace(FACTS, prices_as_of="2026-11-20"))
+
+
 def test_many_tasks_fold_but_never_one_that_needs_a_look() -> None:
     promises = [replace(PROMISE, task=f"task{n:02}") for n in range(40)]
     promises[30:] = [replace(p, state="handed_back") for p in promises[30:]]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from shokunin.cost import price_of
 from shokunin.curate import redact
 from shokunin.curate.clean import find_leaks, group_duplicates
 from shokunin.curate.minhash import sketch
@@ -18,7 +19,8 @@ from shokunin.dataset import Dataset, Example, read_dataset
 from shokunin.errors import DataError, ProjectError
 from shokunin.files import read_json
 from shokunin.pipeline.answering import codec_of
-from shokunin.pipeline.comparing import Against, answers_of
+from shokunin.pipeline.comparing import Against, answers_of, model_asked
+from shokunin.pipeline.costing import cost_section
 from shokunin.pipeline.rows import LABEL, dataset_folder, examples_of, is_recorded
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
@@ -134,16 +136,23 @@ def make_report(
         temperature=codec.calibration.temperature, progress=progress,
     )  # fmt: skip
     baseline = baseline_scores(ground.majority, evaluation, task=task, correct=codec.correct)
-    comparison, cases = None, evaluation.cases
+    comparison, cases, asked = None, evaluation.cases, model_asked(against, place)
     if against is not None:
         name, answers, live = answers_of(
             against, specialist, ground.rows, orders=ground.orders or [[e.origin for e in ground.rows]],
             columns=ground.recorded, place=place, progress=progress,
         )  # fmt: skip
         comparison, cases = compare_against(cases, answers, name=name, task=task, correct=codec.correct, live=live)
+        if not live or (asked is not None and price_of(asked, place.prices) is None):
+            comparison["cost"] = None  # not 0: nobody knows
     outcome, reasons = verdict(evaluation, baseline, task)
     progress("measuring speed on this machine", 0, 1)
     speed = measure(specialist.predictor, [e.inputs for e in ground.rows])
+    kept = threshold(codec.calibration, evaluation)
+    cost = cost_section(
+        specialist, place, asked=asked, texts=[e.inputs for e in ground.rows], ladder=rungs,
+        local_share=kept.get("coverage_here") or 0.0, latency_ms=speed.latency_ms["p50"],
+    )  # fmt: skip
     return Report(
         specialist=specialist.name,
         version=specialist.version,
@@ -157,7 +166,7 @@ def make_report(
         baseline=baseline,
         ladder=list(rungs),
         why_chosen=why,
-        threshold=threshold(codec.calibration, evaluation),
+        threshold=kept,
         calibration=evaluation.calibration,
         risk_coverage=evaluation.risk_coverage,
         worst_pairs=evaluation.worst_pairs,
@@ -170,6 +179,7 @@ def make_report(
         openings=ground.openings,
         machine=machine(),
         against=comparison,
+        cost=cost,
         cases=cases,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from shokunin import registry
-from shokunin.cost import price_of
+from shokunin.cost import price_of, quote
 from shokunin.curate.redact import mask
 from shokunin.errors import ProjectError, ShokuninError
 from shokunin.exchange import Exchange
@@ -166,7 +166,9 @@ def compose(
         served=lambda: shelf.names,
         saving=saving,
     )
-    tally = Tally(saving=saving)
+    quotes = [quote(upstream.model, prices) for upstream in place.upstreams.values()]
+    as_of = next((one.as_of for one in quotes if one is not None and one.as_of is not None), None)
+    tally = Tally(saving=saving, prices_as_of=as_of)
     parts = Parts(
         shelf,
         limits=limits or Limits(),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.wording import (
     METRIC_NAMES,
     milliseconds,
@@ -86,6 +87,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
         f"- Size: {size(report.size_bytes)}; memory of the process that proved it, with what a training in it left "
         f"behind: {size(report.peak_memory_bytes)}",
         f"- Measured on: {_md(str(report.machine.get('processor')))}, {report.machine.get('cores')} cores",
+        *_cost(report),
     ]
     lines += ["", "## Where it comes from", "", f"- Dataset: {_code(report.dataset.get('digest'))}"]
     if base:
@@ -107,6 +109,15 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
 def _of(report: Report) -> str:
     recorded = report.dataset.get("recorded")
     return f", beside the recorded answers of {_md(speaker(recorded['models']))}" if recorded else ""
+
+
+def _cost(report: Report) -> list[str]:
+    if report.cost is None:
+        return []
+    if "missing" in report.cost:
+        return [f"- {_md(cost_in_line(report.cost))}"]
+    sentence = printable(report.cost["break_even"]["sentence"], 600)
+    return [f"- {_md(cost_in_line(report.cost))}. {_md(sentence)} {_md(basis(report.cost))}"]
 
 
 def _promise(report: Report) -> list[str]:

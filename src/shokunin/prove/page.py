@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from shokunin.prove import plots
+from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
 from shokunin.prove.wording import (
     LEVEL,
     METRIC_NAMES,
@@ -72,6 +73,7 @@ def report_html(report: Report) -> str:
         wrong_count=len(wrong),
         provenance=_provenance(report),
         machine=_machine(report),
+        cost=_cost(report),
     )
 
 
@@ -266,6 +268,22 @@ def _care(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if personal:
         found.append(("personal data", printable(", ".join(f"{n:,} {kind}" for kind, n in personal.items()), 400)))
     return found
+
+
+def _cost(report: Report) -> dict[str, Any] | None:
+    """The section on cost, ready to be shown; None in reports of earlier releases."""
+    cost = report.cost
+    if cost is None or "missing" in cost:
+        return None if cost is None else {"missing": cost_in_line(cost)}
+    rented, owned = per_1000(cost)
+    return {
+        "model": printable(cost["model"], 60),
+        "rented": rented,
+        "owned": owned,
+        "items": items_per_1000(cost),
+        "sentence": printable(cost["break_even"]["sentence"], 600),
+        "basis": basis(cost),
+    }
 
 
 def _machine(report: Report) -> list[tuple[str, str]]:

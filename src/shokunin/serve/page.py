@@ -60,6 +60,7 @@ class PageFacts:
         today: since midnight.
         this_hour: the running hour.
         hours: the last day by the hour, oldest first.
+        prices_as_of: the day of the price book that amounts rest on; None: they rest on none.
         links: addresses of this server that exist, with a word on what is there.
     """
 
@@ -73,6 +74,7 @@ class PageFacts:
     this_hour: Hour
     hours: Sequence[Hour]
     served: Sequence[ServedFact] = ()
+    prices_as_of: str | None = None
     links: Sequence[tuple[str, str]] = (
         ("/v1/models", "the models an application may name"),
         ("/metrics", "all figures, for Prometheus"),

@@ -55,5 +55,6 @@ def page_facts(parts: Parts, tally: Tally, *, name: str, base_url: str, ready: b
         today=tally.today(),
         this_hour=tally.this_hour(),
         hours=tally.hours(),
+        prices_as_of=tally.prices_as_of,
         served=tuple(ServedFact(id=one.id, aliases=one.aliases, kind=one.kind) for one in parts.shelf.served.values()),
     )

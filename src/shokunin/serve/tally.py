@@ -52,6 +52,7 @@ class Tally:
 
     Args:
         saving: of a local answer, what the upstream would have charged, US dollars; None where that is not known.
+        prices_as_of: the day of the price book that amounts rest on; None: they rest on none.
         clock: the time now, seconds since 1970.
     """
 
@@ -59,9 +60,11 @@ class Tally:
         self,
         *,
         saving: Callable[[Exchange], float | None] = lambda exchange: None,
+        prices_as_of: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._saving = saving
+        self.prices_as_of = prices_as_of
         self._clock = clock
         self._hours: deque[Hour] = deque([Hour(hour_of(clock()))], maxlen=HOURS)
         self.since = clock()
