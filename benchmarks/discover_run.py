@@ -31,10 +31,18 @@ def shokunin(words: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[s
     Raises:
         SystemExit: it ended with another exit code than 0 or 1.
     """
+    document, cost = attempt(words, folder)
+    if document is None:
+        said = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise SystemExit(f"`shokunin {' '.join(words)}` ended with exit code {cost['exit_code']}:\n{said}")
+    return document, cost
+
+
+def attempt(words: Sequence[str], folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The same, without a document where the command ended with another exit code; why is in `log.txt`."""
     # Only the document goes to the file; `measure` takes what is said beside it.
     to_file = ["sh", "-c", 'exec "$@" > out.json', "sh"]
     cost = measure([*to_file, sys.executable, "-m", "shokunin", *words, "--output", "json"], folder)
     if cost["exit_code"] not in (0, 1):
-        said = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise SystemExit(f"`shokunin {' '.join(words)}` ended with exit code {cost['exit_code']}:\n{said}")
+        return None, cost
     return json.loads((folder / "out.json").read_text(encoding="utf-8")), cost

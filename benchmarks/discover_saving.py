@@ -1,0 +1,364 @@
+"""What discovery predicts against what training and serving then really give, for every task that it says to train.
+
+    python -m benchmarks.discover_saving [--records 30000] [--seed 0] [--learners baseline,text_linear,encoder_head] [--quick]
+
+1. `benchmarks.traffic_mix` makes 23 days of history and, of other rows, the seven days after them.
+2. `shokunin discover history.jsonl --write` predicts, for each task, the share answered locally and the saving a month.
+3. `shokunin train tasks/NAME` for every task with the verdict TRAIN, with the ladder of the base install.
+4. `shokunin serve` stands in front of an upstream that gives the recorded replies of the later days; the requests of those
+   days are sent through the official `openai` client as they are, in their order.
+
+Counted for each task, over all requests that the truth says are its own: recognised; answered locally; local answers that are
+not the right one (the row's label, not the recorded reply) and local replies that are not in the shape that the application
+got before; audits; and the saving: what the upstream was paid for recognised requests and audits, against what all requests
+cost in the record, by the same price book. A month is 365.25 / 12 days. Audits are dear at first, since every answer is
+audited until there is evidence, so the saving is told without them too.
+
+Nothing is tuned on the later days; they are made after the history, from rows that are not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from benchmarks import harness
+from benchmarks.answered import LEARNERS
+from benchmarks.discover_run import attempt, discover, shokunin
+from benchmarks.discover_scoring import clusters, read_truth, score
+from benchmarks.traffic_mix import LATER_DAYS, write_traffic
+from shokunin.cost import price_of
+from shokunin.files import write_json
+from shokunin.metrics import wilson
+from shokunin.serve.process import ServerProcess
+from shokunin.serve.scripted_upstream import Act, ScriptedUpstream, Seen
+
+MONTH = 365.25 / 12
+GOAL = 0.15
+"""Relative error of a prediction that is good enough."""
+AT_ONCE = 4
+"""Requests under way."""
+SETTINGS = """[upstreams.recorded]
+base_url = "{url}"
+model = "gpt-4o"
+
+[gateway]
+upstream = "recorded"
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One later request and how it was answered: route and specialist as the headers say, the reply's text."""
+
+    id: str
+    exchange: str
+    route: str
+    specialist: str
+    reply: str
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--records", type=int, default=30_000, help="of history")
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--learners", default=",".join(LEARNERS))
+    words.add_argument("--folder", type=Path, help="keep the project here, to look at; by default it is temporary")
+    words.add_argument("--quick", action="store_true", help="few records, to try it; nothing is kept")
+    asked = words.parse_args()
+    if asked.quick:
+        asked.records, asked.learners = 6_000, "baseline,text_linear"
+    result = harness.record("discover_saving", asked.quick)
+    del result["settings"]
+    result |= {"records": asked.records, "seed": asked.seed, "learners": asked.learners.split(","), "goal": GOAL}
+    with tempfile.TemporaryDirectory(prefix="discover-saving-") as name:
+        folder = Path(name) if asked.folder is None else asked.folder
+        result |= measured(folder, asked.records, asked.seed, result["learners"])
+    for row in result["tasks"]:
+        print(line(row))
+    print(json.dumps(result["summary"], indent=1))
+    if not asked.quick:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        path = harness.RESULTS / f"discover_saving-{stamp}-{result['commit']}.json"
+        write_json(path, result)
+        print(path)
+
+
+def measured(folder: Path, records: int, seed: int, learners: Sequence[str]) -> dict[str, Any]:
+    """The whole way, in `folder`."""
+    project = folder / "project"
+    project.mkdir(parents=True, exist_ok=True)
+    write_traffic(folder, records=records, seed=seed)
+    truth = read_truth(folder)
+    found, cost = discover(folder / "history.jsonl", project, "--write")
+    scored = score(found, truth)
+    print(f"discovered in {cost['wall_seconds']:.0f} s, ARI {scored['ari']}", flush=True)
+    trained = {}
+    for task in found["tasks"]:
+        if task["verdict"] == "TRAIN":
+            trained[task["name"]] = trained_on(project, task["name"], learners)
+            print(task["name"], trained[task["name"]], flush=True)
+    later = {record["response"]["id"]: record for record in whole_records(folder / "later.jsonl")}
+    answered = serve(project, list(later.values()))
+    kept = exchanges(project, folder / "kept.jsonl")
+    rows = tasks(found, truth, trained, later, answered, kept)
+    return {
+        "discovery": {"cost": cost, **{key: scored[key] for key in ("ari", "counts", "applications")}},
+        "later": {"requests": len(later), "routes": dict(Counter(one.route for one in answered))},
+        "tasks": rows,
+        "summary": summary(rows),
+    }
+
+
+def trained_on(project: Path, name: str, learners: Sequence[str]) -> dict[str, Any]:
+    """`shokunin train tasks/NAME`: what its report says, or why it could not."""
+    options = [word for learner in learners for word in ("--learner", learner)]
+    report, cost = attempt(["train", f"tasks/{name}", *options], project)
+    about = {"wall_seconds": cost["wall_seconds"], "peak_rss_mb": cost["peak_rss_mb"]}
+    if report is None:
+        return about | {"error": (project / "log.txt").read_text(encoding="utf-8", errors="replace").strip()[-600:]}
+    return about | {
+        "specialist": report["specialist"],
+        "verdict": report["verdict"],
+        "rows": report["rows"],
+        "score": next(iter(report["scores"].items())),
+        "promise": report["threshold"],
+    }
+
+
+def whole_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file that are no corrupt lines."""
+    with path.open("rb") as file:
+        for line_ in file:
+            try:
+                record = json.loads(line_)
+                if record["response"]["choices"]:
+                    yield record
+            except (ValueError, TypeError, KeyError):
+                continue
+
+
+def serve(project: Path, later: Sequence[Mapping[str, Any]]) -> list[Asked]:
+    """Send every request, in its order, a few at a time, to a gateway in front of the recorded replies."""
+    replies = {key_of(record["request"]["messages"]): json.dumps(record["response"]).encode() for record in later}
+
+    def recorded(seen: Seen) -> Act:
+        body = replies.get(key_of(seen.json.get("messages", [])))
+        return Act(body=body) if body is not None else Act(status=500, body=b'{"error": {"message": "never recorded"}}')
+
+    with ScriptedUpstream(recorded) as upstream:
+        (project / "shokunin.toml").write_text(SETTINGS.format(url=upstream.base_url), encoding="utf-8")
+        with (
+            ServerProcess(["--project", str(project)], seconds=300) as server,
+            openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="none", max_retries=0, timeout=120) as client,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
+            answered = list(pool.map(lambda record: ask(client, record), later))
+            time.sleep(5)  # audits that are under way
+    return answered
+
+
+def ask(client: openai.OpenAI, record: Mapping[str, Any]) -> Asked:
+    """One request as it was recorded."""
+    raw = client.chat.completions.with_raw_response.create(**record["request"])
+    headers, reply = raw.headers, raw.parse()
+    return Asked(
+        record["response"]["id"],
+        headers["x-request-id"],
+        headers.get("x-shokunin-route", "passed"),
+        headers.get("x-shokunin-specialist", ""),
+        reply.choices[0].message.content or "",
+    )
+
+
+def exchanges(project: Path, path: Path) -> list[dict[str, Any]]:
+    """The server's own record."""
+    shokunin(["traffic", "export", str(path)], project)
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line_) for line_ in file]
+
+
+def tasks(
+    found: Mapping[str, Any],
+    truth: Mapping[str, Any],
+    trained: Mapping[str, Mapping[str, Any]],
+    later: Mapping[str, Mapping[str, Any]],
+    answered: Sequence[Asked],
+    kept: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Predicted against real, for every task with the verdict TRAIN."""
+    cluster_of, _ = clusters(found)
+    together: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name, cluster in cluster_of.items():
+        if name in truth["history"]:
+            together[cluster][truth["history"][name]["task"]] += 1
+    shapes = shapes_of(truth["later"], later)
+    by_exchange = {one["id"]: one for one in kept}
+    audits = defaultdict(list)
+    for one in kept:
+        if one["route"] == "audit":
+            audits[one["parent"]].append(one)
+    rows = []
+    for task in found["tasks"]:
+        if task["verdict"] != "TRAIN":
+            continue
+        name, application = task["name"], together[task["name"]].most_common(1)[0][0]
+        row: dict[str, Any] = {"task": name, "application": application, "training": trained[name]}
+        row["predicted"] = {
+            key: task.get(key)
+            for key in ("records", "share_local", "saving_per_month", "cost_per_month", "patternedness")
+        }
+        if "error" not in trained[name]:
+            own = [one for one in answered if truth["later"][one.id]["task"] == application]
+            foreign = sum(of(one, name) for one in answered) - sum(of(one, name) for one in own)
+            row["real"] = {"foreign": foreign, **real(name, own, truth["later"], later, by_exchange, audits, shapes)}
+            row["relative_error"] = relative_errors(row["predicted"], row["real"])
+        rows.append(row)
+    return rows
+
+
+def real(
+    name: str,
+    own: Sequence[Asked],
+    truth: Mapping[str, Mapping[str, Any]],
+    later: Mapping[str, Mapping[str, Any]],
+    by_exchange: Mapping[str, Mapping[str, Any]],
+    audits: Mapping[str, Sequence[Mapping[str, Any]]],
+    shapes: Mapping[tuple[str, str], str],
+) -> dict[str, Any]:
+    """What one specialist did with the later requests of its application."""
+    local = [one for one in own if of(one, name) and one.route == "local"]
+    values = {one.id: str(by_exchange[one.exchange]["value"]) for one in local}
+    wrong = sum(plain(values[one.id]) != plain(str(truth[one.id]["gold"])) for one in local)
+    odd = 0
+    for one in local:
+        about = truth[one.id]
+        if plain(values[one.id]) == plain(str(about["gold"])):
+            odd += one.reply != shapes[about["task"], about["wording"]].replace("{label}", str(about["gold"]))
+    asked = [audit for one in local for audit in audits.get(one.exchange, ())]
+    rent = sum(rent_of(later[one.id]) for one in own)
+    paid = sum(rent_of(later[one.id]) for one in own if one.route != "local")
+    audited = sum(audit["cost"] or 0.0 for audit in asked)
+    charged = sum(by_exchange[one.exchange]["cost"] or 0.0 for one in own if one.route != "local")
+    error = wilson(wrong, len(local)) if local else None
+    return {
+        "requests": len(own),
+        "recognised": round(sum(of(one, name) for one in own) / len(own), 4),
+        "local": len(local),
+        "share_local": round(len(local) / len(own), 4),
+        "wrong": wrong,
+        "error": None if error is None else [round(error.value, 4), round(error.low, 4), round(error.high, 4)],
+        "not_in_shape": odd,
+        "audits": len(asked),
+        "audits_that_differ": sum(audit["agrees"] is False for audit in asked),
+        "rent": round(rent, 6),
+        "paid": round(paid, 6),
+        "charged_as_recorded": round(charged, 6),
+        "paid_for_audits": round(audited, 6),
+        "rent_per_month": round(rent / LATER_DAYS * MONTH, 4),
+        "saving_per_month": round((rent - paid - audited) / LATER_DAYS * MONTH, 4),
+        "saving_per_month_without_audits": round((rent - paid) / LATER_DAYS * MONTH, 4),
+    }
+
+
+def relative_errors(predicted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, float | None]:
+    """(predicted - real) / real; of the saving also as a share of the rent, which leaves out how much came that week."""
+
+    def error(expected: float | None, got: float) -> float | None:
+        return None if expected is None or not got else round(expected / got - 1, 4)
+
+    share = predicted["saving_per_month"] / predicted["cost_per_month"] if predicted["cost_per_month"] else None
+    return {
+        "share_local": error(predicted["share_local"], found["share_local"]),
+        "saving_per_month": error(predicted["saving_per_month"], found["saving_per_month"]),
+        "saving_per_month_without_audits": error(
+            predicted["saving_per_month"], found["saving_per_month_without_audits"]
+        ),
+        "saving_of_rent": error(share, found["saving_per_month"] / found["rent_per_month"]),
+        "rent_per_month": error(predicted["cost_per_month"], found["rent_per_month"]),
+    }
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many predictions are good enough, and the sums over the tasks."""
+    both = [row for row in rows if "real" in row]
+    found: dict[str, Any] = {"tasks": len(rows), "trained": len(both)}
+    for key in ("share_local", "saving_per_month", "saving_per_month_without_audits"):
+        errors = [row["relative_error"][key] for row in both]
+        found[key] = {
+            "within_goal": sum(e is not None and abs(e) <= GOAL for e in errors),
+            "worst": max((abs(e) for e in errors if e is not None), default=None),
+        }
+    for key in ("saving_per_month", "rent_per_month"):
+        found[f"real_{key}"] = round(sum(row["real"][key] for row in both), 2)
+    found["predicted_saving_per_month"] = round(sum(row["predicted"]["saving_per_month"] for row in both), 2)
+    return found
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """One task, readable: predicted against real."""
+    if "real" not in row:
+        return f"{row['task']} ({row['application']}): not trained: {row['training']['error']}"
+    said, got, error = row["predicted"], row["real"], row["relative_error"]
+    wrong = "–" if got["error"] is None else "{:.1%} [{:.1%}, {:.1%}]".format(*got["error"])
+    return (
+        f"{row['task']} ({row['application']}), {got['requests']} requests: recognised {got['recognised']:.1%}, local "
+        f"{said['share_local']:.1%} predicted, {got['share_local']:.1%} real ({_signed(error['share_local'])}), wrong {wrong}, "
+        f"{got['not_in_shape']} not in shape, {got['audits']} audits; saving a month {said['saving_per_month']:.2f} predicted, "
+        f"{got['saving_per_month']:.2f} real ({_signed(error['saving_per_month'])}), "
+        f"{got['saving_per_month_without_audits']:.2f} without audits"
+    )
+
+
+def shapes_of(
+    truth: Mapping[str, Mapping[str, Any]], later: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, str], str]:
+    """How the plain replies of each wording look, `{label}` in the place of the label."""
+    seen: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for name, about in truth.items():
+        if isinstance(about["gold"], str) and about["noise"] == "":
+            text = later[name]["response"]["choices"][0]["message"]["content"]
+            seen[about["task"], about["wording"]][text.replace(about["gold"], "{label}")] += 1
+    return {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
+
+
+def of(one: Asked, name: str) -> bool:
+    """Whether a request was recognised as this task's."""
+    return one.specialist.partition("@")[0] == name
+
+
+def rent_of(record: Mapping[str, Any]) -> float:
+    """What the recorded reply cost, US dollars, by the price book."""
+    price = price_of(record["request"]["model"], {})
+    if price is None:
+        raise SystemExit(f"no price is known for {record['request']['model']!r}")
+    usage = record["response"]["usage"]
+    return float(price.of(usage["prompt_tokens"], usage["completion_tokens"]))
+
+
+def key_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The same messages, the same key."""
+    return json.dumps([[m.get("role"), m.get("content")] for m in messages])
+
+
+def plain(label: str) -> str:
+    """A label without what spelling adds."""
+    return label.replace("_", " ").strip().casefold()
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.1%}"
+
+
+if __name__ == "__main__":
+    main()
