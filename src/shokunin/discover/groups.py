@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, GENERATE, SHORT, Answers, answers_of
+from shokunin.discover.features import rarity
 from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
 from shokunin.template.segments import SYSTEM, Segmented, Segmenter
 from shokunin.discover.tree import FEWEST, Tree
-from shokunin.discover.wording import Wording
+from shokunin.discover.wording import Wording, joined
 from shokunin.progress import Progress, silent
 from shokunin.recorded.call import Call
 
@@ -23,6 +24,8 @@ OF_EACH = 64
 APPLICATIONS = 4096
 MOST_CHARACTERS = 20_000
 """Of a longer message the beginning and the end are looked at."""
+RELATED = 0.3
+"""Fixed text that two versions must share for it to be tried whether they are one."""
 ANCHORED = 0.6
 """Fixed text that a handful of calls must share with a task to be taken for a fragment of it."""
 
@@ -77,6 +80,10 @@ class Grouping:
         for i, prompt in enumerate(prompts):
             leaves[self._tree.place(prompt)].append(i)
         wordings, fragments = _wordings(leaves, sample, prompts, progress)
+        both = list(wordings.values())
+        weights = rarity([w.features for w in both]), rarity([w.reply_features for w in both])
+        for one in both:
+            one.rarity = weights
         self.groups, leaf_of = _tasks(wordings, progress)
         _attach(self.groups, fragments, leaf_of)
         self._task_of = leaf_of
@@ -148,9 +155,24 @@ def _tasks(wordings: dict[int, Wording], progress: Progress) -> tuple[list[Group
             groups[place].wordings.append(wording)
         task_of[leaf] = place
         progress("putting versions together", done, len(wordings))
-    for group in groups:
+    for done, group in enumerate(groups, 1):
+        group.wordings = _as_few(group.wordings)
         group.look_again()
+        progress("putting versions together", done, len(groups))
     return groups, task_of
+
+
+def _as_few(wordings: list[Wording]) -> list[Wording]:
+    """Versions that differ in a name or a date only, as one; the most used wording first."""
+    kept: list[Wording] = []
+    for one in wordings:
+        for place, known in enumerate(kept):
+            if alike_words(known, one) >= RELATED and (both := joined(known, one)) is not None:
+                kept[place] = both
+                break
+        else:
+            kept.append(one)
+    return sorted(kept, key=lambda w: -len(w.calls))
 
 
 def _belongs(wording: Wording, group: Group) -> bool:
@@ -170,7 +192,7 @@ def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[in
                 best, most = g, words
         if best is not None:
             task_of[leaf] = best
-        elif not one.is_specific:
+        elif not one.instructs:
             chat = next((g for g, group in enumerate(groups) if group.kind == CHAT), None)
             if chat is not None and not any(p.system for p in one.prompts):
                 task_of[leaf] = chat
@@ -195,4 +217,5 @@ def _kind(group: Group) -> str:
         return kind
     if any(reads_documents(w) for w in group.wordings[:3]):
         return DOCUMENTS
-    return GENERATE if any(w.is_specific for w in group.wordings) else CHAT
+    told = sum(len(w.calls) for w in group.wordings if w.instructs)
+    return GENERATE if 2 * told > group.calls else CHAT

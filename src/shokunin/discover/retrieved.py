@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from statistics import median
 
-from shokunin.discover.wording import LOOKED_AT, Wording
+from shokunin.discover.wording import Wording
 
 LONG = 200
 """Characters of the longest slot, usually; a shorter one is a question, not a document."""
@@ -25,7 +25,7 @@ def reads_documents(wording: Wording) -> bool:
     template = wording.template
     if template is None or not NAMED.search(wording.said):
         return False
-    looked_at = wording.calls[:LOOKED_AT]
+    looked_at = wording.looked_at
     pairs = [
         (sorted(values.values(), key=len), call.reply)
         for call in looked_at

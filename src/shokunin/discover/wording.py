@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +15,22 @@ import numpy.typing as npt
 from shokunin.discover.answers import CLASSIFY, Answers, answers_of
 from shokunin.discover.features import FEATURES, features_of
 from shokunin.discover.slots import telling_slots
-from shokunin.template.segments import Segmented
+from shokunin.template.segments import SYSTEM, Segmented
 from shokunin.recorded.call import Call
-from shokunin.template import Template
-from shokunin.template.found import Conversation, template_of
+from shokunin.template import SPECIFIC, Template
+from shokunin.template.found import Conversation, share_of, template_of
 from shokunin.template.reply import shape_of
 
 FIXED = 0.9
 """Share of a wording's prompts that must have a segment for it to be fixed text."""
-LOOKED_AT = 600
+FITS, KEPT = 0.95, 0.7
+"""Of the calls of either of two wordings their common template must fit so many, with so much of the fixed text left."""
+LOOKED_AT = 400
 """Calls of one wording that are compared with those of another."""
+_PERSONA = re.compile(
+    r"(?i)(you are|you're|your name is|be |always be|stay |(please )?(answer|respond|reply|write|speak) (\w+ )?(in|with) an? .{0,40}"
+    r"(tone|style|way|manner)|(please )?(answer|respond|reply) (politely|briefly|concisely|truthfully|honestly)|あなたは)"
+)
 LONGEST_INPUT = 2000
 """Characters of an input that are compared."""
 
@@ -37,7 +44,8 @@ class Wording:
         prompts: their segments.
         answers: what the replies are.
         template: the messages as fixed text and slots; None where they have no fixed frame.
-        fixed: the segments that all prompts have, by block.
+        fixed: the segments that all prompts have, of the system messages and of the last one.
+        rarity: the weights of features in inputs and in replies, over all wordings; set when all are known.
     """
 
     calls: list[Call]
@@ -45,16 +53,23 @@ class Wording:
     answers: Answers = field(init=False)
     template: Template | None = field(init=False)
     fixed: tuple[frozenset[str], frozenset[str]] = field(init=False)
+    rarity: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
 
     def __post_init__(self) -> None:
         self.fixed = (
             _usual([p.system for p in self.prompts]),
             _usual([p.user for p in self.prompts]),
         )
-        self.template = template_of([conversation(c) for c in self.calls[:LOOKED_AT]])
+        self.template = template_of([conversation(c) for c in self.looked_at], versions=False)
         self.answers = answers_of([c.reply for c in self.calls if c.reply], self.said)
         if self.template is not None:
-            self.template = telling_slots(self.template, self.calls[:LOOKED_AT], self.answers)
+            self.template = telling_slots(self.template, self.looked_at, self.answers)
+
+    @property
+    def looked_at(self) -> list[Call]:
+        """An even part of the calls."""
+        step = max(1, len(self.calls) // LOOKED_AT)
+        return self.calls[::step][:LOOKED_AT]
 
     @property
     def said(self) -> str:
@@ -64,14 +79,15 @@ class Wording:
         return "\n".join(sorted(self.fixed[0] | self.fixed[1]))
 
     @property
-    def is_specific(self) -> bool:
-        """Whether the fixed text says what to do, as opposed to who to be."""
-        return self.template is not None and self.template.is_specific
+    def instructs(self) -> bool:
+        """Whether the fixed text says what to do, as opposed to who to be and in which tone."""
+        told = " ".join(s for block in self.fixed for s in block if s != SYSTEM and not _PERSONA.match(s))
+        return self.template is not None and sum(c.isalnum() for c in told) >= SPECIFIC
 
     @cached_property
     def inputs(self) -> list[str]:
         """What is asked about in the calls that are looked at, as one text each."""
-        values = [inputs_of(call, self.template) for call in self.calls[:LOOKED_AT]]
+        values = [inputs_of(call, self.template) for call in self.looked_at]
         names = list(dict.fromkeys(name for one in values for name in one))
         # Beside a schema or a document, the question is what comes in the most different forms.
         fullest = max(reversed(names), key=lambda name: len({one.get(name) for one in values}))
@@ -85,12 +101,12 @@ class Wording:
     @cached_property
     def reply_features(self) -> Any:
         """The replies likewise."""
-        return features_of([(call.reply or "")[:LONGEST_INPUT] for call in self.calls[:LOOKED_AT]])
+        return features_of([(call.reply or "")[:LONGEST_INPUT] for call in self.looked_at])
 
     def forms(self, by: Answers) -> npt.NDArray[np.object_]:
         """What the looked-at calls were answered, as `by` reads it; None where it cannot."""
         read, shape = by.reader(), shape_of(self.answers.reply)
-        replies = (None if c.reply is None else shape.read(c.reply) or c.reply for c in self.calls[:LOOKED_AT])
+        replies = (None if c.reply is None else shape.read(c.reply) or c.reply for c in self.looked_at)
         return np.array([None if reply is None else read(reply) for reply in replies], dtype=object)
 
 
@@ -100,6 +116,23 @@ def input_of(call: Call, template: Template | None) -> str:
     if len(values) == 1:
         return next(iter(values.values()))[:LONGEST_INPUT]
     return "\n".join(f"{name}: {value[:LONGEST_INPUT]}" for name, value in values.items())
+
+
+def joined(first: Wording, second: Wording) -> Wording | None:
+    """The two as one, if one template fits the calls of both as well as their own do; else None.
+
+    Versions that differ in a name or a date only are one wording whose template has a slot there.
+    """
+    if first.template is None or second.template is None or first.template.roles != second.template.roles:
+        return None
+    both = Wording(first.calls + second.calls, first.prompts + second.prompts)
+    if both.template is None or both.template.inputs != first.template.inputs or not both.template.is_specific:
+        return None
+    fits = [share_of(both.template, [conversation(c) for c in one.looked_at]) for one in (first, second)]
+    if min(fits) < FITS or both.template.fixed < KEPT * min(first.template.fixed, second.template.fixed):
+        return None
+    both.rarity = first.rarity
+    return both
 
 
 def inputs_of(call: Call, template: Template | None) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Conversation:
 
 
 def template_of(
-    conversations: Sequence[Conversation], labels: Sequence[str] = (), *, least: float = MOST
+    conversations: Sequence[Conversation], labels: Sequence[str] = (), *, least: float = MOST, versions: bool = True
 ) -> Template | None:
     """The template that most of the conversations share, the commonest if `least` is lower; None if there is none.
 
@@ -54,12 +54,13 @@ def template_of(
         conversations: at least `FEWEST`; of more than `SAMPLE` an even share is looked at.
         labels: the answers, if they are known; replies that are labels are then taken as they are.
         least: the share of the conversations that must have the wording.
+        versions: of a prompt that comes in several versions take the commonest; else what all of them share.
     """
     step = max(1, len(conversations) // SAMPLE)
     looked_at = [
         (texts, c) for c in conversations[::step] if len(texts := texts_of(c.messages) or ()) and _short(texts)
     ]
-    group = _alike(looked_at)
+    group = _alike(looked_at, VERSION if versions else SAME)
     if len(group) < FEWEST or len(group) < least * len(conversations[::step]):
         return None
     columns = [[texts[i][1] for texts, _ in group] for i in range(len(group[0][0]))]
@@ -94,7 +95,9 @@ def _short(texts: Sequence[Text]) -> bool:
     return sum(len(text) for _, text in texts) <= LONGEST
 
 
-def _alike(looked_at: list[tuple[tuple[Text, ...], Conversation]]) -> list[tuple[tuple[Text, ...], Conversation]]:
+def _alike(
+    looked_at: list[tuple[tuple[Text, ...], Conversation]], version: float
+) -> list[tuple[tuple[Text, ...], Conversation]]:
     """The largest group with the same roles and, message by message, the same text where one text is usual."""
     if not looked_at:
         return []
@@ -104,7 +107,7 @@ def _alike(looked_at: list[tuple[tuple[Text, ...], Conversation]]) -> list[tuple
         counts = Counter(texts[place][1] for texts, _ in group)
         text, count = counts.most_common(1)[0]
         # A prompt comes in a few versions; a text that is asked about may come often, too.
-        if count >= (SAME if place == len(roles) - 1 else VERSION) * len(group):
+        if count >= (SAME if place == len(roles) - 1 else version) * len(group):
             group = [(texts, c) for texts, c in group if texts[place][1] == text]
     return group
 
