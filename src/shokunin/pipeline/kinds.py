@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 
+from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, EXTRACT, GENERATE, SHORT, answers_of
 from shokunin.errors import DataError
 from shokunin.task import KINDS
-from shokunin.template.reply import unfenced
 
 FEWEST = 10
 """Answers; fewer say too little to be told what they are."""
 ONCE = 0.8
 """Share of the answers that come only once; with more there is no set of labels behind them."""
-MOSTLY = 0.8
 SHOWN = 60
-_NUMBER = re.compile(r"[^\w\s]{0,3}\d[\d.,' ]*\s*(?:%|\w{1,4}|[^\w\s]{1,2})?")
 _DESCRIBED = {
-    "extract_fields": "JSON objects that say several things each",
-    "estimate_values": "numbers",
-    "generate_text": "texts that are written anew each time",
+    EXTRACT: f"JSON objects that say several things each, work of the kind {EXTRACT!r}",
+    ESTIMATE: f"numbers, work of the kind {ESTIMATE!r}",
+    GENERATE: f"SQL, work of the kind {GENERATE!r}",
+    SHORT: "short texts that hardly ever come twice",
+    CHAT: "texts that are written anew each time",
 }
 
 
@@ -33,13 +31,7 @@ def kind_of_answers(replies: Sequence[str]) -> str:
     """
     told = [reply.strip() for reply in replies if reply.strip()]
     once = sum(count == 1 for count in Counter(told).values())
-    if len(told) < FEWEST or once < ONCE * len(told):
-        return "classify_text"
-    if sum(map(_is_object, told)) >= MOSTLY * len(told):
-        return "extract_fields"
-    if sum(_NUMBER.fullmatch(reply) is not None for reply in told) >= MOSTLY * len(told):
-        return "estimate_values"
-    return "generate_text"
+    return CLASSIFY if len(told) < FEWEST or once < ONCE * len(told) else answers_of(told).kind
 
 
 def check_kind(replies: Sequence[str], source: str) -> None:
@@ -50,7 +42,7 @@ def check_kind(replies: Sequence[str], source: str) -> None:
         source: what holds them, for the message.
 
     Raises:
-        DataError: they are; it says which kind of work they are instead.
+        DataError: they are; it says what they are instead.
     """
     kind = kind_of_answers(replies)
     if kind in KINDS:
@@ -58,15 +50,8 @@ def check_kind(replies: Sequence[str], source: str) -> None:
     different, first = len({reply.strip() for reply in replies}), " ".join(replies[0].split())
     shown = first if len(first) <= SHOWN else first[: SHOWN - 1] + "…"
     raise DataError(
-        f"the recorded answers in {source!r} are {_DESCRIBED[kind]} ({different:,} different ones in {len(replies):,}, for "
-        f"instance {shown!r}): that is work of the kind {kind!r}, and this version trains {', '.join(KINDS)} alone, where the "
-        "same few answers come again and again. To have one part of them learnt as a label, give the rows that part in a "
-        "column of its own and name it with --target; else leave this work with the large model"
+        f"the recorded answers in {source!r} are {_DESCRIBED.get(kind, f'work of the kind {kind!r}')} ({different:,} different ones in {len(replies):,}, for "
+        f"instance {shown!r}); this version trains {', '.join(KINDS)} alone, where the same few answers come again and "
+        "again. To have one part of them learnt as a label, give the rows that part in a column of its own and name it with "
+        "--target; else leave this work with the large model"
     )
-
-
-def _is_object(reply: str) -> bool:
-    try:
-        return isinstance(json.loads(unfenced(reply)), dict)
-    except (ValueError, RecursionError):
-        return False
