@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import logged
 from rows import rows
 from shokunin import pipeline
 from shokunin.curate.conversations import ANOTHER_SHAPE, OTHERWISE, OURS
@@ -20,6 +21,7 @@ from shokunin.dataset import read_dataset
 from shokunin.errors import DataError, TaskError
 from shokunin.pipeline.rows import curate, examples_of
 from shokunin.project import open_project
+from shokunin.recorded.record import NO_MODEL_CALL
 from shokunin.task import Task
 from shokunin.template import Template, TemplateMessage
 
@@ -215,6 +217,50 @@ def test_given_templates_are_used_where_they_fit(tmp_path: Path) -> None:
     assert table.templates == () and found[0]["text"] == rows(1)[0]["text"]
 
 
+@pytest.mark.parametrize("shape", [name for name in logged.WRITERS if name not in ("fine_tuning", "prompt_completion")])
+def test_every_shape_of_a_log_gives_rows(shape: str, tmp_path: Path) -> None:
+    values = [logged.WRITERS[shape](SHOP, f'Text: "{r["text"]}"', json.dumps({"intent": r["label"]})) for r in rows(60)]
+    found, table = read(write(tmp_path / "log.jsonl", values))
+    assert table.about["format"] == "traffic" and not table.broken
+    assert [{"text": r["text"], "label": r["label"]} for r in found] == rows(60)
+    assert {r["system"] for r in found} == {SHOP}
+    assert not any(SHOP in cell for r in found for name, cell in r.items() if name != "system"), "said in a column"
+
+
+def test_spans_that_stand_many_on_a_line_are_rows_of_their_own(tmp_path: Path) -> None:
+    spans = [logged.otlp(SHOP, r["text"], r["label"]) for r in rows(60)]
+    values = [logged.resource_spans(*spans[at : at + 20]) for at in (0, 20, 40)]
+    path = write(tmp_path / "trace.jsonl", values)
+    found = list(read_rows(path, find_template=True).rows())
+    assert [{"text": r["text"], "label": r["label"]} for _, r in found] == rows(60)
+    assert [origin for origin, _ in found][19:22] == ["trace.jsonl:1.19", "trace.jsonl:2", "trace.jsonl:2.1"]
+
+
+def test_what_a_tracer_has_beside_calls_is_set_aside(tmp_path: Path) -> None:
+    calls = [logged.langfuse(SHOP, r["text"], r["label"]) for r in rows(30)]
+    values = [one for call in calls for one in ({**call, "type": "SPAN"}, {**call, "type": "TOOL"}, call)]
+    found, table = read(write(tmp_path / "log.jsonl", values))
+    assert [r["text"] for r in found] == [r["text"] for r in rows(30)]
+    assert len(table.broken) == 60 and {reason for _, reason in table.broken} == {NO_MODEL_CALL}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Where is it?", "completion": "delivery"},
+        {"input": "Where is it?", "output": "delivery"},
+        {"request": "Where is it?", "response": "delivery"},
+        {"text": "Where is it?", "items": [{"messages": [1]}], "data": [{"price": 3}]},
+        {"messages": "three", "type": "GENERATION"},
+    ],
+)
+def test_a_table_whose_columns_are_called_like_parts_of_a_log_stays_a_table(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    found, table = read(write(tmp_path / "rows.jsonl", [row] * 9))
+    assert table.about["format"] == "jsonl" and table.columns == tuple(row) and len(found) == 9
+
+
 # -- through to the dataset and its task ------------------------------------------------------------------------------
 
 
@@ -233,6 +279,14 @@ def test_a_task_learns_its_template_from_its_rows(style: str, tmp_path: Path) ->
     why = dataset.facts["columns"]["why"]
     assert "the answer in the replies" in why[0] and dataset.task.template.fingerprint in why[1]
     assert ("too little fixed text" in why[1]) is (style == "plain")
+
+
+@pytest.mark.parametrize("shape", ["openpipe", "langfuse", "litellm"])
+def test_an_export_of_another_tool_becomes_a_dataset(shape: str, tmp_path: Path) -> None:
+    values = [logged.WRITERS[shape](SHOP, r["text"], json.dumps({"intent": r["label"]})) for r in rows(120)]
+    dataset, _ = pipeline.curate(write(tmp_path / "inquiries.jsonl", values), project=tmp_path)
+    assert dataset.labels == ("delivery", "invoice", "refund") and dataset.task.inputs == ("text",)
+    assert dataset.task.template is not None and dataset.task.template.models == (logged.MODEL,)
 
 
 def test_several_slots_are_several_inputs(tmp_path: Path) -> None:

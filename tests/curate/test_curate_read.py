@@ -164,7 +164,7 @@ def test_openai_fine_tuning_file(tmp_path):
         ("in \nparts", "", "Dev."),
         ("u", "kept", ""),
     ]
-    assert table.broken == [("a.jsonl:5", "no list of `messages`")]
+    assert table.broken == [("a.jsonl:5", "no record of a call in a shape that is read")]
 
 
 def test_jsonl_values_that_are_no_strings(tmp_path):

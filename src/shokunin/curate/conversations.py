@@ -6,12 +6,19 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from shokunin.recorded import conversation_of, record_of
+from shokunin.recorded.record import NO_MODEL_CALL, Record
 from shokunin.template import Template, fitting, text_of
 from shokunin.template.found import SAMPLE, Conversation, template_of
 
 CHAT = ("label", "system")
 """The columns that a file of conversations has beside its inputs."""
-BODIES = ("messages", "request", "response", "model")
+BODIES = ("messages", "request", "response", "model", "proxy_server_request")
+CONTENTS = (
+    *("input", "output", "inputs", "outputs", "prompt", "completion", "attributes", "events"),
+    *("reqPayload", "respPayload", "request_body", "response_body", "requestBody", "responseBody"),
+)
+"""Where the shapes that have neither messages nor a request keep what was said."""
 VERSIONS, VERSION = 3, 0.25
 """Wordings of one file of examples that are told apart, and the share of the rest that each must have."""
 ENOUGH = 0.8
@@ -21,35 +28,17 @@ ANOTHER_SHAPE = "a reply in another shape than the task's template"
 OURS = "answered by a specialist: learning from one's own answers teaches nothing"
 
 
-def is_conversation(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a line of a fine-tuning file, or an exchange of recorded traffic."""
-    return _messages(value.get("messages")) or is_exchange(value)
+def recorded(value: Mapping[str, Any]) -> Record | None:
+    """What an object records of a conversation; None if it is a row of a table, as a prompt and its completion are."""
+    if isinstance(value.get("prompt"), str) and "messages" not in value:
+        return None
+    return record_of(value)
 
 
-def is_exchange(value: Mapping[str, Any]) -> bool:
-    """Whether an object is an exchange of recorded traffic: a request with messages and its response."""
-    request = value.get("request")
-    return isinstance(request, dict) and _messages(request.get("messages")) and "response" in value
-
-
-def conversation_of(value: Mapping[str, Any]) -> Conversation:
-    """The request and the reply in an object that is one.
-
-    In a fine-tuning file the reply is the last assistant message after the last user message; one with `weight` 0 does
-    not count.
-    """
-    if is_exchange(value):
-        request = value["request"]
-        return Conversation(request["messages"], _reply_in(value["response"]), str(request.get("model") or ""))
-    messages, reply, end = value["messages"], None, 0
-    for place, message in enumerate(messages):
-        if message.get("role") == "user":
-            reply = None
-        if message.get("role") == "assistant" and message.get("weight", 1) != 0:
-            reply, end = text_of(message.get("content")) or None, place
-    if reply is None:
-        end = max((i for i, m in enumerate(messages) if m.get("role") != "assistant"), default=-1) + 1
-    return Conversation(messages[:end], reply, str(value.get("model") or ""))
+def columns_of(value: Mapping[str, Any]) -> list[str]:
+    """The keys of a recorded conversation that are columns: those that hold nothing of what was said."""
+    bodies = BODIES if "messages" in value or "request" in value else (*BODIES, *CONTENTS)
+    return [key for key in value if key not in bodies]
 
 
 def wordings_of(conversations: Iterable[Conversation], *, traffic: bool) -> tuple[Template, ...]:
@@ -76,16 +65,17 @@ def wordings_of(conversations: Iterable[Conversation], *, traffic: bool) -> tupl
     return tuple(found) if found and (traffic or len(left) <= (1 - ENOUGH) * count) else ()
 
 
-def row_of(value: Mapping[str, Any], templates: Sequence[Template]) -> dict[str, Any] | str:
-    """The columns of an object that is a conversation, or why it gives no row.
+def row_of(value: Mapping[str, Any], record: Record, templates: Sequence[Template]) -> dict[str, Any] | str:
+    """The columns of an object that records a conversation, or why it gives no row.
 
     By the templates: their inputs, `label` as the answer in the reply, `system`. Without any: the last user message is
     `text`, the whole reply is `label`.
     """
-    if value.get("route") in ("local", "fallback"):
+    if record.local:
         return OURS
-    one = conversation_of(value)
-    system = "\n".join(_texts(one, "system") + _texts(one, "developer"))
+    if not record.messages or record.fault == NO_MODEL_CALL:
+        return record.fault
+    one = conversation_of(record)
     if not templates:
         inputs, label = {"text": next(iter(_texts(one, "user")[::-1]), "")}, one.reply or ""
     else:
@@ -97,20 +87,10 @@ def row_of(value: Mapping[str, Any], templates: Sequence[Template]) -> dict[str,
         if read is None:
             return ANOTHER_SHAPE
         label = read
-    columns = {*inputs, *CHAT, *BODIES}
-    return {**inputs, "label": label, "system": system, **{k: v for k, v in value.items() if k not in columns}}
+    taken = {*inputs, *CHAT}
+    rest = {key: value[key] for key in columns_of(value) if key not in taken}
+    return {**inputs, "label": label, "system": "\n".join(_texts(one, "system")), **rest}
 
 
 def _texts(one: Conversation, role: str) -> list[str]:
     return [text_of(m.get("content")) or "" for m in one.messages if m.get("role") == role]
-
-
-def _messages(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(m, dict) for m in value)
-
-
-def _reply_in(response: Any) -> str | None:
-    try:
-        return text_of(response["choices"][0]["message"]["content"]) or None
-    except (LookupError, TypeError):
-        return None

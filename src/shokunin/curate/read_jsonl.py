@@ -8,18 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shokunin.curate.conversations import (
-    BODIES,
-    CHAT,
-    conversation_of,
-    is_conversation,
-    is_exchange,
-    row_of,
-    wordings_of,
-)
+from shokunin.curate.conversations import CHAT, columns_of, recorded, row_of, wordings_of
 from shokunin.curate.encoding import sniff_encoding
 from shokunin.curate.table import LONGEST_CELL, SET_ASIDE_BYTES, SET_ASIDE_LONG, Broken, Row, Table, as_text, fault
 from shokunin.errors import DataError
+from shokunin.recorded import LISTS, conversation_of, record_of, records_in
+from shokunin.recorded.record import NO_MODEL_CALL, UNKNOWN
 from shokunin.template import Template
 from shokunin.template.found import Conversation
 
@@ -35,11 +29,11 @@ FEW = 200
 def read_jsonl(path: Path, templates: Sequence[Template] = (), *, find_template: bool = False) -> Table:
     """A JSONL file as a Table.
 
-    A fine-tuning file (`messages`) or recorded traffic (`request`, `response`) gives the columns `text`, `label`, `system`:
-    the last user message, the last assistant message after it, the system or developer messages. By templates it gives
-    their inputs instead of `text`, and as `label` the answer in the reply. Values that are no strings are written as
-    JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside. What kind of file it is,
-    its first lines say; a key may turn up anywhere, so the whole file is read for the columns.
+    A fine-tuning file (`messages`), or traffic in any of the shapes that `recorded` reads, gives the columns `text`, `label`,
+    `system`: the last user message, the last assistant message after it, the system or developer messages. By templates
+    it gives their inputs instead of `text`, and as `label` the answer in the reply. Values that are no strings are written
+    as JSON; a missing key or null is an empty cell. A line that is not a JSON object is set aside. What kind of file it
+    is, its first lines say; a key may turn up anywhere, so the whole file is read for the columns.
 
     Args:
         path: the file.
@@ -52,12 +46,11 @@ def read_jsonl(path: Path, templates: Sequence[Template] = (), *, find_template:
     encoding = sniff_encoding(path)
     chats = exchanges = plain = 0
     problem = ""
-    for _, line in islice(_lines(path, encoding), SAMPLE_LINES):
-        value = _parse(line, encoding)
+    for _, value in islice(_values(path, encoding), SAMPLE_LINES):
         if isinstance(value, str):
             problem = problem or value
-        elif is_conversation(value):
-            chats, exchanges = chats + 1, exchanges + is_exchange(value)
+        elif (record := recorded(value)) is not None and (record.messages or record.fault == NO_MODEL_CALL):
+            chats, exchanges = chats + 1, exchanges + (not record.is_example)
         else:
             plain += 1
     if not chats and not plain:
@@ -81,28 +74,26 @@ def read_jsonl(path: Path, templates: Sequence[Template] = (), *, find_template:
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(origin, object) for every line that holds one, with the values as the file has them; origins as in the Table."""
     encoding = sniff_encoding(path)
-    for number, line in _lines(path, encoding):
-        value = _parse(line, encoding)
+    for origin, value in _values(path, encoding):
         if not isinstance(value, str):
-            yield f"{path.name}:{number}", value
+            yield origin, value
 
 
 def _conversations(path: Path, encoding: str) -> Iterator[Conversation]:
-    for _, line in _lines(path, encoding):
-        value = _parse(line, encoding)
-        if not isinstance(value, str) and is_conversation(value):
-            yield conversation_of(value)
+    for _, value in _values(path, encoding):
+        record = None if isinstance(value, str) else recorded(value)
+        if record is not None and record.messages:
+            yield conversation_of(record)
 
 
 def _columns(path: Path, encoding: str, templates: Sequence[Template] | None) -> tuple[str, ...]:
     """The columns, of conversations if `templates` are given, be they none."""
     chat = templates is not None
     columns = dict.fromkeys((*(templates[0].inputs if templates else ("text",)), *CHAT) if chat else ())
-    for _, line in _lines(path, encoding):
-        value = _parse(line, encoding)
-        if isinstance(value, str) or (chat and not is_conversation(value)):
+    for _, value in _values(path, encoding):
+        if isinstance(value, str) or (chat and recorded(value) is None):
             continue
-        columns.update(dict.fromkeys(key for key in value if not chat or key not in BODIES))
+        columns.update(dict.fromkeys(columns_of(value) if chat else value))
         if len(columns) > MOST_COLUMNS:
             raise DataError(
                 f"{str(path)!r} has more than {MOST_COLUMNS:,} different keys; expected rows with the same few keys"
@@ -113,11 +104,10 @@ def _columns(path: Path, encoding: str, templates: Sequence[Template] | None) ->
 def _rows(
     path: Path, encoding: str, columns: tuple[str, ...], templates: Sequence[Template] | None, broken: Broken
 ) -> Iterator[tuple[str, Row]]:
-    for number, line in _lines(path, encoding):
-        origin = f"{path.name}:{number}"
-        value = _parse(line, encoding)
+    for origin, value in _values(path, encoding):
         if templates is not None and not isinstance(value, str):
-            value = row_of(value, templates) if is_conversation(value) else "no list of `messages`"
+            record = recorded(value)
+            value = UNKNOWN if record is None else row_of(value, record, templates)
         if isinstance(value, str):
             broken.append((origin, value))
             continue
@@ -126,6 +116,20 @@ def _rows(
             broken.append((origin, problem))
             continue
         yield origin, row
+
+
+def _values(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """(origin, object or reason) for every line; of one that holds a list of recorded conversations each of them."""
+    for number, line in _lines(path, encoding):
+        value, origin = _parse(line, encoding), f"{path.name}:{number}"
+        if isinstance(value, str) or LISTS.isdisjoint(value):
+            yield origin, value
+            continue
+        parts = [dict(part) for part in records_in(value)]
+        if record_of(parts[0]) is None:
+            parts = [value]
+        for place, part in enumerate(parts):
+            yield f"{origin}.{place}" if place else origin, part
 
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, bytes]]:

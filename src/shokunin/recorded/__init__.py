@@ -24,6 +24,7 @@ from shokunin.recorded.call import Call
 from shokunin.recorded.record import MEDIA, NO_MESSAGES, SURROGATE, UNKNOWN, Messages, Record
 from shokunin.recorded.values import count, moment, number, word
 from shokunin.template import Text
+from shokunin.template.found import Conversation
 
 Shape = Callable[[Mapping[str, Any]], Record | None]
 
@@ -39,12 +40,13 @@ SHAPES: dict[str, Shape] = {
 }
 """What the shapes are called, and what reads them, in the order in which they are tried."""
 
-LISTS = frozenset(
+_TRACES = frozenset(
     (
-        *("data", "records", "rows", "items", "requests", "observations", "generations", "logs", "runs"),
         *("resourceSpans", "resource_spans", "scopeSpans", "scope_spans", "instrumentationLibrarySpans", "spans"),
+        "observations",
     )
 )
+LISTS = _TRACES | {"data", "records", "rows", "items", "requests", "generations", "logs", "runs"}
 """Keys under which an object holds a list of records."""
 
 _ROLES = {"developer": "system", "human": "user", "ai": "assistant", "model": "assistant"}
@@ -88,7 +90,7 @@ def records_in(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
     Lists are looked for under the names in `LISTS`, at any depth.
     """
-    if LISTS.isdisjoint(value):
+    if LISTS.isdisjoint(value) or (_TRACES.isdisjoint(value) and record_of(value) is not None):
         yield value
         return
     waiting = [value]
@@ -109,6 +111,18 @@ def record_of(value: Mapping[str, Any]) -> Record | None:
         if found is not None:
             return found
     return None
+
+
+def conversation_of(record: Record) -> Conversation:
+    """The request and the reply of a record, for templates: messages that are only text have it as one text."""
+    return Conversation([_plain(message) for message in record.messages], record.reply, word(record.model))
+
+
+def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    role, text = message.get("role"), said(message.get("content"))
+    if text is None or not isinstance(role, str) or message.get("tool_calls"):
+        return message
+    return {"role": _ROLES.get(role, role), "content": text}
 
 
 def _texts(messages: Messages) -> tuple[Text, ...] | str:

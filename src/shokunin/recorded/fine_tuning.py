@@ -21,7 +21,7 @@ def read(value: Mapping[str, Any]) -> Record | None:
     if not is_messages(asked) or not asked:
         return None
     reply, fault = reply_of(completion)
-    return Record(messages=asked, reply=reply, fault=fault, model=value.get("model"))
+    return Record(messages=asked, reply=reply, fault=fault, model=value.get("model"), is_example=True)
 
 
 def _of_messages(messages: Messages, value: Mapping[str, Any]) -> Record:
@@ -37,4 +37,5 @@ def _of_messages(messages: Messages, value: Mapping[str, Any]) -> Record:
     if found[0] is None and found != CALLED:
         end = max((i for i, m in enumerate(messages) if m.get("role") != "assistant"), default=-1) + 1
     asked = messages[:end]
-    return Record(messages=asked, reply=found[0], fault=found[1] if asked else NO_MESSAGES, model=value.get("model"))
+    fault = found[1] if asked else NO_MESSAGES
+    return Record(messages=asked, reply=found[0], fault=fault, model=value.get("model"), is_example=True)

@@ -22,6 +22,8 @@ def read(value: Mapping[str, Any]) -> Record | None:
     request, response, route = value.get("request", value), value["response"], value.get("route")
     if isinstance(request, str):
         request, response = parsed(request), parsed(response)
+    if not isinstance(request, dict) and request is not None:
+        return None
     response = unstreamed(response)
     body, given = table(request), table(response)
     usage = given.get("usage")
@@ -59,4 +61,8 @@ def read(value: Mapping[str, Any]) -> Record | None:
 
 def tokens(told: Any, usage: Mapping[str, Any], *names: str) -> Any:
     """A count of tokens as the record has it, else as the response has it; 0 says that it was not counted."""
-    return told or next((usage[name] for name in names if name in usage), None) or None
+    for name in names:
+        if told:
+            break
+        told = usage.get(name)
+    return told or None

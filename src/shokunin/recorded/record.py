@@ -30,6 +30,7 @@ class Record:
         messages: the request's messages, as a chat client sends them; empty if there are none.
         reply: the text of the answer; None where a tool was called, and where `fault` says why there is no answer.
         fault: why this is no Call: one of the reasons of this module, or "".
+        is_example: whether it is a line of a file of examples, which are about one task, and no traffic.
     """
 
     messages: Messages = ()
@@ -45,3 +46,4 @@ class Record:
     seconds: Any = None
     cost: Any = None
     local: bool = False
+    is_example: bool = False

@@ -34,6 +34,8 @@ def word(value: Any) -> str:
 
 def number(value: Any) -> float | None:
     """A number that is not negative, written as one or as text; else None."""
+    if value is None:
+        return None
     if isinstance(value, str):
         try:
             value = float(value)
@@ -46,6 +48,8 @@ def number(value: Any) -> float | None:
 
 def count(value: Any) -> int | None:
     """A whole number that is not negative, written as one or as text; else None."""
+    if value is None:
+        return None
     found = number(value)
     return int(found) if found is not None and found.is_integer() else None
 
