@@ -47,10 +47,11 @@ def check_kind(replies: Sequence[str], source: str) -> None:
     kind = kind_of_answers(replies)
     if kind in KINDS:
         return
+    described = _DESCRIBED.get(kind, f"work of the kind {kind!r}")
     different, first = len({reply.strip() for reply in replies}), " ".join(replies[0].split())
     shown = first if len(first) <= SHOWN else first[: SHOWN - 1] + "…"
     raise DataError(
-        f"the recorded answers in {source!r} are {_DESCRIBED.get(kind, f'work of the kind {kind!r}')} ({different:,} different ones in {len(replies):,}, for "
+        f"the recorded answers in {source!r} are {described} ({different:,} different ones in {len(replies):,}, for "
         f"instance {shown!r}); this version trains {', '.join(KINDS)} alone, where the same few answers come again and "
         "again. To have one part of them learnt as a label, give the rows that part in a column of its own and name it with "
         "--target; else leave this work with the large model"

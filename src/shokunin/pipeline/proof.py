@@ -106,7 +106,7 @@ def _about_recorded(about: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     return (
         f"“Right” means here: as {speaker(about['recorded']['models'])} answered when the conversations were recorded, "
-        "its mistakes included.",
+        "mistakes included.",
     )
 
 
