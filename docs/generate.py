@@ -23,6 +23,7 @@ COMMANDS = (
     "prove",
     "predict",
     "serve",
+    "cost",
     "doctor",
     "models",
     "keys",
