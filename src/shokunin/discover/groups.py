@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, GENERATE, SHORT, Answers, answers_of
 from shokunin.discover.features import rarity
 from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
+from shokunin.template import Template
 from shokunin.template.segments import SYSTEM, Segmented, Segmenter
 from shokunin.discover.tree import FEWEST, Tree
-from shokunin.discover.wording import Wording, joined
+from shokunin.discover.slots import renamed
+from shokunin.discover.wording import Wording, joined, spelled
 from shokunin.progress import Progress, silent
 from shokunin.recorded.call import Call
 
@@ -22,6 +25,7 @@ SAMPLE = 20_000
 OF_EACH = 64
 """Of each application, told by how its system prompt begins, at least so many calls are looked at, however rare it is."""
 APPLICATIONS = 4096
+QUOTED = 300
 MOST_CHARACTERS = 20_000
 """Of a longer message the beginning and the end are looked at."""
 RELATED = 0.3
@@ -62,6 +66,43 @@ class Group:
     def calls(self) -> int:
         """How many of the sample's calls belong to it."""
         return sum(len(w.calls) for w in self.wordings)
+
+    @property
+    def quote(self) -> str:
+        """The beginning of the prompt that is used most."""
+        return " ".join(self.wordings[0].said.split())[:QUOTED]
+
+    def answers_in(self, replies: Sequence[str]) -> Answers:
+        """What the replies are, by more of them than the sample has."""
+        parts = [w.answers for w in self.wordings]
+        found = _joined(parts, replies, "\n".join(w.said for w in self.wordings))
+        return found if found.kind == self.answers.kind else self.answers
+
+    def templates(self, answers: Answers) -> tuple[Template, ...]:
+        """The wordings that a gateway can recognise and whose slots are those of the most used one."""
+        made: list[Template] = []
+        for one in self.wordings:
+            template = one.template
+            if template is None or not template.is_specific:
+                continue
+            if made and template.inputs != made[0].inputs:
+                if len(template.inputs) != len(made[0].inputs):
+                    continue
+                template = renamed(template, dict(zip(template.inputs, made[0].inputs, strict=True)))
+            made.append(spelled(template, answers, one.calls))
+        return tuple(made)
+
+    def inputs(self, call: Call) -> dict[str, str] | None:
+        """The input fields of a call, by the first wording that it fits; None where it fits none."""
+        for template in self._recognised:
+            found = template.match_texts(call.messages)
+            if found is not None:
+                return {name: found[name] for name in template.inputs}
+        return None
+
+    @cached_property
+    def _recognised(self) -> tuple[Template, ...]:
+        return self.templates(self.answers)
 
 
 class Grouping:
@@ -117,8 +158,6 @@ def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Ca
 def _shortened(call: Call) -> Call:
     if all(len(text) <= MOST_CHARACTERS for _, text in call.messages):
         return call
-    from dataclasses import replace
-
     half = MOST_CHARACTERS // 2
     return replace(
         call,

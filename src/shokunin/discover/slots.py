@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +88,11 @@ def _with_inputs(template: Template, kept: Sequence[str]) -> Template:
         else:
             names[name] = next(n for i in range(1, 1000) if (n := f"_{name}" + (f"_{i}" if i > 1 else "")) not in taken)
             taken.add(names[name])
+    return renamed(template, names)
+
+
+def renamed(template: Template, names: Mapping[str, str]) -> Template:
+    """The template with other names for some of its slots."""
     messages = tuple(
         TemplateMessage(m.role, str(Pattern(p.literals, tuple(names.get(slot, slot) for slot in p.slots))))
         for m, p in zip(template.messages, template.patterns, strict=True)

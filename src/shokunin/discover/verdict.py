@@ -1,0 +1,72 @@
+"""Verdict: whether a task is worth a specialist, and why, in a sentence."""
+
+from __future__ import annotations
+
+from shokunin.discover.answers import CHAT
+from shokunin.discover.found import Money, Rehearsal, Verdict
+from shokunin.metrics import Interval
+
+ENOUGH = 0.2
+"""A specialist that answers a smaller share of the requests is not worth having."""
+FEWEST = 30
+"""Calls; of fewer nothing can be said."""
+PATTERNED = 0.3
+
+
+def verdict_of(
+    kind: str,
+    *,
+    trainable: bool,
+    records: int,
+    recognised: float,
+    patternedness: Interval,
+    rehearsal: Rehearsal | None,
+    money: Money,
+    served: float = 0.0,
+) -> tuple[Verdict, str]:
+    """What to do with a task, and why.
+
+    Args:
+        kind: the kind of work.
+        trainable: whether this release trains it.
+        records: calls in the log.
+        recognised: share of the calls that a gateway would recognise.
+        patternedness: how well the answers can be foretold.
+        rehearsal: what training on a sample came to, if it was tried and possible.
+        money: what it costs and would save.
+        served: share of the calls that a specialist answered already.
+    """
+    if kind == CHAT:
+        return "LEAVE", "free talk: no fixed work behind it that a small model could learn"
+    if served > 0.5:
+        return "LEAVE", f"{served:.0%} of it is answered by a specialist already"
+    if not trainable:
+        return "LEAVE", f"this release trains no {kind!r} specialists yet; {_told(patternedness)}"
+    if rehearsal is None:
+        return "COLLECT MORE", f"{records:,} calls are too few of each label to learn from and to test; keep recording"
+    if recognised < ENOUGH:
+        return "LEAVE", f"the prompts have no fixed frame: only {recognised:.0%} of the requests could be recognised"
+    share = recognised * rehearsal.share
+    if share >= ENOUGH:
+        if money.saving is not None and money.saving <= 0:
+            return "LEAVE", f"a specialist would answer {share:.0%} itself, but that saves nothing at these prices"
+        return "TRAIN", (
+            f"a specialist would answer about {share:.0%} itself, of which at most {rehearsal.promised:.0%} may differ from "
+            f"the large model's answers ({rehearsal.confidence:.0%} confidence)"
+        )
+    if rehearsal.lacking:
+        return "COLLECT MORE", (
+            f"about {rehearsal.lacking:,} more rows are needed before a specialist can promise at most "
+            f"{rehearsal.promised:.0%} of wrong answers; now it is right in {rehearsal.accuracy.value:.0%} of all"
+        )
+    return "LEAVE", (
+        f"the cheap learners are right in {rehearsal.accuracy.value:.0%} of all answers, and in too few of the surest ones to "
+        f"promise at most {rehearsal.promised:.0%} of wrong ones; more rows would not change that"
+    )
+
+
+def _told(patternedness: Interval) -> str:
+    span = f"{patternedness.value:.2f} of 1 [{patternedness.low:.2f}, {patternedness.high:.2f}]"
+    if patternedness.low >= PATTERNED:
+        return f"its answers follow a pattern ({span}), so it may be worth one later"
+    return f"its answers follow little pattern ({span})"

@@ -1,0 +1,421 @@
+"""Discovering: logs → tasks, what each costs, what a specialist would save; and the folders of those worth training."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from shokunin.cost import Price, price_book, price_of, unknown_prices
+from shokunin.discover import verdict
+from shokunin.discover.answers import CHAT, CLASSIFY, Answers, answers_of
+from shokunin.discover.counts import Counts
+from shokunin.discover.found import Found, Money, Rehearsal
+from shokunin.discover.groups import Group, Grouping, draw
+from shokunin.discover.naming import distinct, name_of, words_of
+from shokunin.discover.patterned import patternedness
+from shokunin.discover.read_traffic import read_traffic
+from shokunin.discover.recorded_exchange import call_of_exchange
+from shokunin.discover.tally import Row, Tally
+from shokunin.errors import DataError, UsageError
+from shokunin.metrics import Interval
+from shokunin.pipeline.rehearsing import LEARNERS, audits, rehearse
+from shokunin.progress import Progress, silent
+from shokunin.project import Project, open_project
+from shokunin.recorded.call import Call
+from shokunin.task import KINDS, Task
+from shokunin.traffic.reading import count, read
+from shokunin.traffic.replay import settle
+from shokunin.traffic.store import Store, open_store
+
+MONTH = 365.25 / 12
+DAY = 86_400.0
+QUOTED = 300
+REST = "unsorted"
+SHARE_OF_REPLIES = 20_000
+"""So many short replies, in the proportions of all, say what the labels are."""
+
+
+class Source(Protocol):
+    """Calls that can be gone through several times, all records counted."""
+
+    counts: Counts
+    done: int
+    total: int
+
+    def __iter__(self) -> Iterator[Call]: ...
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found in a log.
+
+    Attributes:
+        records: `in`, `used`, and by reason what was `set_aside`, with the first places.
+        tasks: the tasks, the largest saving first.
+        days: how long a time the log covers; None where it does not say and nobody did.
+        notes: what the figures rest on, in sentences.
+        written: the folders that were made.
+        prices_as_of: the day of the price book, where an amount rests on it.
+    """
+
+    records: Mapping[str, Any]
+    tasks: tuple[Found, ...]
+    days: float | None
+    notes: tuple[str, ...]
+    written: tuple[Path, ...] = ()
+    prices_as_of: str = ""
+
+
+def discover(
+    logs: Sequence[str | Path] = (),
+    *,
+    project: str | Path | None = None,
+    write: bool = False,
+    prices: Mapping[str, Price] | None = None,
+    model: str | None = None,
+    days: float | None = None,
+    max_error: float = 0.05,
+    budget: float = 1.0,
+    learners: Sequence[str] = LEARNERS,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Discovery:
+    """Find the work in recorded traffic that is worth a specialist.
+
+    Args:
+        logs: files and folders with recorded calls; none: the project's own record.
+        project: the project's folder; by default the current one.
+        write: make a folder in `tasks/` for every task that is worth training, or nearly.
+        prices: prices of models, before those of the project and of the price book.
+        model: the model that was asked where the log does not name one.
+        days: how long a time the log covers; by default its timestamps say.
+        max_error: what a specialist is to promise.
+        budget: minutes that the rehearsal of one task may take.
+        learners: the rungs that rehearsals try.
+        seed: of all draws.
+        progress: told how far it is.
+
+    Raises:
+        DataError: there is no log, or nothing in it that can be used.
+        UsageError: the price of a model is not known, or a folder is there already; nothing was written.
+    """
+    place = open_project(None if project is None else Path(project))
+    own = {**place.prices, **(prices or {})}
+    if days is not None and not days > 0:
+        raise UsageError(f"`days` is how long a time the log covers, more than 0, not {days!r}")
+    with _source(place, logs) as source:
+        sample = draw(_told(source, "reading the log", progress), seed=seed)
+        grouping = Grouping(sample, progress)
+        tallies, rest, span = _count(source, grouping, seed, progress)
+        _ask_for_prices([*tallies, rest], own, model)
+        length, notes = _length(span, days, source.counts.used)
+        judged = []
+        for number, (group, tally) in enumerate(zip(grouping.groups, tallies, strict=True), 1):
+            if tally.records:
+                told = _numbered(progress, number, len(tallies))
+                judged.append(_judged(group, tally, grouping.groups, place, own, model, length, max_error, budget, learners, seed, told))
+        if rest.records:
+            judged.append(_rest(rest, own, model, length))
+        found = _named(judged)
+        notes += _notes(found, [*tallies, rest], source.counts.used)
+        result = Discovery(_records(source.counts), found, length, tuple(notes), (), price_book().as_of)
+        if write:
+            from shokunin.pipeline.handing_over import write_tasks
+
+            result = replace(result, written=write_tasks(place, found, grouping, source, max_error, progress))
+    return result
+
+
+@dataclass
+class _FromStore:
+    """The project's own record as a source."""
+
+    store: Store
+    counts: Counts = field(default_factory=Counts)
+    done: int = 0
+    total: int = 0
+
+    def __enter__(self) -> _FromStore:
+        self.total = count(self.store)
+        if not self.total:
+            raise DataError("the project's record of traffic is empty; serve for a while, or name logs: shokunin discover LOGS")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.store.close()
+
+    def __iter__(self) -> Iterator[Call]:
+        self.counts, self.done = Counts(), 0
+        for exchange in read(self.store):
+            self.done += 1
+            call = call_of_exchange(exchange)
+            if isinstance(call, str):
+                self.counts.put_aside(call, exchange.id)
+            else:
+                self.counts.used += 1
+                yield call
+
+
+def _source(place: Project, logs: Sequence[str | Path]) -> Any:
+    from contextlib import nullcontext
+
+    if logs:
+        return nullcontext(read_traffic([Path(log) for log in logs]))
+    url = place.gateway.database_url()
+    store = open_store(place.traffic, url)
+    settle(place.traffic, store)
+    return _FromStore(store)
+
+
+def _told(source: Source, what: str, progress: Progress) -> Iterator[Call]:
+    for number, call in enumerate(source):
+        if number % 500 == 0:
+            progress(what, source.done, source.total)
+        yield call
+
+
+def _count(
+    source: Source, grouping: Grouping, seed: int, progress: Progress
+) -> tuple[list[Tally], Tally, tuple[float, float] | None]:
+    """The counts of each task and of what belongs to none, and the first and last moment."""
+    rng = random.Random(seed)
+    tallies, rest = [Tally() for _ in grouping.groups], Tally()
+    first, last = float("inf"), float("-inf")
+    for call in _told(source, "counting", progress):
+        place = grouping.place(call)
+        tally = tallies[place] if place >= 0 else rest
+        tally.count(call)
+        tally.time(call.seconds, rng)
+        if call.timestamp is not None:
+            first, last = min(first, call.timestamp), max(last, call.timestamp)
+        if place >= 0 and (at := tally.place_of_row(rng)) is not None:
+            tally.keep(at, Row(call.id, grouping.groups[place].inputs(call), None if call.local else call.reply))
+    return tallies, rest, (first, last) if last > first else None
+
+
+def _ask_for_prices(tallies: Sequence[Tally], own: Mapping[str, Price], model: str | None) -> None:
+    """Stop where the price of a model that the log names is not known.
+
+    Raises:
+        UsageError: which, and how to give it.
+    """
+    calls: Counter[str] = Counter()
+    for tally in tallies:
+        for name, spend in tally.by_model.items():
+            if (name or model) and spend.priced < spend.calls:
+                calls[name or str(model)] += spend.calls - spend.priced
+    told = unknown_prices(calls, own, option="--price MODEL=INPUT,OUTPUT")
+    if told is not None:
+        raise UsageError(told)
+
+
+def _length(span: tuple[float, float] | None, days: float | None, used: int) -> tuple[float | None, list[str]]:
+    """The days that a log covers, and what to say of them."""
+    if days is not None:
+        return days, []
+    if span is None:
+        return None, [
+            "the log does not say when the calls were made, so they are taken for those of one month; --days says how long it was"
+        ]
+    length = (span[1] - span[0]) / DAY
+    if length < 1:
+        return 1.0, [f"the log covers {24 * length:.1f} hours, which are taken for one day; --days says otherwise"]
+    return length, []
+
+
+def _per_month(length: float | None) -> float:
+    return 1.0 if length is None else MONTH / length
+
+
+def _judged(
+    group: Group,
+    tally: Tally,
+    groups: Sequence[Group],
+    place: Project,
+    own: Mapping[str, Price],
+    model: str | None,
+    length: float | None,
+    max_error: float,
+    budget: float,
+    learners: Sequence[str],
+    seed: int,
+    progress: Progress,
+) -> tuple[Found, Group, Tally]:
+    answers = final_answers(group, tally)
+    rows = [row for row in tally.rows if row.inputs is not None]
+    recognised = len(rows) / len(tally.rows)
+    replies = [row for row in rows if row.reply is not None]
+    read_answer = answers.reader()
+    pairs = [(row.inputs or {}, read_answer(row.reply or "")) for row in replies]
+    known = [(inputs, label) for inputs, label in pairs if label is not None]
+    per_month = tally.records * _per_month(length)
+    rehearsal: Rehearsal | None = None
+    trainable = group.kind in KINDS and group.kind == CLASSIFY
+    if trainable and len(known) >= verdict.FEWEST:
+        task = task_of("rehearsal", group, answers, max_error)
+        total = round(tally.records * recognised * len(known) / max(1, len(replies)))
+        rehearsal = rehearse(
+            known, task, total=total, seconds=60 * budget, learners=learners, seed=seed, progress=progress
+        )
+    if group.kind == CLASSIFY and rehearsal is not None:
+        pattern = rehearsal.accuracy
+    elif group.kind in (CLASSIFY, CHAT) and not known:
+        pattern = Interval(0.0, 0.0, 1.0)
+    else:
+        texts = ["\n".join((row.inputs or {}).values()) for row in replies]
+        pattern = patternedness(texts, [row.reply or "" for row in replies], answers)
+    share = recognised * rehearsal.share if rehearsal is not None else 0.0
+    least = place.gateway.audit_share
+    cost = _cost(tally, own, model)
+    cost = None if cost is None else cost * _per_month(length)
+    money = Money(cost, None)
+    if cost is not None:
+        error = rehearsal.error if rehearsal is not None else 0.0
+        task = Task("x", max_error=max_error)
+        year, month = (audits(round(n * per_month * share), error, task, least, seed=seed) for n in (12, 1))
+        money = Money(cost, cost * share * (1 - year), cost * share * (1 - month), year)
+    told = verdict.verdict_of(
+        group.kind,
+        trainable=trainable,
+        records=tally.records,
+        recognised=recognised,
+        patternedness=pattern,
+        rehearsal=rehearsal,
+        money=money,
+        served=tally.local / tally.records,
+    )
+    seconds = sorted(tally.seconds)
+    found = Found(
+        name="",
+        kind=group.kind,
+        records=tally.records,
+        per_month=per_month,
+        ids=tuple(tally.ids),
+        templates=group.templates(answers),
+        labels=answers.labels,
+        schema=answers.schema if group.kind == "extract_fields" else None,
+        models={name or "": spend.calls for name, spend in sorted(tally.by_model.items(), key=lambda m: -m[1].calls)},
+        tokens={
+            "input": tally.prompt_tokens,
+            "output": tally.completion_tokens,
+            "estimated": tally.estimated / tally.records,
+        },
+        latency_ms={} if not seconds else {
+            "p50": 1000 * seconds[len(seconds) // 2], "p95": 1000 * seconds[int(0.95 * (len(seconds) - 1))],
+        },
+        recognised=recognised,
+        readable=len(known) / max(1, len(replies)),
+        patternedness=pattern,
+        rehearsal=rehearsal,
+        money=money,
+        verdict=told[0],
+        reason=told[1],
+        quote=group.quote,
+        sql=answers.sql,
+        clients=dict(tally.clients.most_common(10)),
+    )  # fmt: skip
+    return found, group, tally
+
+
+def final_answers(group: Group, tally: Tally) -> Answers:
+    """What the replies are, by all short replies that were counted; by the sample for other work."""
+    if group.answers.kind != CLASSIFY:
+        return group.answers
+    part = min(1.0, SHARE_OF_REPLIES / max(1, tally.said.total()))
+    replies = [reply for reply, n in tally.said.items() for _ in range(max(1, round(n * part)))]
+    return group.answers_in(replies)
+
+
+def task_of(name: str, group: Group, answers: Answers, max_error: float) -> Task:
+    """The task of a group: its inputs, and the wordings that a gateway can recognise."""
+    first, *more = group.templates(answers) or (None,)
+    inputs = first.inputs if first is not None else ("text",)
+    return Task(name, CLASSIFY, inputs, max_error=max_error, template=first, wordings=tuple(more))
+
+
+def _cost(tally: Tally, own: Mapping[str, Price], model: str | None) -> float | None:
+    """US dollars for all calls of a task; None where a model is neither named nor priced in the log."""
+    total = 0.0
+    for name, spend in tally.by_model.items():
+        total += spend.cost
+        if spend.priced < spend.calls:
+            price = price_of(name or model or "", own)
+            if price is None:
+                return None
+            total += price.of(spend.unpriced_prompt, spend.unpriced_completion)
+    return total
+
+
+def _rest(tally: Tally, own: Mapping[str, Price], model: str | None, length: float | None) -> tuple[Found, None, Tally]:
+    """What is phrased like nothing else."""
+    cost = _cost(tally, own, model)
+    money = Money(None if cost is None else cost * _per_month(length), None if cost is None else 0.0, 0.0)
+    return (
+        Found(
+            name=REST, kind=CHAT, records=tally.records, per_month=tally.records * _per_month(length), ids=tuple(tally.ids),
+            templates=(), labels=(), schema=None,
+            models={name: spend.calls for name, spend in tally.by_model.items()},
+            tokens={"input": tally.prompt_tokens, "output": tally.completion_tokens,
+                    "estimated": tally.estimated / tally.records},
+            latency_ms={}, recognised=0.0, readable=0.0, patternedness=Interval(0.0, 0.0, 1.0), rehearsal=None,
+            money=money, verdict="LEAVE", reason="phrased like nothing else in the log", quote="",
+        ),
+        None,
+        tally,
+    )  # fmt: skip
+
+
+def _named(judged: Sequence[tuple[Found, Group | None, Tally]]) -> tuple[Found, ...]:
+    """With names, and in the order of what would be saved, then of what is spent."""
+    said = ["\n".join(w.said for w in group.wordings) if group else "" for _, group, _ in judged]
+    rare: Counter[str] = Counter()
+    for text in said:
+        rare.update(words_of(text))
+    names = []
+    for (found, group, tally), text in zip(judged, said, strict=True):
+        workload, n = next(iter(tally.workloads.most_common(1)), ("", 0))
+        usual = workload if 2 * n > tally.records else ""
+        if group is None or (found.kind == CHAT and not usual):
+            names.append("chat" if group else REST)
+        else:
+            names.append(name_of(text, found.kind, found.labels, usual, rare, len(said)))
+    named = [
+        replace(found, name=name, next_command=f"shokunin train tasks/{name}" if found.verdict == "TRAIN" else "")
+        for (found, _, _), name in zip(judged, distinct(names), strict=True)
+    ]
+    rank = {"TRAIN": 0, "COLLECT MORE": 1, "LEAVE": 2}
+    named.sort(key=lambda f: (rank[f.verdict], -(f.money.saving or 0), -(f.money.cost or 0), -f.records))
+    return tuple(named)
+
+
+def _notes(found: Sequence[Found], tallies: Sequence[Tally], used: int) -> list[str]:
+    notes = []
+    unnamed = sum(tally.by_model[""].calls for tally in tallies if "" in tally.by_model and not tally.by_model[""].priced)
+    if unnamed and any(one.money.cost is None for one in found):
+        notes.append(f"{unnamed:,} calls do not say which model answered, so what they cost is not known; --model NAME says it")
+    estimated = sum(tally.estimated for tally in tallies)
+    if estimated:
+        notes.append(f"tokens of {estimated:,} calls are not in the log and were estimated from their text")
+    return notes
+
+
+def _records(counts: Counts) -> dict[str, Any]:
+    plain = counts.to_dict()
+    aside = plain["set_aside"]
+    return {
+        "in": plain["in"],
+        "used": plain["used"],
+        "set_aside": sum(one["records"] for one in aside),
+        "set_aside_reasons": aside,
+    }
+
+
+def _numbered(progress: Progress, number: int, of: int) -> Progress:
+    def told(what: str, done: float, total: float | None) -> None:
+        progress(f"task {number} of {of}: {what}", done, total)
+
+    return told
