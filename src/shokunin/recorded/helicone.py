@@ -8,7 +8,7 @@ from typing import Any
 from shokunin.recorded.bodies import is_model_asked, messages_of, reply_of
 from shokunin.recorded.chunks import unstreamed
 from shokunin.recorded.record import ERROR, NO_MODEL_CALL, NOT_KEPT, Record
-from shokunin.recorded.values import first, milliseconds, number, paid, parsed, table
+from shokunin.recorded.values import first, milliseconds, number, paid, parsed, table, under
 
 _PROMPT = "Helicone-Prompt-Id"
 
@@ -21,30 +21,30 @@ def read(value: Mapping[str, Any]) -> Record | None:
     request, response = parsed(flat.get("request_body")), unstreamed(parsed(flat.get("response_body")))
     messages, fault = messages_of(request)
     reply, trouble = reply_of(response)
-    status = number(_of(flat, "response_status", "status"))
-    if not is_model_asked(_of(flat, "request_path", "path")):
+    status = number(under(flat, "response_status", "status"))
+    if not is_model_asked(under(flat, "request_path", "path")):
         fault = NO_MODEL_CALL
     elif (status is not None and status >= 400) or table(response).get("error"):
         fault = ERROR
     elif not request or not response:
         fault = NOT_KEPT
     body, given = table(request), table(response)
-    usage, properties = table(given.get("usage")), table(parsed(_of(flat, "request_properties", "properties")))
+    usage, properties = table(given.get("usage")), table(parsed(under(flat, "request_properties", "properties")))
     return Record(
         messages=messages,
         reply=reply,
         fault=fault or trouble,
         id=first(given.get("id"), flat.get("request_id"), flat.get("id"), flat.get("response_id")),
-        model=first(body.get("model"), _of(flat, "request_model", "model", "response_model"), given.get("model")),
-        timestamp=_of(flat, "request_created_at", "created_at", "createdAt"),
-        client=_of(flat, "request_user_id", "user_id", "user"),
-        workload=first(_of(flat, "prompt_id", "prompt_name"), properties.get(_PROMPT)),
+        model=first(body.get("model"), under(flat, "request_model", "model", "response_model"), given.get("model")),
+        timestamp=under(flat, "request_created_at", "created_at", "createdAt"),
+        client=under(flat, "request_user_id", "user_id", "user"),
+        workload=first(under(flat, "prompt_id", "prompt_name"), properties.get(_PROMPT)),
         prompt_tokens=first(flat.get("prompt_tokens"), usage.get("prompt_tokens"), usage.get("input_tokens")),
         completion_tokens=first(
             flat.get("completion_tokens"), usage.get("completion_tokens"), usage.get("output_tokens")
         ),
-        seconds=milliseconds(_of(flat, "delay_ms", "latency_ms", "latency")),
-        cost=paid(_of(flat, "cost", "costUSD", "costUsd", "cost_usd")),
+        seconds=milliseconds(under(flat, "delay_ms", "latency_ms", "latency")),
+        cost=paid(under(flat, "cost", "costUSD", "costUsd", "cost_usd")),
     )
 
 
@@ -63,8 +63,3 @@ def _flat(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
         "request_id": request.get("id"),
         "created_at": first(request.get("created_at"), value.get("created_at")),
     }
-
-
-def _of(value: Mapping[str, Any], *names: str) -> Any:
-    """What stands under the first of the names that says anything."""
-    return first(*(value.get(name) for name in names))

@@ -7,7 +7,7 @@ from typing import Any
 
 from shokunin.recorded.loose import answered, asked
 from shokunin.recorded.record import ERROR, NO_MODEL_CALL, NOT_KEPT, Record
-from shokunin.recorded.values import first, lasted, paid, parsed, table
+from shokunin.recorded.values import lasted, paid, parsed, table, under
 
 _TRACED = ("traceId", "trace_id", "parentObservationId", "parent_observation_id")
 
@@ -27,34 +27,27 @@ def read(value: Mapping[str, Any]) -> Record | None:
     elif not given and not taken:
         fault = NOT_KEPT
     usage, costs = _details(value, "usage"), _details(value, "cost")
-    start, end = _of(value, "startTime", "start_time"), _of(value, "endTime", "end_time")
+    start, end = under(value, "startTime", "start_time"), under(value, "endTime", "end_time")
     latency = lasted(start, end)
     return Record(
         messages=messages,
         reply=reply,
         fault=fault or trouble,
         id=table(parsed(taken)).get("id") or value.get("id"),
-        model=_of(value, "model", "providedModelName", "provided_model_name", "modelName", "model_name"),
+        model=under(value, "model", "providedModelName", "provided_model_name", "modelName", "model_name"),
         timestamp=start,
-        client=_of(value, "userId", "user_id"),
-        workload=_of(value, "promptName", "prompt_name"),
-        prompt_tokens=first(*(usage.get(n) for n in ("input", "prompt_tokens", "promptTokens", "input_tokens"))),
-        completion_tokens=first(
-            *(usage.get(n) for n in ("output", "completion_tokens", "completionTokens", "output_tokens"))
-        ),
+        client=under(value, "userId", "user_id"),
+        workload=under(value, "promptName", "prompt_name"),
+        prompt_tokens=under(usage, "input", "prompt_tokens", "promptTokens", "input_tokens"),
+        completion_tokens=under(usage, "output", "completion_tokens", "completionTokens", "output_tokens"),
         # The API had latency in milliseconds for a while, so it counts only where there is no end.
         seconds=latency if latency is not None else value.get("latency"),
         cost=paid(
-            _of(value, "totalCost", "total_cost", "calculatedTotalCost", "calculated_total_cost"), costs.get("total")
+            under(value, "totalCost", "total_cost", "calculatedTotalCost", "calculated_total_cost"), costs.get("total")
         ),
     )
 
 
-def _of(value: Mapping[str, Any], *names: str) -> Any:
-    """What stands under the first of the names that says anything."""
-    return first(*(value.get(name) for name in names))
-
-
 def _details(value: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     """Tokens or prices by category, under the names of several versions."""
-    return table(parsed(_of(value, f"{what}Details", f"{what}_details", what)))
+    return table(parsed(under(value, f"{what}Details", f"{what}_details", what)))

@@ -22,7 +22,19 @@ def table(value: Any) -> Mapping[str, Any]:
 
 def first(*values: Any) -> Any:
     """The first that is neither None nor empty, or None."""
-    return next((value for value in values if value is not None and value != "" and value != {} and value != []), None)
+    for value in values:
+        if value or value == 0:
+            return value
+    return None
+
+
+def under(value: Mapping[str, Any], *names: str) -> Any:
+    """What stands under the first of the names that has more than nothing."""
+    for name in names:
+        found = value.get(name)
+        if found or found == 0:
+            return found
+    return None
 
 
 def word(value: Any) -> str:
