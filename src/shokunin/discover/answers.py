@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from shokunin.template.labels import find_label, names, plain
-from shokunin.template.reply import ReplyShape, shape_of, unfenced
+from shokunin.template.reply import shape_of, unfenced
 from shokunin.template.reply_found import BARE, reply_of
 
 CLASSIFY, EXTRACT, ESTIMATE, GENERATE, DOCUMENTS, CHAT = (
@@ -63,15 +63,15 @@ class Answers:
 
     def read(self, reply: str) -> str | None:
         """The answer in a reply in its usual spelling; None where the reply says something else."""
-        return _Reading(self)(reply)
+        return Reading(self)(reply)
 
-    def reader(self) -> _Reading:
+    def reader(self) -> Reading:
         """The same for many replies."""
-        return _Reading(self)
+        return Reading(self)
 
 
-class _Reading:
-    """Reads replies, which come again and again, once each."""
+class Reading:
+    """Reads replies, which come again and again, once each: called with a reply it gives the answer, or None."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -79,6 +79,7 @@ class _Reading:
         self._known: dict[str, str | None] = {}
 
     def __call__(self, reply: str) -> str | None:
+        """The answer in its usual spelling, or None."""
         if len(reply) > 400:
             return self._read(reply)
         if reply not in self._known:
@@ -288,11 +289,6 @@ def _type(value: Any) -> str:
     if isinstance(value, (int, float)):
         return "number"
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
-
-
-def shapes_of(answers: Answers) -> ReplyShape:
-    """The shape of the replies, taken apart once."""
-    return shape_of(answers.reply)
 
 
 def said_alike(first: Answers, second: Answers) -> float:

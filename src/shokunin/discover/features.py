@@ -37,14 +37,14 @@ def learn_and_answer(x: Any, y: npt.NDArray[np.object_], asked: Any) -> npt.NDAr
     hot = np.eye(len(usual))[codes.reshape(-1)]
     dual = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), hot - hot.mean(axis=0))
     scores = (there @ here.T) @ dual + hot.mean(axis=0)
-    return usual[np.asarray(scores).argmax(axis=1)].astype(object)
+    return np.asarray(usual[np.asarray(scores).argmax(axis=1)], dtype=object)
 
 
 def rarity(samples: Sequence[Any]) -> npt.NDArray[np.float64]:
     """The weight of each feature, shape (FEATURES,): the logarithm of how few texts have it."""
     count = sum(x.shape[0] for x in samples)
     there = sum((np.bincount(x.indices, minlength=FEATURES) for x in samples), np.zeros(FEATURES))
-    return np.log((1 + count) / (1 + there)) + 0.1
+    return np.asarray(np.log((1 + count) / (1 + there)) + 0.1)
 
 
 def weighted(x: Any, weights: npt.NDArray[np.float64]) -> Any:

@@ -12,13 +12,14 @@ from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, GENERATE, SHORT
 from shokunin.discover.features import rarity
 from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
-from shokunin.template import Template
-from shokunin.template.segments import SYSTEM, Segmented, Segmenter
-from shokunin.discover.tree import FEWEST, Tree
 from shokunin.discover.slots import renamed
+from shokunin.discover.tree import FEWEST, Tree
 from shokunin.discover.wording import Wording, joined, spelled
 from shokunin.progress import Progress, silent
 from shokunin.recorded.call import Call
+from shokunin.template import Template
+from shokunin.template.labels import plain
+from shokunin.template.segments import SYSTEM, Segmented, Segmenter
 
 SAMPLE = 20_000
 """Calls that wordings are looked for in, drawn evenly."""
@@ -77,6 +78,11 @@ class Group:
         parts = [w.answers for w in self.wordings]
         found = _joined(parts, replies, "\n".join(w.said for w in self.wordings))
         return found if found.kind == self.answers.kind else self.answers
+
+    def answers_with(self, labels: Sequence[str]) -> Answers:
+        """What the replies are, with these labels."""
+        known = {form: label for form, label in self.answers.spellings.items() if label in labels}
+        return replace(self.answers, labels=tuple(labels), spellings={**known, **{plain(one): one for one in labels}})
 
     def templates(self, answers: Answers) -> tuple[Template, ...]:
         """The wordings that a gateway can recognise and whose slots are those of the most used one."""
@@ -242,11 +248,11 @@ def _joined(parts: Sequence[Answers], replies: Sequence[str], said: str) -> Answ
     first = parts[0]
     if first.kind != CLASSIFY:
         return answers_of(replies, said) if len({p.reply for p in parts}) == 1 else first
-    plain = []
+    told = []
     readers = [p.reader() for p in parts if p.kind == CLASSIFY]
     for reply in replies:
-        plain.append(next((label for read in readers if (label := read(reply)) is not None), reply))
-    found = answers_of(plain, said)
+        told.append(next((label for read in readers if (label := read(reply)) is not None), reply))
+    found = answers_of(told, said)
     return found if found.kind == CLASSIFY else first
 
 

@@ -48,7 +48,9 @@ def patternedness(inputs: Sequence[str], replies: Sequence[str], answers: Answer
 def _of_numbers(texts: Sequence[str], said: Sequence[str], answers: Answers) -> Interval:
     """The share of the variance that ridge regression on words explains out of fold, on ranks so that no one price decides."""
     read = answers.reader()
-    told = [(text, float(number)) for text, reply in zip(texts, said, strict=True) if (number := read(reply)) is not None]
+    told = [
+        (text, float(number)) for text, reply in zip(texts, said, strict=True) if (number := read(reply)) is not None
+    ]
     if len(told) < 2 * PARTS:
         return Interval(0.0, 0.0, 1.0)
     values = np.array([number for _, number in told])
@@ -69,7 +71,9 @@ def _of_numbers(texts: Sequence[str], said: Sequence[str], answers: Answers) -> 
 def _of_fields(texts: Sequence[str], said: Sequence[str], answers: Answers) -> Interval:
     """The share of each reply's values that stand in the input, or come from a short list."""
     read = answers.reader()
-    told = [(text, json.loads(value)) for text, reply in zip(texts, said, strict=True) if (value := read(reply)) is not None]
+    told = [
+        (text, json.loads(value)) for text, reply in zip(texts, said, strict=True) if (value := read(reply)) is not None
+    ]
     seen: dict[str, Counter[str]] = {}
     for _, value in told:
         for key, one in leaves(value):

@@ -1,4 +1,4 @@
-"""Which slots of a template are inputs of the task: those that the answer depends on, not a date, a customer's name or examples."""
+"""Which slots of a template are inputs of the task: those that the answer depends on, not a date, a name or examples."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def _chosen(columns: dict[str, list[str]], labels: Sequence[str | None]) -> list
 def _score(names: Sequence[str], texts: dict[str, np.ndarray], y: np.ndarray) -> float:
     x = features_of([" | ".join(str(texts[name][i])[:1000] for name in names) for i in range(len(y))])
     part = np.arange(len(y)) % PARTS
-    right = [
-        learn_and_answer(x[part != p], y[part != p], x[part == p]) == y[part == p] for p in range(PARTS)
-    ]
+    right = [learn_and_answer(x[part != p], y[part != p], x[part == p]) == y[part == p] for p in range(PARTS)]
     return float(np.concatenate(right).mean())
 
 

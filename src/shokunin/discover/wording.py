@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin.discover.answers import CLASSIFY, Answers, answers_of
-from shokunin.discover.features import FEATURES, features_of
+from shokunin.discover.features import features_of
 from shokunin.discover.slots import telling_slots
-from shokunin.template.segments import SYSTEM, Segmented
 from shokunin.recorded.call import Call
 from shokunin.template import SPECIFIC, Template
 from shokunin.template.found import Conversation, share_of, template_of
 from shokunin.template.reply import shape_of
+from shokunin.template.segments import SYSTEM, Segmented
 
 FIXED = 0.9
 """Share of a wording's prompts that must have a segment for it to be fixed text."""
@@ -28,8 +28,8 @@ FITS, KEPT = 0.95, 0.7
 LOOKED_AT = 400
 """Calls of one wording that are compared with those of another."""
 _PERSONA = re.compile(
-    r"(?i)(you are|you're|your name is|be |always be|stay |(please )?(answer|respond|reply|write|speak) (\w+ )?(in|with) an? .{0,40}"
-    r"(tone|style|way|manner)|(please )?(answer|respond|reply) (politely|briefly|concisely|truthfully|honestly)|あなたは)"
+    r"(?i)(you are|you're|your name is|be |always be|stay |"
+    r"(please )?(answer|respond|reply|write|speak) (\w+ )?(in|with) an? .{0,40}(tone|style|way|manner)|(please )?(answer|respond|reply) (politely|briefly|concisely|truthfully|honestly)|あなたは)"
 )
 LONGEST_INPUT = 2000
 """Characters of an input that are compared."""

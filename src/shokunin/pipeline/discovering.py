@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from shokunin.cost import Price, price_book, price_of, unknown_prices
 from shokunin.discover import verdict
-from shokunin.discover.answers import CHAT, CLASSIFY, Answers, answers_of
+from shokunin.discover.answers import CHAT, CLASSIFY, Answers
 from shokunin.discover.counts import Counts
 from shokunin.discover.found import Found, Money, Rehearsal
 from shokunin.discover.groups import Group, Grouping, draw
@@ -22,6 +22,7 @@ from shokunin.discover.recorded_exchange import call_of_exchange
 from shokunin.discover.tally import Row, Tally
 from shokunin.errors import DataError, UsageError
 from shokunin.metrics import Interval
+from shokunin.pipeline.handing_over import WORTH, write_tasks
 from shokunin.pipeline.rehearsing import LEARNERS, audits, rehearse
 from shokunin.progress import Progress, silent
 from shokunin.project import Project, open_project
@@ -112,22 +113,30 @@ def discover(
         grouping = Grouping(sample, progress)
         tallies, rest, span = _count(source, grouping, seed, progress)
         _ask_for_prices([*tallies, rest], own, model)
-        length, notes = _length(span, days, source.counts.used)
-        judged = []
+        length, notes = _length(span, days)
+        setting = _Setting(place, own, model, length, max_error, budget, learners, seed)
+        judged: list[_Judged] = []
         for number, (group, tally) in enumerate(zip(grouping.groups, tallies, strict=True), 1):
             if tally.records:
                 told = _numbered(progress, number, len(tallies))
-                judged.append(_judged(group, tally, grouping.groups, place, own, model, length, max_error, budget, learners, seed, told))
+                judged.append(_judge(group, tally, setting, told))
         if rest.records:
-            judged.append(_rest(rest, own, model, length))
-        found = _named(judged)
-        notes += _notes(found, [*tallies, rest], source.counts.used)
-        result = Discovery(_records(source.counts), found, length, tuple(notes), (), price_book().as_of)
+            judged.append(_rest(rest, setting))
+        ranked = _named(judged)
+        found = tuple(one.found for one in ranked)
+        notes += _notes(found, [*tallies, rest])
+        written: tuple[Path, ...] = ()
         if write:
-            from shokunin.pipeline.handing_over import write_tasks
-
-            result = replace(result, written=write_tasks(place, found, grouping, source, max_error, progress))
-    return result
+            handed = [
+                (one.found, one.group, task_of(one.found.name, one.group, one.answers, max_error))
+                for one in ranked
+                if one.group is not None
+                and one.answers is not None
+                and one.found.verdict in WORTH
+                and one.found.rehearsal
+            ]
+            written = write_tasks(place, handed, grouping, _told(source, "writing the rows", progress), progress)
+    return Discovery(_records(source.counts), found, length, tuple(notes), written, price_book().as_of)
 
 
 @dataclass
@@ -142,7 +151,9 @@ class _FromStore:
     def __enter__(self) -> _FromStore:
         self.total = count(self.store)
         if not self.total:
-            raise DataError("the project's record of traffic is empty; serve for a while, or name logs: shokunin discover LOGS")
+            raise DataError(
+                "the project's record of traffic is empty; serve for a while, or name logs: shokunin discover LOGS"
+            )
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -213,7 +224,7 @@ def _ask_for_prices(tallies: Sequence[Tally], own: Mapping[str, Price], model: s
         raise UsageError(told)
 
 
-def _length(span: tuple[float, float] | None, days: float | None, used: int) -> tuple[float | None, list[str]]:
+def _length(span: tuple[float, float] | None, days: float | None) -> tuple[float | None, list[str]]:
     """The days that a log covers, and what to say of them."""
     if days is not None:
         return days, []
@@ -227,24 +238,36 @@ def _length(span: tuple[float, float] | None, days: float | None, used: int) -> 
     return length, []
 
 
-def _per_month(length: float | None) -> float:
-    return 1.0 if length is None else MONTH / length
+@dataclass(frozen=True)
+class _Setting:
+    """By what tasks are judged."""
+
+    place: Project
+    own: Mapping[str, Price]
+    model: str | None
+    days: float | None
+    max_error: float
+    budget: float
+    learners: Sequence[str]
+    seed: int
+
+    @property
+    def months(self) -> float:
+        """How often the log's calls come in a month."""
+        return 1.0 if self.days is None else MONTH / self.days
 
 
-def _judged(
-    group: Group,
-    tally: Tally,
-    groups: Sequence[Group],
-    place: Project,
-    own: Mapping[str, Price],
-    model: str | None,
-    length: float | None,
-    max_error: float,
-    budget: float,
-    learners: Sequence[str],
-    seed: int,
-    progress: Progress,
-) -> tuple[Found, Group, Tally]:
+@dataclass(frozen=True)
+class _Judged:
+    """A task with what it was made of."""
+
+    found: Found
+    group: Group | None
+    answers: Answers | None
+    tally: Tally
+
+
+def _judge(group: Group, tally: Tally, setting: _Setting, progress: Progress) -> _Judged:
     answers = final_answers(group, tally)
     rows = [row for row in tally.rows if row.inputs is not None]
     recognised = len(rows) / len(tally.rows)
@@ -252,15 +275,16 @@ def _judged(
     read_answer = answers.reader()
     pairs = [(row.inputs or {}, read_answer(row.reply or "")) for row in replies]
     known = [(inputs, label) for inputs, label in pairs if label is not None]
-    per_month = tally.records * _per_month(length)
+    per_month = tally.records * setting.months
     rehearsal: Rehearsal | None = None
     trainable = group.kind in KINDS and group.kind == CLASSIFY
     if trainable and len(known) >= verdict.FEWEST:
-        task = task_of("rehearsal", group, answers, max_error)
+        task = task_of("rehearsal", group, answers, setting.max_error)
         total = round(tally.records * recognised * len(known) / max(1, len(replies)))
         rehearsal = rehearse(
-            known, task, total=total, seconds=60 * budget, learners=learners, seed=seed, progress=progress
-        )
+            known, task, total=total, seconds=60 * setting.budget, learners=setting.learners, seed=setting.seed,
+            progress=progress,
+        )  # fmt: skip
     if group.kind == CLASSIFY and rehearsal is not None:
         pattern = rehearsal.accuracy
     elif group.kind in (CLASSIFY, CHAT) and not known:
@@ -269,14 +293,14 @@ def _judged(
         texts = ["\n".join((row.inputs or {}).values()) for row in replies]
         pattern = patternedness(texts, [row.reply or "" for row in replies], answers)
     share = recognised * rehearsal.share if rehearsal is not None else 0.0
-    least = place.gateway.audit_share
-    cost = _cost(tally, own, model)
-    cost = None if cost is None else cost * _per_month(length)
+    least = setting.place.gateway.audit_share
+    cost = _cost(tally, setting)
+    cost = None if cost is None else cost * setting.months
     money = Money(cost, None)
     if cost is not None:
         error = rehearsal.error if rehearsal is not None else 0.0
-        task = Task("x", max_error=max_error)
-        year, month = (audits(round(n * per_month * share), error, task, least, seed=seed) for n in (12, 1))
+        task = Task("x", max_error=setting.max_error)
+        year, month = (audits(round(n * per_month * share), error, task, least, seed=setting.seed) for n in (12, 1))
         money = Money(cost, cost * share * (1 - year), cost * share * (1 - month), year)
     told = verdict.verdict_of(
         group.kind,
@@ -318,7 +342,7 @@ def _judged(
         sql=answers.sql,
         clients=dict(tally.clients.most_common(10)),
     )  # fmt: skip
-    return found, group, tally
+    return _Judged(found, group, answers, tally)
 
 
 def final_answers(group: Group, tally: Tally) -> Answers:
@@ -337,26 +361,26 @@ def task_of(name: str, group: Group, answers: Answers, max_error: float) -> Task
     return Task(name, CLASSIFY, inputs, max_error=max_error, template=first, wordings=tuple(more))
 
 
-def _cost(tally: Tally, own: Mapping[str, Price], model: str | None) -> float | None:
+def _cost(tally: Tally, setting: _Setting) -> float | None:
     """US dollars for all calls of a task; None where a model is neither named nor priced in the log."""
     total = 0.0
     for name, spend in tally.by_model.items():
         total += spend.cost
         if spend.priced < spend.calls:
-            price = price_of(name or model or "", own)
+            price = price_of(name or setting.model or "", setting.own)
             if price is None:
                 return None
             total += price.of(spend.unpriced_prompt, spend.unpriced_completion)
     return total
 
 
-def _rest(tally: Tally, own: Mapping[str, Price], model: str | None, length: float | None) -> tuple[Found, None, Tally]:
+def _rest(tally: Tally, setting: _Setting) -> _Judged:
     """What is phrased like nothing else."""
-    cost = _cost(tally, own, model)
-    money = Money(None if cost is None else cost * _per_month(length), None if cost is None else 0.0, 0.0)
-    return (
+    cost = _cost(tally, setting)
+    money = Money(None if cost is None else cost * setting.months, None if cost is None else 0.0, 0.0)
+    return _Judged(
         Found(
-            name=REST, kind=CHAT, records=tally.records, per_month=tally.records * _per_month(length), ids=tuple(tally.ids),
+            name=REST, kind=CHAT, records=tally.records, per_month=tally.records * setting.months, ids=tuple(tally.ids),
             templates=(), labels=(), schema=None,
             models={name: spend.calls for name, spend in tally.by_model.items()},
             tokens={"input": tally.prompt_tokens, "output": tally.completion_tokens,
@@ -365,38 +389,46 @@ def _rest(tally: Tally, own: Mapping[str, Price], model: str | None, length: flo
             money=money, verdict="LEAVE", reason="phrased like nothing else in the log", quote="",
         ),
         None,
+        None,
         tally,
     )  # fmt: skip
 
 
-def _named(judged: Sequence[tuple[Found, Group | None, Tally]]) -> tuple[Found, ...]:
+def _named(judged: Sequence[_Judged]) -> list[_Judged]:
     """With names, and in the order of what would be saved, then of what is spent."""
-    said = ["\n".join(w.said for w in group.wordings) if group else "" for _, group, _ in judged]
+    said = ["\n".join(w.said for w in one.group.wordings) if one.group else "" for one in judged]
     rare: Counter[str] = Counter()
     for text in said:
         rare.update(words_of(text))
     names = []
-    for (found, group, tally), text in zip(judged, said, strict=True):
-        workload, n = next(iter(tally.workloads.most_common(1)), ("", 0))
-        usual = workload if 2 * n > tally.records else ""
-        if group is None or (found.kind == CHAT and not usual):
-            names.append("chat" if group else REST)
+    for one, text in zip(judged, said, strict=True):
+        workload, n = next(iter(one.tally.workloads.most_common(1)), ("", 0))
+        usual = workload if 2 * n > one.tally.records else ""
+        if one.group is None or (one.found.kind == CHAT and not usual):
+            names.append("chat" if one.group else REST)
         else:
-            names.append(name_of(text, found.kind, found.labels, usual, rare, len(said)))
-    named = [
-        replace(found, name=name, next_command=f"shokunin train tasks/{name}" if found.verdict == "TRAIN" else "")
-        for (found, _, _), name in zip(judged, distinct(names), strict=True)
-    ]
-    rank = {"TRAIN": 0, "COLLECT MORE": 1, "LEAVE": 2}
-    named.sort(key=lambda f: (rank[f.verdict], -(f.money.saving or 0), -(f.money.cost or 0), -f.records))
-    return tuple(named)
+            names.append(name_of(text, one.found.kind, one.found.labels, usual, rare, len(said)))
+    named = []
+    for one, name in zip(judged, distinct(names), strict=True):
+        following = f"shokunin train tasks/{name}" if one.found.verdict == "TRAIN" else ""
+        named.append(replace(one, found=replace(one.found, name=name, next_command=following)))
+    return sorted(named, key=lambda one: _rank(one.found))
 
 
-def _notes(found: Sequence[Found], tallies: Sequence[Tally], used: int) -> list[str]:
+def _rank(found: Found) -> tuple[int, float, float, int]:
+    order = ("TRAIN", "COLLECT MORE", "LEAVE").index(found.verdict)
+    return order, -(found.money.saving or 0), -(found.money.cost or 0), -found.records
+
+
+def _notes(found: Sequence[Found], tallies: Sequence[Tally]) -> list[str]:
     notes = []
-    unnamed = sum(tally.by_model[""].calls for tally in tallies if "" in tally.by_model and not tally.by_model[""].priced)
+    unnamed = sum(
+        tally.by_model[""].calls for tally in tallies if "" in tally.by_model and not tally.by_model[""].priced
+    )
     if unnamed and any(one.money.cost is None for one in found):
-        notes.append(f"{unnamed:,} calls do not say which model answered, so what they cost is not known; --model NAME says it")
+        notes.append(
+            f"{unnamed:,} calls do not say which model answered, so what they cost is not known; --model NAME says it"
+        )
     estimated = sum(tally.estimated for tally in tallies)
     if estimated:
         notes.append(f"tokens of {estimated:,} calls are not in the log and were estimated from their text")

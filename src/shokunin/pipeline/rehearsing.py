@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,12 @@ import numpy.typing as npt
 
 from shokunin import metrics
 from shokunin.curate.build import build_dataset
-from shokunin.dataset import Dataset, Example
 from shokunin.discover.found import Rehearsal
 from shokunin.errors import DataError, UsageError
-from shokunin.pipeline.ladder import Ladder, climb
+from shokunin.pipeline.ladder import climb
 from shokunin.progress import Progress, silent
 from shokunin.prove.calibrate import calibrate, shaping_rows
 from shokunin.task import Task
-from shokunin.tasks import Codec
 from shokunin.tasks import kind as kind_of
 from shokunin.watch.promise import PromiseWatch
 
@@ -37,9 +36,10 @@ DRAWS = 20
 ENOUGH = 0.2
 """A specialist that answers a smaller share itself is not worth having."""
 MULTIPLES = (1.5, 2, 3, 4, 6, 8, 12, 16)
-FADING = 0.6
-"""What the next doubling of the rows gains, of what the last one gained."""
-TEST_SHARE, VALIDATION_SHARE, LEAST, MOST = 0.2, 0.1, 300, 2000
+GAINS = (0.6, 1.0)
+"""What is left of the errors when the rows are doubled, at the least and at the most."""
+VALIDATION_SHARE, LEAST, MOST = 0.1, 300, 2000
+"""Of a training's rows so many become validation rows, as in `curate.build`."""
 SIMULATED = 20_000
 """Answers after which the rate of audits is taken to stay as it is."""
 
@@ -69,24 +69,31 @@ def rehearse(
     random.Random(seed).shuffle(drawn)
     part = drawn[:ROWS]
     try:
-        whole = _once(part, task, len(part), total, seconds, learners, seed, progress)
+        trial = _try(part, task, seconds, learners, seed, progress)
     except (DataError, UsageError):  # too few rows of each label to split, or only one label
         return None
-    if total <= 1.5 * len(part) or whole.share >= 0.97 or whole.share == 0:
-        return whole
-    try:
-        half = _once(part[: len(part) // 2], task, len(part), total, seconds, learners, seed, progress)
-    except (DataError, UsageError):
-        return whole
-    gain, share, rows_now = max(0.0, whole.share - half.share), whole.share, len(part)
-    while rows_now < total:
-        gain *= FADING ** min(1.0, np.log2(total / rows_now))
-        share += gain * min(1.0, np.log2(total / rows_now))
-        rows_now *= 2
-    from dataclasses import replace
-
-    curve = ((half.rows, half.share), (whole.rows, whole.share))
-    return replace(whole, share=min(share, 1.0), curve=curve)
+    more = total / len(part)
+    share, error = trial.forecast(1.0, 1.0, task, seed)
+    lacking: int | None = 0
+    curve = [(trial.rows, share)]
+    if more > 1.2 or share < ENOUGH:
+        left = _left_by_doubling(trial, part, task, seconds, learners, seed, progress)
+        if more > 1.2:
+            share, error = trial.forecast(more, left ** np.log2(more), task, seed)
+            curve.append((round(trial.rows * more), share))
+        if share < ENOUGH:
+            lacking = _lacking(trial, more, left, task, seed)
+    return Rehearsal(
+        share=share,
+        error=error,
+        accuracy=metrics.wilson(int(trial.right.sum()), len(trial.right)),
+        rows=trial.rows,
+        rung=trial.rung,
+        promised=task.max_error,
+        confidence=task.promise_confidence,
+        lacking=lacking,
+        curve=tuple(curve),
+    )
 
 
 def audits(answers: int, error: float, task: Task, least: float, *, seed: int = 0) -> float:
@@ -120,16 +127,74 @@ def audits(answers: int, error: float, task: Task, least: float, *, seed: int = 
     return (count + later * max(least, watch.status.rate)) / answers if later else count / given
 
 
-def _once(
+@dataclass(frozen=True)
+class _Trial:
+    """What a training on a sample left: its scores of rows that it was not fitted on.
+
+    Attributes:
+        raw: scores of those rows, shape (n, k), and `labels`, shape (n,).
+        held_out: of them, those that no fold was judged by; they are answered, the others calibrate. None: all may do both.
+        rows: distinct rows altogether.
+        rung: the learner that was chosen, among so many `candidates`.
+    """
+
+    raw: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.bool_] | None
+    rows: int
+    rung: str
+    candidates: int
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which answers are right."""
+        return np.asarray(self.raw.argmax(axis=1) == self.labels)
+
+    def forecast(self, more: float, left: float, task: Task, seed: int) -> tuple[float, float]:
+        """The share that a specialist trained on `more` times the rows would answer, and its error; means over draws.
+
+        Args:
+            more: how many times the rows.
+            left: what is left of the errors with so many rows; the others are taken to be right, drawn at random.
+            task: what is promised.
+            seed: of the draws.
+        """
+        shares, errors = [], []
+        for draw in range(DRAWS):
+            rng = np.random.default_rng(seed + draw)
+            mended = ~self.right & (rng.random(len(self.labels)) >= left)
+            labels = np.where(mended, self.raw.argmax(axis=1), self.labels)
+            first, rest = self._divided(more, rng)
+            made = calibrate(
+                self.raw[first], labels[first], task=task, candidates=self.candidates, exact=self.held_out is None,
+                seed=seed + draw,
+            )  # fmt: skip
+            share, error = _answered(made, self.raw[rest], labels[rest])
+            shares.append(share)
+            errors.append(error)
+        return float(np.mean(shares)), float(np.average(errors, weights=np.maximum(shares, 1e-9)))
+
+    def _divided(self, more: float, rng: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Rows that calibrate, as many as the training will have, and rows that are answered."""
+        if self.held_out is not None:
+            first, rest = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
+            return rng.choice(first, round(len(first) * more), replace=more > 1) if more != 1 else first, rest
+        wanted = int(min(MOST, max(LEAST, VALIDATION_SHARE * self.rows * more)))
+        order = rng.permutation(len(self.raw))
+        at_most = len(order) * 2 // 3
+        if wanted <= at_most:
+            return order[:wanted], order[wanted:]
+        return rng.choice(order[:at_most], wanted), order[at_most:]
+
+
+def _try(
     part: Sequence[tuple[Mapping[str, str], str]],
     task: Task,
-    of: int,
-    total: int,
     seconds: float,
     learners: Sequence[str],
     seed: int,
     progress: Progress,
-) -> Rehearsal:
+) -> _Trial:
     kind = kind_of(task.kind)
     rows = ((f"rows:{i}", {**inputs, task.target: label}) for i, (inputs, label) in enumerate(part, 1))
     dataset = build_dataset(task, kind.gather(task, rows), seed=seed, progress=progress)
@@ -143,65 +208,38 @@ def _once(
             dataset, codec, work, bases=[], budget_seconds=seconds, seed=seed, learners=learners,
             shaping=lambda n: shaping_rows(n, seed), progress=progress,
         )  # fmt: skip
-        unseen = [e for e in dataset.sealed.open("a rehearsal") if e.expected in set(ladder.judged.names)]
+        index = {label: i for i, label in enumerate(ladder.judged.names)}
+        unseen = [e for e in dataset.sealed.open("a rehearsal") if e.expected in index]
         raw = ladder.raw_of(codec.encode([e.inputs for e in unseen]))
-        assert raw is not None
-        return _forecast(dataset, ladder, codec, unseen, raw, task, scale=total / max(1, of), seed=seed)
-
-
-def _forecast(
-    dataset: Dataset, ladder: Ladder, codec: Codec, unseen: Sequence[Example], raw: Any, task: Task, *, scale: float, seed: int
-) -> Rehearsal:
-    """The mean over many divisions of the unseen rows into those that calibrate and those that are answered."""
-    index = {label: i for i, label in enumerate(ladder.judged.names)}
-    truth = np.array([index[e.expected or ""] for e in unseen], dtype=np.int64)
-    candidates = len(ladder.climbs)
-    distinct = len(dataset.train) + len(dataset.validation) + len(unseen)
-    right = raw.argmax(axis=1) == truth
-    if ladder.out_of_fold:
-        made = calibrate(
-            ladder.chosen.raw, ladder.judged.labels, task=task, candidates=candidates, exact=False,
-            groups=ladder.judged.groups, seed=seed,
-        )  # fmt: skip
-        share, error = _answered(made, raw, truth)
-        pool, labels = ladder.chosen.raw, ladder.judged.labels
-        shares, errors, calibrating = [share], [error], len(pool)
-    else:
-        pool = np.concatenate([ladder.chosen.raw, raw])
-        labels = np.concatenate([ladder.judged.labels, truth])
-        wanted = int(min(MOST, max(LEAST, VALIDATION_SHARE * distinct * scale)))
-        calibrating = min(wanted, len(pool) * 2 // 3)
-        shares, errors = _drawn(pool, labels, calibrating, task, candidates, seed)
-    share = float(np.mean(shares))
-    lacking: int | None = 0
-    if share < ENOUGH:
-        lacking = _lacking(pool, labels, calibrating, int(distinct * scale), task, candidates, seed)
-    return Rehearsal(
-        share=share,
-        error=float(np.average(errors, weights=np.maximum(shares, 1e-9))),
-        accuracy=metrics.wilson(int(right.sum()), len(right)),
-        rows=distinct,
-        rung=ladder.chosen.name,
-        promised=task.max_error,
-        confidence=task.promise_confidence,
-        lacking=lacking,
-        curve=((distinct, share),),
+    assert raw is not None
+    labels = np.array([index[e.expected or ""] for e in unseen], dtype=np.int64)
+    held_out = np.arange(len(ladder.judged) + len(unseen)) >= len(ladder.judged)
+    return _Trial(
+        np.concatenate([ladder.chosen.raw, raw]),
+        np.concatenate([ladder.judged.labels, labels]),
+        held_out if ladder.out_of_fold else None,
+        len(dataset.train) + len(dataset.validation) + len(unseen),
+        ladder.chosen.name,
+        len(ladder.climbs),
     )
 
 
-def _drawn(
-    pool: npt.NDArray[Any], labels: npt.NDArray[np.int64], calibrating: int, task: Task, candidates: int, seed: int
-) -> tuple[list[float], list[float]]:
-    shares, errors = [], []
-    rng = np.random.default_rng(seed)
-    for draw in range(DRAWS):
-        order = rng.permutation(len(pool))
-        first, rest = order[:calibrating], order[calibrating:]
-        made = calibrate(pool[first], labels[first], task=task, candidates=candidates, exact=True, seed=seed + draw)
-        share, error = _answered(made, pool[rest], labels[rest])
-        shares.append(share)
-        errors.append(error)
-    return shares, errors
+def _left_by_doubling(
+    whole: _Trial,
+    part: Sequence[tuple[Mapping[str, str], str]],
+    task: Task,
+    seconds: float,
+    learners: Sequence[str],
+    seed: int,
+    progress: Progress,
+) -> float:
+    """What is left of the errors when the rows are doubled, as half the rows show it beside all."""
+    try:
+        half = _try(part[: len(part) // 2], task, seconds, learners, seed, progress)
+    except (DataError, UsageError):
+        return GAINS[1]
+    now, before = (float((~trial.right).mean()) for trial in (whole, half))
+    return float(np.clip(now / before, *GAINS)) if before > 0 else GAINS[1]
 
 
 def _answered(made: Any, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) -> tuple[float, float]:
@@ -215,25 +253,12 @@ def _answered(made: Any, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) ->
     return float(sure.mean()), float(wrong.sum() / max(1, sure.sum()))
 
 
-def _lacking(
-    pool: npt.NDArray[Any],
-    labels: npt.NDArray[np.int64],
-    calibrating: int,
-    rows: int,
-    task: Task,
-    candidates: int,
-    seed: int,
-) -> int | None:
-    """About how many more rows would let a promise be made, if answers stayed as good as they are; None: no number would."""
-    rng = np.random.default_rng(seed)
+def _lacking(trial: _Trial, more: float, left: float, task: Task, seed: int) -> int | None:
+    """About how many rows beyond those there are would let a promise be made; None: not sixteen times as many would."""
     for multiple in MULTIPLES:
-        shares = []
-        for draw in range(5):
-            drawn = rng.integers(0, len(pool), int(calibrating * multiple))
-            made = calibrate(pool[drawn], labels[drawn], task=task, candidates=candidates, exact=True, seed=seed + draw)
-            shares.append(_answered(made, pool, labels)[0])
-        if float(np.median(shares)) >= ENOUGH:
-            more = rows * (multiple - 1)
-            digits = max(0, len(str(int(more))) - 2)
-            return int(round(more, -digits))
+        share, _ = trial.forecast(more * multiple, left ** np.log2(more * multiple), task, seed)
+        if share >= ENOUGH:
+            lacking = trial.rows * more * (multiple - 1)
+            digits = max(0, len(str(int(lacking))) - 2)
+            return int(round(lacking, -digits))
     return None

@@ -1,4 +1,4 @@
-"""Segments: a prompt cut where its writer cut it, at line ends, sentence ends, colons and quotes; numbers and dates do not count."""
+"""Segments: a prompt cut where its writer cut it, at line ends, sentence ends, colons and quotes, numbers masked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ SYSTEM = "<system>"
 _CUT = re.compile(
     r"\s*\n\s*|(?<=[:：])(?=[\s\"'`「『<{\[(]|$)|(?<=[。！？])|(?<=[.!?])\s+(?=\S)|(?=[\"「『])|(?<=[\"」』])"
 )
-_NUMBER = r"(?:[0-9]+年(?:[0-9]+月(?:[0-9]+日)?)?|[A-Za-z_]*[0-9][A-Za-z0-9_]*(?:[.,:/+ -]+[A-Za-z_]*[0-9][A-Za-z0-9_]*)*)"
+_NUMBER = (
+    r"(?:[0-9]+年(?:[0-9]+月(?:[0-9]+日)?)?|[A-Za-z_]*[0-9][A-Za-z0-9_]*(?:[.,:/+ -]+[A-Za-z_]*[0-9][A-Za-z0-9_]*)*)"
+)
+_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_MONTH = (
+    r"(?:January|February|March|April|May|June|July|August|September|October|November|December|"
+    r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?)"
+)
+NUMBER = (
+    r"(?:[0-9]+年(?:[0-9]+月(?:[0-9]+日)?)?|[A-Za-z_]*[0-9][A-Za-z0-9_]*(?:[.,:/+ -]+[A-Za-z_]*[0-9][A-Za-z0-9_]*)*)"
+)
 _DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?)"
 NUMBER = re.compile(

@@ -138,7 +138,9 @@ def _as_few_as_fit(parts: list[str | None], texts: Sequence[str]) -> list[str | 
     share = _fitting(parts, texts)
     best, most = parts, share
     while share < FITS:
-        inner = [i for i in range(1, len(parts) - 1) if parts[i] is not None and None in parts[:i] and None in parts[i:]]
+        inner = [
+            i for i in range(1, len(parts) - 1) if parts[i] is not None and None in parts[:i] and None in parts[i:]
+        ]
         if not inner:
             break
         least = min(inner, key=lambda i: sum(c.isalnum() for c in parts[i] or ""))
