@@ -29,7 +29,8 @@ LOOKED_AT = 400
 """Calls of one wording that are compared with those of another."""
 _PERSONA = re.compile(
     r"(?i)(you are|you're|your name is|be |always be|stay |"
-    r"(please )?(answer|respond|reply|write|speak) (\w+ )?(in|with) an? .{0,40}(tone|style|way|manner)|(please )?(answer|respond|reply) (politely|briefly|concisely|truthfully|honestly)|あなたは)"
+    r"(please )?(answer|respond|reply|write|speak) (\w+ )?(in|with) an? .{0,40}(tone|style|way|manner)|"
+    r"(please )?(answer|respond|reply) (politely|briefly|concisely|truthfully|honestly)|あなたは)"
 )
 LONGEST_INPUT = 2000
 """Characters of an input that are compared."""

@@ -23,11 +23,6 @@ _MONTH = (
     r"(?:January|February|March|April|May|June|July|August|September|October|November|December|"
     r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?)"
 )
-NUMBER = (
-    r"(?:[0-9]+年(?:[0-9]+月(?:[0-9]+日)?)?|[A-Za-z_]*[0-9][A-Za-z0-9_]*(?:[.,:/+ -]+[A-Za-z_]*[0-9][A-Za-z0-9_]*)*)"
-)
-_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?)"
 NUMBER = re.compile(
     rf"(?:{_DAY},? ?)?(?:{_MONTH} ?)?{_NUMBER}(?:(?:th|st|nd|rd)?,? (?:of )?{_MONTH},?(?: ?{_NUMBER})?)?(?:,? {_DAY}\b)?"
 )
