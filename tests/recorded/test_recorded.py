@@ -173,8 +173,10 @@ def test_containers_are_unpacked() -> None:
     assert list(records_in({"data": observations, "meta": {"page": 1}})) == observations
     assert list(records_in({"data": [], "meta": {}})) == [{"data": [], "meta": {}}]
     assert list(records_in({"data": [1, "x"]})) == [{"data": [1, "x"]}]
-    one = logged.gateway(SYSTEM, USER, REPLY)
-    assert list(records_in(one)) == [one]
+    trace = {"id": "t", "input": [{"role": "user", "content": USER}], "output": REPLY, "observations": observations}
+    assert list(records_in(trace)) == observations
+    for one in (logged.gateway(SYSTEM, USER, REPLY), {**logged.gateway(SYSTEM, USER, REPLY), "items": [{"price": 3}]}):
+        assert list(records_in(one)) == [one]
 
 
 # -- why there is none -----------------------------------------------------------------------------------------------
