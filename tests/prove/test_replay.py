@@ -231,3 +231,12 @@ def test_whoever_cancels_through_progress_is_heard(server: Server) -> None:
 
     with pytest.raises(TimeoutError, match="out of budget"):
         send(server[0], progress=stop)
+
+
+def test_batches_are_no_larger_than_a_slow_server_answers_in_seconds(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shokunin.prove.replay._rate", lambda count, seconds: 3.0)
+    url, handler = server
+    check_replay(send(url, [f"t{i}" for i in range(40)]))
+    assert sorted(len(body["inputs"]) for path, body in handler.seen if path.endswith("/predict")) == [10, 15, 15]

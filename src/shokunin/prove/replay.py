@@ -20,6 +20,9 @@ from shokunin.progress import Progress, silent
 
 TYPED_ROWS = 256
 TYPED_CHARACTERS = 400_000
+TYPED_AT_ONCE = 2
+PART_SECONDS = 5.0
+"""How long a batch may take, by the speed that the single requests just had: the server gives up after a minute."""
 SHOWN = 3
 NO_VALUE = ("unanswerable_input", "invalid_value", "no_answer")
 """Error codes by which the chat endpoint says what an Answer says by a problem."""
@@ -188,7 +191,8 @@ async def _send_all(
             if known.status_code != 200:
                 raise ReplayError(f"the server at {base_url} does not serve {model!r}: {_message(known)}")
             chat = await _spread([[row] for row in rows], lambda part: _chat(client, model, part[0]), concurrency, tell)
-            typed = await _spread(list(_parts(rows)), lambda part: _typed(client, model, part), 2, tell)
+            most = max(1, int(_rate(len(rows), chat.seconds) * PART_SECONDS))
+            typed = await _spread(list(_parts(rows, most)), lambda part: _typed(client, model, part), TYPED_AT_ONCE, tell)
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             raise ReplayError(f"the server at {base_url} stopped answering: {what}; nothing was published") from error
@@ -242,13 +246,13 @@ async def _typed(client: httpx.AsyncClient, model: str, part: list[Inputs]) -> l
     return [_Reply(answer["value"], said=answer["problem"]) for answer in answers]
 
 
-def _parts(rows: Sequence[Inputs]) -> Iterator[list[Inputs]]:
-    """The rows in batches that stay small in number and in characters."""
+def _parts(rows: Sequence[Inputs], most: int) -> Iterator[list[Inputs]]:
+    """The rows in batches that stay small in number, at most `most`, and in characters."""
     part: list[Inputs] = []
     size = 0
     for row in rows:
         length = sum(map(len, row.values()))
-        if part and (len(part) == TYPED_ROWS or size + length > TYPED_CHARACTERS):
+        if part and (len(part) >= min(most, TYPED_ROWS) or size + length > TYPED_CHARACTERS):
             yield part
             part, size = [], 0
         part.append(row)
