@@ -260,6 +260,7 @@ def test_help_of_every_command_and_the_version() -> None:
         "models",
         "quickstart",
         "init",
+        "cost",
         "doctor",
     ):
         assert run(command, "--help").exit_code == 0

@@ -149,8 +149,11 @@ def test_a_saving_is_what_the_large_model_of_the_task_would_have_charged(shop: P
     found = {one["task"]: one for one in json.loads(run("stats", "--output", "json").stdout)["tasks"]}
     assert found["inquiries"]["saving"] == pytest.approx((30 * 1000 + 2000) / 1e6)
     text = run("stats").stdout
-    assert "saved by inquiries: about $0.0320, while audits cost $0.5000" in text
+    assert "saved by inquiries: about $0.032, while audits cost $0.50" in text
     assert text.count("saved by") == 1, "what belongs to no task replaced no call"
+    with (shop / "shokunin.toml").open("a") as file:
+        file.write('[money]\ncurrency = "JPY"\nper_usd = 1000\n')
+    assert "saved by inquiries: about ¥32, while audits cost ¥500" in run("stats").stdout
 
 
 def test_a_saving_by_the_price_book_says_of_which_day_it_is(shop: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shokunin.cost import Currency
 from shokunin.serve.charts import bound_bar, hour_columns, route_bar
 from shokunin.serve.page import PageFacts, ServedFact, page_headers, render_page, wants_page
 from shokunin.serve.state import CaptureState, PromiseState, ServerState, UpstreamState
@@ -225,6 +226,11 @@ def test_money_that_is_not_known_is_not_shown_as_nothing() -> None:
 def test_amounts_by_the_price_book_say_of_which_day_it_is() -> None:
     assert "price book" not in text(FACTS)
     assert "Amounts rest on the price book of 2026-11-20" in text(replace(FACTS, prices_as_of="2026-11-20"))
+
+
+def test_amounts_are_in_the_owners_currency() -> None:
+    said = text(replace(FACTS, currency=Currency("JPY", 150)))
+    assert "¥188 spent today" in said and "¥525 saved today" in said and "$" not in said
 
 
 def test_many_tasks_fold_but_never_one_that_needs_a_look() -> None:

@@ -71,8 +71,9 @@ def cost(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """When owning pays: a month rented beside a month owned, in the best, the likely and the worst case.
+    """Set a month of renting beside a month of owning.
 
+    In the best, the likely and the worst case, with the month in which owning has paid for itself, or why it never does.
     Amounts other than --price are in the currency. What is not given is measured, else as in [money], else a default; each
     input is shown with where it is from.
     """

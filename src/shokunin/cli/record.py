@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
-from shokunin.cost import Quote, quote
+from shokunin.cost import Currency, Quote, quote
 from shokunin.curate.times import read_time
 from shokunin.errors import UsageError
 from shokunin.exchange import Exchange, Route
@@ -72,6 +72,11 @@ def pricing(project: Path | None = None) -> Callable[[str], Quote | None]:
         return None if upstream is None else quote(upstream.model, place.prices)
 
     return priced
+
+
+def currency(project: Path | None = None) -> Currency:
+    """In which a project's amounts are shown."""
+    return open_project(project).money.unit()
 
 
 def follow(

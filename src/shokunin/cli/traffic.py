@@ -19,7 +19,7 @@ from shokunin.cli.output import Output, bars, emit, reporting
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shokunin.cost import Quote
+    from shokunin.cost import Currency, Quote
     from shokunin.exchange import Exchange
     from shokunin.traffic.reading import Filter
     from shokunin.traffic.stats import WorkloadStats
@@ -143,15 +143,15 @@ def stats(
         which = _filter(since, until, task, client, None)
         with record.open_traffic(project, database) as store:
             found = statistics.stats(store, which)
-        priced = record.pricing(project)
+        priced, unit = record.pricing(project), record.currency(project)
     quotes = {one.workload: priced(one.workload) for one in found}
     saved = {one.workload: one.saving(partial(_charged, quotes[one.workload])) for one in found}
     if output is Output.json:
         tasks = [_figures(one, saved[one.workload], quotes[one.workload]) for one in found]
         emit({"since": which.since, "until": which.until, "tasks": tasks})
     elif found:
-        _table(found)
-        _savings(found, saved, quotes)
+        _table(found, unit)
+        _savings(found, saved, quotes, unit)
     else:
         typer.echo("no exchange fits")
 
@@ -263,13 +263,13 @@ def _figures(one: WorkloadStats, saving: float | None, quoted: Quote | None) -> 
     }
 
 
-def _table(found: list[WorkloadStats]) -> None:
+def _table(found: list[WorkloadStats], unit: Currency) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("task", "route", "count", "share", "p50 ms", "p95 ms", "tokens", "cost $", "problems"):
+    for title in ("task", "route", "count", "share", "p50 ms", "p95 ms", "tokens", "cost", "problems"):
         table.add_column(title, justify="left" if title in ("task", "route") else "right")
     for one in found:
         for i, (route, r) in enumerate(one.routes.items()):
@@ -282,7 +282,7 @@ def _table(found: list[WorkloadStats]) -> None:
                 "" if route == "feedback" else f"{r.p50_seconds * 1000:.0f}",
                 "" if route == "feedback" else f"{r.p95_seconds * 1000:.0f}",
                 str(r.prompt_tokens + r.completion_tokens),
-                f"{r.cost:.4f}" if r.priced else "–",
+                unit.show(r.cost) if r.priced else "–",
                 str(r.problems) if r.problems else "",
             )
     console = Console(highlight=False)
@@ -291,13 +291,15 @@ def _table(found: list[WorkloadStats]) -> None:
     console.print(table)
 
 
-def _savings(found: list[WorkloadStats], saved: dict[str, float | None], quotes: Mapping[str, Quote | None]) -> None:
+def _savings(
+    found: list[WorkloadStats], saved: dict[str, float | None], quotes: Mapping[str, Quote | None], unit: Currency
+) -> None:
     for one in found:
         if one.workload and "local" in one.routes:
             amount, audits = saved[one.workload], one.routes.get("audit")
             quoted = quotes[one.workload]
             dated = "" if quoted is None or quoted.as_of is None else f" by the {quoted.origin}"
             unknown = "not known: its large model has no price; write it under [prices] in shokunin.toml"
-            worth = unknown if amount is None else f"about ${amount:.4f}{dated}"
-            less = f", while audits cost ${audits.cost:.4f}" if audits is not None and audits.priced else ""
+            worth = unknown if amount is None else f"about {unit.show(amount)}{dated}"
+            less = f", while audits cost {unit.show(audits.cost)}" if audits is not None and audits.priced else ""
             typer.echo(f"saved by {_printable(one.workload)}: {worth}{less}")

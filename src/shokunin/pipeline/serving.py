@@ -168,7 +168,7 @@ def compose(
     )
     quotes = [quote(upstream.model, prices) for upstream in place.upstreams.values()]
     as_of = next((one.as_of for one in quotes if one is not None and one.as_of is not None), None)
-    tally = Tally(saving=saving, prices_as_of=as_of)
+    tally = Tally(saving=saving, prices_as_of=as_of, currency=place.money.unit())
     parts = Parts(
         shelf,
         limits=limits or Limits(),

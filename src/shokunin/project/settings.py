@@ -215,7 +215,7 @@ class Money:
     """`[money]`: the currency, and what owning costs. Amounts are in the currency; what is left out is as in `cost.Plan`.
 
     Attributes:
-        currency: `USD`, `EUR` or `JPY`: in which amounts are given here and shown everywhere.
+        currency: `USD`, `EUR` or `JPY`: in which amounts are given here, and shown on pages, in reports and tables.
         per_usd: how many units of it one US dollar is, as prices of rented models are in US dollars; needed unless it is USD.
         energy_price: of a kilowatt-hour.
         machine_price: of a machine that is bought; 0: there is one already.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from shokunin.cost import US_DOLLARS, Currency
 from shokunin.serve.charts import bound_bar, hour_columns, route_bar
 from shokunin.serve.state import CaptureState, PromiseState, ServerState
 from shokunin.serve.tally import REPLIES, Hour
@@ -61,6 +62,7 @@ class PageFacts:
         this_hour: the running hour.
         hours: the last day by the hour, oldest first.
         prices_as_of: the day of the price book that amounts rest on; None: they rest on none.
+        currency: in which amounts are shown.
         links: addresses of this server that exist, with a word on what is there.
     """
 
@@ -75,6 +77,7 @@ class PageFacts:
     hours: Sequence[Hour]
     served: Sequence[ServedFact] = ()
     prices_as_of: str | None = None
+    currency: Currency = US_DOLLARS
     links: Sequence[tuple[str, str]] = (
         ("/v1/models", "the models an application may name"),
         ("/metrics", "all figures, for Prometheus"),
@@ -155,7 +158,6 @@ def _template() -> Template:
         "count": lambda n: f"{n:,}",
         "percent": _percent,
         "exact": _exact,
-        "usd": _usd,
         "clock": lambda seconds: time.strftime("%H:%M", time.localtime(seconds)),
         "moment": lambda seconds: time.strftime("%d %B, %H:%M", time.localtime(seconds)),
         "promise_word": lambda promise: PROMISES[promise.state] if promise.made else "none",
@@ -235,12 +237,6 @@ def _percent(share: float) -> str:
 def _exact(share: float) -> str:
     """A share that was set, not measured: as it was set."""
     return f"{100 * share:.6g}\u00a0%"
-
-
-def _usd(amount: float) -> str:
-    if 0 < amount < 0.01:
-        return "under 1¢"
-    return f"${amount:,.2f}"
 
 
 def _plural(number: int, word: str) -> str:

@@ -56,5 +56,6 @@ def page_facts(parts: Parts, tally: Tally, *, name: str, base_url: str, ready: b
         this_hour=tally.this_hour(),
         hours=tally.hours(),
         prices_as_of=tally.prices_as_of,
+        currency=tally.currency,
         served=tuple(ServedFact(id=one.id, aliases=one.aliases, kind=one.kind) for one in parts.shelf.served.values()),
     )

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from shokunin.cost import US_DOLLARS, Currency
 from shokunin.exchange import Exchange, Route
 
 HOURS = 24
@@ -53,6 +54,7 @@ class Tally:
     Args:
         saving: of a local answer, what the upstream would have charged, US dollars; None where that is not known.
         prices_as_of: the day of the price book that amounts rest on; None: they rest on none.
+        currency: in which amounts are shown.
         clock: the time now, seconds since 1970.
     """
 
@@ -61,10 +63,12 @@ class Tally:
         *,
         saving: Callable[[Exchange], float | None] = lambda exchange: None,
         prices_as_of: str | None = None,
+        currency: Currency = US_DOLLARS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._saving = saving
         self.prices_as_of = prices_as_of
+        self.currency = currency
         self._clock = clock
         self._hours: deque[Hour] = deque([Hour(hour_of(clock()))], maxlen=HOURS)
         self.since = clock()
