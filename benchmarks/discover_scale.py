@@ -3,9 +3,9 @@
     python -m benchmarks.discover_scale [--records 10000,100000,1000000] [--folder FOLDER] [--quick]
 
 `benchmarks.traffic_mix` writes the traffic (about 1.5 kB a record; 2 GB of disk for a million, in a temporary folder below
-`--folder`, deleted afterwards), then `shokunin discover history.jsonl --output json` runs on it in a process of its own. Given are wall
-time, records a second, the peak of its memory as the kernel counted it, and the exponent of the time between two sizes: 1 is
-linear. The adjusted Rand index is told beside it, so that speed is not had at its cost.
+`--folder`, deleted afterwards), then `shokunin discover history.jsonl --output json` runs on it in a process of its own.
+Given are wall time, records a second, the peak of its memory as the kernel counted it, and the exponent of the time between
+two sizes: 1 is linear. The adjusted Rand index is told beside it, so that speed is not had at its cost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def one_size(records: int, below: Path | None) -> dict[str, Any]:
 def exponents(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """How wall time and memory grew from one size to the next, as the power of the number of records."""
     grown = []
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         times = math.log(after["records"] / before["records"])
         grown.append(
             {
