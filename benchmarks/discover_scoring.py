@@ -13,6 +13,8 @@ from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity
 
 LEFT_OVER = ""
 """The cluster of the records that are in no task."""
+ENOUGH = 0.98
+"""Share of an application's records that must be in tasks of its kind."""
 
 
 def read_truth(folder: Path) -> dict[str, Any]:
@@ -115,14 +117,15 @@ def _application(
         "found_kinds": sorted({str(tasks[cluster]["kind"]) for cluster in own}),
         "verdicts": sorted({str(tasks[cluster]["verdict"]) for cluster in own}),
     }
+    kinds = {cluster: str(tasks[cluster]["kind"]) if cluster in tasks else "chat" for cluster in where}
+    in_kind = sum(n for cluster, n in where.items() if kinds[cluster] == about["kind"])
+    result["in_right_kind"] = round(in_kind / total, 4)
     if about["kind"] == "chat":
-        left = sum(n for cluster, n in where.items() if cluster == LEFT_OVER or tasks[cluster]["verdict"] == "LEAVE")
+        left = sum(n for cluster, n in where.items() if cluster not in tasks or tasks[cluster]["verdict"] == "LEAVE")
         result["left"] = round(left / total, 4)
-        result["kind_right"] = all(kind == "chat" for kind in result["found_kinds"])
-        result["right"] = result["verdicts"] in ([], ["LEAVE"]) and result["kind_right"]
+        result["right"] = left == total
         return result
-    result["kind_right"] = result["found_kinds"] == [about["kind"]]
-    result["right"] = result["kind_right"]
+    result["right"] = kinds.get(main) == about["kind"] and in_kind >= ENOUGH * total
     if about["labels"] and task is not None:
         gold = Counter(r["gold"] for r in records.values() if r["task"] == name)
         result["labels"] = _labels(gold, task.get("labels") or ())

@@ -7,9 +7,10 @@ on it in a process of its own. Scored are:
 
 - **grouping**: the adjusted Rand index against the tasks over all records that are no corrupt lines; those that are in no
   task count as one more group, and so do the points that HDBSCAN calls noise;
-- **kind**: right if every group that is mostly made of an application has the application's kind;
+- **kind**: right if the group that holds most of an application has the application's kind, and 98 % of its records are in
+  groups of that kind;
 - **labels, fields**: right if they are exactly those that occur as right answers, letter by letter;
-- **free chat**: right if all its groups are to be left with the large model;
+- **free chat**: right if every record of it is in a group that is to be left with the large model, or in none;
 - **counts**: as many lines set aside as are corrupt.
 
 The peers see the same records, or a sample of them (`--sample`), on which ours is scored again. They get the text of all
@@ -180,7 +181,8 @@ def lines(result: dict[str, Any]) -> str:
         wrong = {key: one[key] for key in ("labels", "fields") if key in one and not one[key]["exact"]}
         told.append(
             f"  {'ok ' if one['right'] else 'NO '} {one['application']:<18} {', '.join(one['found_kinds']):<22} "
-            f"{', '.join(one['verdicts']):<20} {100 * one['in_main_task']:5.1f} % in one of {len(one['tasks'])} tasks"
+            f"{', '.join(one['verdicts']):<20} {100 * one['in_main_task']:5.1f} % in one of {len(one['tasks'])} tasks, "
+            f"{100 * one['in_right_kind']:5.1f} % in the right kind"
             f"{'' if not wrong else f' {wrong}'}"
         )
     return "\n".join(told)

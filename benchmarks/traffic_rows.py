@@ -129,9 +129,14 @@ def ames_housing() -> list[Item]:
 
 
 def routellm_eval() -> list[Item]:
-    """Questions of MMLU and GSM8K, as people would type them; there is no right answer to go by."""
+    """Questions of MMLU and GSM8K, as people would type them; there is no right answer to go by.
+
+    The domain `moral_scenarios` is left out: its 895 questions are one prompt with two slots, and so no free talk.
+    """
     items = []
     for number, row in enumerate(_rows("routellm_eval", "outcomes.csv")):
+        if row["domain"] == "moral_scenarios":
+            continue
         text = row["prompt"].removesuffix("\nAnswer:").strip()
         question, *options = re.split(r"\n[A-D]\. ", text)
         items.append(Item(f"routellm_eval/{number}", text, None, {"question": question, "options": options}))
