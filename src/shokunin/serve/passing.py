@@ -20,9 +20,9 @@ from shokunin.serve.rebuild import StreamRebuilder, whole_body
 from shokunin.serve.receiving import unless_gone
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.relay import Relay
-from shokunin.serve.reply_parts import BYTES_PER_TOKEN
 from shokunin.serve.routing import Target
 from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
+from shokunin.template.tokens import BYTES_PER_TOKEN
 
 REPLY_BYTES = 64 << 20
 """A reply that is no stream is read whole before it is passed on, so that its end is known; this is the most."""

@@ -18,6 +18,7 @@ from types import TracebackType
 from shokunin.serve.callers import Allowance, Caller
 from shokunin.serve.ledger import Ledger, period_end
 from shokunin.serve.refusal import Refusal
+from shokunin.template.tokens import BYTES_PER_TOKEN
 
 LONG_SECONDS = 60.0
 """Clients that wait by themselves should not wait longer than this; beyond it they are told not to try again."""
@@ -195,7 +196,7 @@ EXPECTED_TOKENS = 256
 
 def estimate_tokens(body_bytes: int, completion: int | None = None, choices: int = 1) -> int:
     """The tokens a request may use: a quarter of its bytes, and what it lets the model write (`EXPECTED_TOKENS` if unsaid)."""
-    return -(-body_bytes // 4) + (EXPECTED_TOKENS if completion is None else completion) * choices
+    return -(-body_bytes // BYTES_PER_TOKEN) + (EXPECTED_TOKENS if completion is None else completion) * choices
 
 
 def _headers(what: str, limit: float, used: float, reset: float) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 from shokunin.answer import Answer
 from shokunin.exchange import Route
 from shokunin.serve.served import Served
+from shokunin.template.tokens import BYTES_PER_TOKEN
 
-BYTES_PER_TOKEN = 4
 LEAST = 1e-30
 """Probabilities below this are given as this, so that their logarithm is a number."""
 DONE = b"data: [DONE]\n\n"
