@@ -17,6 +17,7 @@ COMMANDS = (
     "",
     "quickstart",
     "init",
+    "discover",
     "curate",
     "train",
     "compress",
