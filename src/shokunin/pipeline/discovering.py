@@ -80,7 +80,7 @@ def discover(
     model: str | None = None,
     days: float | None = None,
     max_error: float = 0.05,
-    budget: float = 1.0,
+    budget: float = 2.0,
     learners: Sequence[str] = LEARNERS,
     seed: int = 0,
     progress: Progress = silent,

@@ -32,6 +32,7 @@ from shokunin.watch.promise import PromiseWatch
 ROWS = 3000
 """Rows of one rehearsal; of more an even part is drawn."""
 LEARNERS = ("baseline", "text_linear", "encoder_head")
+CHEAP = ("baseline", "text_linear")
 DRAWS = 20
 ENOUGH = 0.2
 """A specialist that answers a smaller share itself is not worth having."""
@@ -77,7 +78,7 @@ def rehearse(
     lacking: int | None = 0
     curve = [(trial.rows, share)]
     if more > 1.2 or share < ENOUGH:
-        left = _left_by_doubling(trial, part, task, seconds, learners, seed, progress)
+        left = _left_by_doubling(trial, part, task, seconds, seed, progress)
         if more > 1.2:
             share, error = trial.forecast(more, left ** np.log2(more), task, seed)
             curve.append((round(trial.rows * more), share))
@@ -136,6 +137,7 @@ class _Trial:
         held_out: of them, those that no fold was judged by; they are answered, the others calibrate. None: all may do both.
         rows: distinct rows altogether.
         rung: the learner that was chosen, among so many `candidates`.
+        cheap_error: of the cheapest learner that reads, on the rows that the choice was made by.
     """
 
     raw: npt.NDArray[Any]
@@ -144,6 +146,7 @@ class _Trial:
     rows: int
     rung: str
     candidates: int
+    cheap_error: float
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -221,6 +224,9 @@ def _try(
         len(dataset.train) + len(dataset.validation) + len(unseen),
         ladder.chosen.name,
         len(ladder.climbs),
+        next(
+            float((c.raw.argmax(axis=1) != ladder.judged.labels).mean()) for c in ladder.climbs if c.name == CHEAP[-1]
+        ),
     )
 
 
@@ -229,17 +235,16 @@ def _left_by_doubling(
     part: Sequence[tuple[Mapping[str, str], str]],
     task: Task,
     seconds: float,
-    learners: Sequence[str],
     seed: int,
     progress: Progress,
 ) -> float:
-    """What is left of the errors when the rows are doubled, as half the rows show it beside all."""
+    """What is left of the errors when the rows are doubled, as a cheap learner shows it with half of the rows and with all."""
     try:
-        half = _try(part[: len(part) // 2], task, seconds, learners, seed, progress)
+        half = _try(part[: len(part) // 2], task, seconds, CHEAP, seed, progress)
     except (DataError, UsageError):
         return GAINS[1]
-    now, before = (float((~trial.right).mean()) for trial in (whole, half))
-    return float(np.clip(now / before, *GAINS)) if before > 0 else GAINS[1]
+    before = half.cheap_error
+    return float(np.clip(whole.cheap_error / before, *GAINS)) if before > 0 else GAINS[1]
 
 
 def _answered(made: Any, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) -> tuple[float, float]:
