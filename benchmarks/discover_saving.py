@@ -63,9 +63,14 @@ upstream = "recorded"
 """
 
 
-Outcome = tuple[float, bool]
+PREDICTED = (
+    "records", "share_local", "saving_per_month", "saving_first_month", "cost_per_month", "audit_share", "expected_error",
+    "accuracy", "learner", "patternedness", "recognised",
+)  # fmt: skip
 YEARS = 5
 """So often a year is drawn."""
+Outcome = tuple[float, bool]
+"""A confidence, and whether the upstream said the same."""
 
 
 @dataclass(frozen=True)
@@ -228,10 +233,7 @@ def tasks(
             continue
         name, application = task["name"], together[task["name"]].most_common(1)[0][0]
         row: dict[str, Any] = {"task": name, "application": application, "training": trained[name]}
-        row["predicted"] = {
-            key: task.get(key)
-            for key in ("records", "share_local", "saving_per_month", "cost_per_month", "patternedness")
-        }
+        row["predicted"] = {key: task.get(key) for key in PREDICTED}
         if "error" not in trained[name]:
             own = [one for one in answered if truth["later"][one.id]["task"] == application]
             foreign = sum(of(one, name) for one in answered) - sum(of(one, name) for one in own)

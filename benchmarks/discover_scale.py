@@ -15,6 +15,7 @@ import json
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--records", default="10000,100000,1000000")
     words.add_argument("--folder", type=Path, help="where the temporary folder is made")
+    words.add_argument("--options", default="", help="further ones for discover, for instance '--quick'")
     words.add_argument("--quick", action="store_true", help="few records, to try it; nothing is kept")
     asked = words.parse_args()
     sizes = [1_000, 4_000] if asked.quick else [int(size) for size in asked.records.split(",")]
     result = harness.record("discover_scale", asked.quick)
     del result["settings"]
-    result["runs"] = []
+    result |= {"options": asked.options, "runs": []}
     for size in sizes:
-        result["runs"].append(one_size(size, asked.folder))
+        result["runs"].append(one_size(size, asked.folder, asked.options.split()))
         print(line(result["runs"][-1]), flush=True)
     result["exponents"] = exponents(result["runs"])
     print(json.dumps(result["exponents"]))
@@ -48,14 +50,14 @@ def main() -> None:
         print(path)
 
 
-def one_size(records: int, below: Path | None) -> dict[str, Any]:
+def one_size(records: int, below: Path | None, options: Sequence[str] = ()) -> dict[str, Any]:
     """Traffic of one size, discovered once."""
     with tempfile.TemporaryDirectory(prefix="discover-scale-", dir=below) as name:
         folder = Path(name)
         write_traffic(folder, records=records, later=0)
         logs = folder / "history.jsonl"
         size = logs.stat().st_size
-        found, cost = discover(logs, folder)
+        found, cost = discover(logs, folder, *options)
         scored = score(found, read_truth(folder))
     return {
         "records": records,

@@ -56,16 +56,17 @@ def main() -> None:
     words.add_argument("--sample", type=int, default=10_000, help="records for the peers, at most")
     words.add_argument("--peer-seeds", type=int, default=2, help="seeds on which the peers run; they take longer")
     words.add_argument("--peers", default=os.environ.get("SHOKUNIN_PEER_PYTHON"), help="without one only ours runs")
+    words.add_argument("--options", default="", help="further ones for discover, for instance '--budget 0.5'")
     words.add_argument("--quick", action="store_true", help="few records and one seed, to try it; nothing is kept")
     asked = words.parse_args()
     if asked.quick:
         asked.records, asked.seeds, asked.sample = 3_000, 1, 1_000
     result = harness.record("discover_tasks", asked.quick)
     del result["settings"]
-    result |= {"records": asked.records, "sample": asked.sample, "seeds": []}
+    result |= {"records": asked.records, "sample": asked.sample, "options": asked.options, "seeds": []}
     for seed in range(asked.seeds):
         peers = asked.peers if seed < asked.peer_seeds else None
-        result["seeds"].append(one_seed(seed, asked.records, asked.sample, peers))
+        result["seeds"].append(one_seed(seed, asked.records, asked.sample, peers, asked.options.split()))
     result["summary"] = summary(result["seeds"])
     print(json.dumps(result["summary"], indent=1))
     if not asked.quick:
@@ -75,13 +76,13 @@ def main() -> None:
         print(path)
 
 
-def one_seed(seed: int, records: int, sample: int, peers: str | None) -> dict[str, Any]:
+def one_seed(seed: int, records: int, sample: int, peers: str | None, options: Sequence[str] = ()) -> dict[str, Any]:
     """Ours on all records of one traffic, and everybody on a sample of them."""
     with tempfile.TemporaryDirectory(prefix="discover-") as name:
         folder = Path(name)
         write_traffic(folder, records=records, seed=seed, later=0)
         truth = read_truth(folder)
-        found, cost = discover(folder / "history.jsonl", folder)
+        found, cost = discover(folder / "history.jsonl", folder, *options)
         result = {"seed": seed, "cost": cost, **score(found, truth)}
         print(lines(result), flush=True)
         if peers is not None:
