@@ -36,7 +36,10 @@ _NUMBER = re.compile(
     r"(?:about |approximately |approx\.? |~|≈)?[-+−]?\s*[$€£¥￥]?\s*\d[\d,. ']*\s*(?:%|[$€£¥￥円元]|[A-Za-zµ°²³/]{1,8})?\.?"
 )
 _NO_WORD = re.compile(r"[^\w\s-]+")
-_SQL = re.compile(r"(?is)\s*(?:select|with|insert|update|delete|create)\b.+")
+_SQL = re.compile(
+    r"(?is)\s*(?:select\b.+\bfrom\b|with\b.+\bas\s*\(|insert\s+into\b|update\b.+\bset\b|delete\s+from\b|"
+    r"create\s+(?:or\s+replace\s+|temp\w*\s+|unique\s+)*(?:table|view|index)\b).+"
+)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,9 @@ def answers_of(replies: Sequence[str], said: str = "") -> Answers:
     objects = [value for text in texts if (value := json_of(text)) is not None]
     if len(objects) >= JSON_SHARE * len(texts):
         return _of_json(texts, objects, said)
+    sql = sum(_SQL.fullmatch(unfenced(text)) is not None for text in texts) / len(texts)
+    if sql >= SQL_SHARE:  # what queries that ask for nearly the same have in common is no frame around an answer
+        return _closed(texts, texts, BARE, said) or Answers(GENERATE, sql=True, readable=sql)
     pattern = _pattern(texts)
     shape = shape_of(pattern)
     told = [shape.read(text) or text for text in texts]
@@ -125,9 +131,6 @@ def answers_of(replies: Sequence[str], said: str = "") -> Answers:
     numbers = sum(number_of(answer) is not None for answer in told) / len(texts)
     if numbers >= NUMBER_SHARE:
         return Answers(ESTIMATE, pattern, readable=numbers)
-    sql = sum(_SQL.fullmatch(unfenced(text)) is not None for text in texts) / len(texts)
-    if sql >= SQL_SHARE:
-        return Answers(GENERATE, sql=True, readable=sql)
     short = _short(told)
     return Answers(SHORT if short else CHAT, pattern if short else BARE)
 

@@ -8,15 +8,16 @@ distribution, which cosines say when they are corrected for the size of the samp
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 
 from shokunin import metrics
 from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, EXTRACT, SHORT, said_alike
-from shokunin.discover.features import learn_and_answer
-from shokunin.discover.wording import Wording
+from shokunin.discover.features import Centre
+from shokunin.discover.wording import Learnt, Wording
 
 ALIKE_LABELS, ALIKE_FIELDS = 0.8, 0.7
 READABLE = 0.8
@@ -59,26 +60,20 @@ def alike_words(first: Wording, second: Wording) -> float:
 
 def alike_inputs(first: Wording, second: Wording) -> float:
     """The corrected cosine between what is asked about."""
-    assert first.rarity is not None
-    return alike_texts(first.features, second.features, first.rarity[0])
+    return alike_centres(first.centre, second.centre)
 
 
 def alike_replies(first: Wording, second: Wording) -> float:
     """The corrected cosine between the replies."""
-    assert first.rarity is not None
-    return alike_texts(first.reply_features, second.reply_features, first.rarity[1])
+    return alike_centres(first.reply_centre, second.reply_centre)
 
 
-def alike_texts(first: Any, second: Any, weights: npt.NDArray[np.float64]) -> float:
-    """The cosine between the mean texts of two samples, corrected for their size; 1 for draws from one distribution.
-
-    Args:
-        first: features, shape (n, d), and `second`, shape (m, d).
-        weights: of the features, shape (d,), so that what all texts have counts little.
-    """
-    one, other = _reliability(first, weights), _reliability(second, weights)
-    cosine = _cosine(_mean(first) * weights, _mean(second) * weights)
-    return float(min(1.0, cosine / np.sqrt(one * other))) if one > 0 and other > 0 else 0.0
+def alike_centres(first: Centre, second: Centre) -> float:
+    """The cosine between the mean texts of two samples, corrected for their size; 1 for draws from one distribution."""
+    if first.reliability <= 0 or second.reliability <= 0:
+        return 0.0
+    cosine = float((first.direction @ second.direction.T).sum())
+    return min(1.0, cosine / math.sqrt(first.reliability * second.reliability))
 
 
 def _blocks(first: Wording, second: Wording) -> list[float]:
@@ -91,56 +86,30 @@ def _blocks(first: Wording, second: Wording) -> list[float]:
 
 
 def _same_labels(large: Wording, small: Wording) -> bool:
+    if small.answers.kind == CLASSIFY and said_alike(large.answers, small.answers) < ALIKE_LABELS:
+        return False
     read = small.forms(large.answers)
     known = np.array([form is not None for form in read])
-    if known.mean() < READABLE or (
-        small.answers.kind == CLASSIFY and said_alike(large.answers, small.answers) < ALIKE_LABELS
-    ):
+    if known.mean() < READABLE:
         return False
-    ours = large.forms(large.answers)
-    there = np.array([form is not None for form in ours])
-    return transfers(large.features[there], ours[there], small.features[known], read[known]) or (
-        # Too hard to be learnt from so few calls, in either wording.
-        not _learnable(large.features[there], ours[there]) and alike_inputs(large, small) >= ALIKE_TEXTS
+    home = large.learnt
+    if home.accuracy - home.commonest < LITTLE:  # too hard to be learnt from so few calls, in either wording
+        return alike_inputs(large, small) >= ALIKE_TEXTS
+    right = home.learner(small.features[known]) == read[known]
+    least = needed(home, read[known])
+    # Where the calls are too few to tell, the inputs do.
+    return float(right.mean()) >= least or (
+        metrics.wilson(int(right.sum()), len(right)).high >= least and alike_inputs(large, small) >= ALIKE_TEXTS
     )
 
 
-def transfers(from_x: Any, from_y: npt.NDArray[np.object_], to_x: Any, to_y: npt.NDArray[np.object_]) -> bool:
-    """Whether a learner that has seen the first calls answers the second ones nearly as well as its own.
+def needed(home: Learnt, answers: npt.NDArray[np.object_]) -> float:
+    """How many of these answers a learner from elsewhere must give: half of its gain at home, over the commonest of them.
 
     Args:
-        from_x: features, shape (n, d), and `from_y`, shape (n,), the answers.
-        to_x: features, shape (m, d), and `to_y`, shape (m,), the answers.
+        home: what it gives where it is from.
+        answers: shape (m,).
     """
-    gain, commonest = _gain(from_x, from_y)
-    given = learn_and_answer(from_x, from_y, to_x) == to_y
-    chance = float((to_y == commonest).mean())
-    return gain >= LITTLE and metrics.wilson(int(given.sum()), len(given)).high >= chance + HALF * gain
-
-
-def _learnable(x: Any, y: npt.NDArray[np.object_]) -> bool:
-    return _gain(x, y)[0] >= LITTLE
-
-
-def _gain(x: Any, y: npt.NDArray[np.object_]) -> tuple[float, Any]:
-    """How much better than the commonest answer a learner of the first half answers the second; and that answer."""
-    half = len(y) // 2
-    usual, counts = np.unique(y.astype(str), return_counts=True)
-    commonest = usual[counts.argmax()]
-    at_home = float((learn_and_answer(x[:half], y[:half], x[half:]) == y[half:]).mean())
-    return at_home - float((y[half:] == commonest).mean()), commonest
-
-
-def _reliability(x: Any, weights: npt.NDArray[np.float64]) -> float:
-    """How alike two halves of one sample are, as an estimate for the whole (Spearman and Brown)."""
-    r = _cosine(_mean(x[::2]) * weights, _mean(x[1::2]) * weights)
-    return 2 * r / (1 + r)
-
-
-def _mean(x: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(x.mean(axis=0)).ravel() if x.shape[0] else np.zeros(x.shape[1])
-
-
-def _cosine(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if length else 0.0
+    commonest = max(Counter(answers).values()) / len(answers)
+    gain = (home.accuracy - home.commonest) / (1 - home.commonest)
+    return min(home.accuracy, commonest + HALF * gain * (1 - commonest))

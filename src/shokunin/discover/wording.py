@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin.discover.answers import CLASSIFY, Answers, answers_of
-from shokunin.discover.features import features_of
+from shokunin.discover.features import Centre, Learner, centre_of, features_of, learn_and_answer
 from shokunin.discover.slots import telling_slots
 from shokunin.recorded.call import Call
 from shokunin.template import SPECIFIC, Template
@@ -34,6 +34,21 @@ _PERSONA = re.compile(
 )
 LONGEST_INPUT = 2000
 """Characters of an input that are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A quick learner.
+
+    Attributes:
+        learner: gives answers to features, as it learnt from all calls.
+        accuracy: how many answers to half of the calls are right after learning from the other half, 0 to 1.
+        commonest: of that half the share that has the commonest answer.
+    """
+
+    learner: Learner
+    accuracy: float
+    commonest: float
 
 
 @dataclass
@@ -103,6 +118,29 @@ class Wording:
     def reply_features(self) -> Any:
         """The replies likewise."""
         return features_of([(call.reply or "")[:LONGEST_INPUT] for call in self.looked_at])
+
+    @cached_property
+    def centre(self) -> Centre:
+        """The middle of the inputs."""
+        assert self.rarity is not None
+        return centre_of(self.features, self.rarity[0])
+
+    @cached_property
+    def reply_centre(self) -> Centre:
+        """The middle of the replies."""
+        assert self.rarity is not None
+        return centre_of(self.reply_features, self.rarity[1])
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What a quick learner makes of the calls; of labels."""
+        forms = self.forms(self.answers)
+        there = np.array([form is not None for form in forms])
+        x, y = self.features[there], forms[there]
+        half = len(y) // 2
+        right = learn_and_answer(x[:half], y[:half], x[half:]) == y[half:]
+        commonest, _ = Counter(y).most_common(1)[0]
+        return Learnt(Learner(x, y), float(right.mean()), float((y[half:] == commonest).mean()))
 
     def forms(self, by: Answers) -> npt.NDArray[np.object_]:
         """What the looked-at calls were answered, as `by` reads it; None where it cannot."""
