@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +44,10 @@ def discover(
     max_error: Annotated[float, typer.Option(help="Share of answers that may differ from the large model's.")] = 0.05,
     budget: Annotated[float, typer.Option(metavar="MINUTES", help="For the rehearsal of one task.")] = 1.0,
     quick: Annotated[bool, typer.Option("--quick", help="Rehearse with the cheapest learners only.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the page here; by default into reports/, where --write is given."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="For everything that is drawn at random.")] = 0,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
@@ -54,25 +59,49 @@ def discover(
     """
     with reporting(output):
         from shokunin.cli.discovered import show
+        from shokunin.discover.page import discovery_html
+        from shokunin.files import write_text
         from shokunin.pipeline import discovering
         from shokunin.pipeline.rehearsing import LEARNERS
         from shokunin.project import open_project
 
         place = open_project(project)
+        page = _page(html, place.reports if write else None)
         with bars(output) as progress:
             found = discovering.discover(
                 logs or (), project=project, write=write, prices=_prices(price), model=model, days=days,
                 max_error=max_error, budget=budget, learners=QUICK if quick else LEARNERS, seed=seed,
                 progress=progress,
             )  # fmt: skip
+        again = None if write else _again(logs, project, "--write")
         unit, notes = place.money.unit(), [*found.notes, *([LOW] if quick else [])]
         following = {task.name: _next(task, place.tasks, logs, project) for task in found.tasks}
+        if page is not None:
+            write_text(page, discovery_html(
+                found.tasks, records=found.records, days=found.days, notes=notes, prices_as_of=found.prices_as_of,
+                unit=unit, following=following, again=again, made=time.strftime("%d %B %Y"),
+            ))  # fmt: skip
         if output is Output.json:
-            emit(_document(found, unit, notes, following, None))
+            emit(_document(found, unit, notes, following, page))
         else:
-            show(found, unit, notes, following, None, again=None if write else _again(logs, project, "--write"))
+            show(found, unit, notes, following, page, again=again)
     if not any(task.verdict == "TRAIN" for task in found.tasks):
         raise typer.Exit(1)
+
+
+def _page(html: Path | None, reports: Path | None) -> Path | None:
+    """Where the page is to be, None: nowhere; a place that cannot be one is told before the work begins."""
+    from shokunin.errors import UsageError
+
+    if html is None:
+        return (
+            None if reports is None else reports / f"discover-{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.html"
+        )
+    if html.is_dir():
+        raise UsageError(
+            f"{str(html)!r} is a folder; --html takes the name of a file, such as {str(html / 'tasks.html')!r}"
+        )
+    return html
 
 
 def _prices(given: Sequence[str] | None) -> dict[str, Price]:

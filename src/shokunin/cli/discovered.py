@@ -85,7 +85,7 @@ def _table(tasks: Sequence[Found], unit: Currency) -> None:
             "?" if money.cost is None else unit.show(money.cost),
             f"{task.patternedness.value:.2f}",
             f"{100 * task.share_local:.0f} %" if tried else "–",
-            "?" if money.saving is None else unit.show(money.saving) if tried else "–",
+            "–" if task.verdict != "TRAIN" else "?" if money.saving is None else unit.show(money.saving),
             Text(task.verdict, style=COLOURS[task.verdict]),
         )
     console = Console(highlight=False)

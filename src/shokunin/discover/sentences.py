@@ -32,6 +32,12 @@ def saved(tasks: Sequence[Found]) -> float | None:
     return sum(known) if known else None
 
 
+def answered(tasks: Sequence[Found]) -> float:
+    """Of all calls, the share that the specialists worth training would answer here, 0 to 1."""
+    calls = sum(task.per_month for task in tasks)
+    return sum(t.per_month * t.share_local for t in tasks if t.verdict == "TRAIN") / calls if calls else 0.0
+
+
 def prices_from(as_of: str) -> str:
     """Where amounts are from."""
     return (
@@ -41,12 +47,28 @@ def prices_from(as_of: str) -> str:
 
 
 def audited(task: Found, unit: Currency) -> str:
-    """What the saving of a task is net of; "" where there is none."""
-    rehearsal, money = task.rehearsal, task.money
-    if rehearsal is None or not money.saving:
+    """What training a task saves, and what that is net of; "" where it is not worth training, or its cost is not known."""
+    money = task.money
+    if task.verdict != "TRAIN" or money.saving is None:
         return ""
     first = f", {unit.show(money.first_saving)} in the first" if money.first_saving is not None else ""
+    passed, checked = 100 - 100 * task.share_local, 100 * money.audit_share
     return (
-        f"{unit.show(money.saving)} a month over the first year{first}: {1 - task.share_local:.0%} of the requests are still "
-        f"passed on, and {money.audit_share:.0%} of the answers given here are checked against the large model."
+        f"{unit.show(money.saving)} a month over the first year{first}: {passed:.0f} % of the requests are still passed on, "
+        f"and {checked:.0f} % of the answers given here are checked against the large model."
+    )
+
+
+def forecast(task: Found) -> str:
+    """What the forecast of a task rests on; "" where nothing was tried."""
+    tried = task.rehearsal
+    if tried is None:
+        return ""
+    wrong = (
+        f"; of the sure answers {100 * tried.error:.1f} % would differ from the recorded ones" if tried.share else ""
+    )
+    right = f"{100 * tried.accuracy.value:.0f} % ({100 * tried.accuracy.low:.0f}–{100 * tried.accuracy.high:.0f} %)"
+    return (
+        f"A rehearsal on {tried.rows:,} distinct rows chose {tried.rung!r}, which was right in {right} of rows it had not "
+        f"learnt from. {100 * task.recognised:.0f} % of the requests are phrased as one of the wordings{wrong}."
     )
