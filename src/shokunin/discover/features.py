@@ -64,7 +64,7 @@ class Centre:
 
 def centre_of(x: Any, weights: npt.NDArray[np.float64]) -> Centre:
     """The centre of texts with these features, shape (n, FEATURES); weights: of the features, shape (FEATURES,)."""
-    halves = (float((_direction(x[::2], weights) @ _direction(x[1::2], weights).T).sum()) if x.shape[0] > 1 else 0.0)
+    halves = float((_direction(x[::2], weights) @ _direction(x[1::2], weights).T).sum()) if x.shape[0] > 1 else 0.0
     return Centre(_direction(x, weights), 2 * halves / (1 + halves))
 
 

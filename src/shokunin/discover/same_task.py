@@ -27,6 +27,8 @@ LITTLE = 0.1
 """A gain below this says nothing, as the work cannot be learnt from so few calls."""
 ALIKE_TEXTS, SAME_TEXTS = 0.85, 0.95
 SAME_WORDS = 0.5
+INSTRUCTION = 40
+"""Letters and digits; a shorter opening of a system prompt may be that of any."""
 
 
 def same_task(large: Wording, small: Wording) -> bool:
@@ -50,7 +52,15 @@ def same_task(large: Wording, small: Wording) -> bool:
     if alike_words(large, small) >= SAME_WORDS:
         return True
     inputs, replies = alike_inputs(large, small), alike_replies(large, small)
-    return min(inputs, replies) >= ALIKE_TEXTS or (inputs >= SAME_TEXTS and replies >= HALF)
+    return min(inputs, replies) >= ALIKE_TEXTS or (
+        replies >= HALF and (inputs >= SAME_TEXTS or _open_alike(large, small))
+    )
+
+
+def _open_alike(first: Wording, second: Wording) -> bool:
+    """Whether the system prompts begin with the same instruction, and differ in what they bring along, such as a schema."""
+    a, b = first.opening, second.opening
+    return a == b and sum(c.isalnum() for c in "".join(a)) >= INSTRUCTION and first.fixed[1] == second.fixed[1]
 
 
 def alike_words(first: Wording, second: Wording) -> float:
@@ -93,7 +103,8 @@ def _same_labels(large: Wording, small: Wording) -> bool:
     if known.mean() < READABLE:
         return False
     home = large.learnt
-    if home.accuracy - home.commonest < LITTLE:  # too hard to be learnt from so few calls, in either wording
+    if home.accuracy - home.commonest < LITTLE or home.surely <= home.commonest:
+        # Too hard to be learnt from so few calls, in either wording.
         return alike_inputs(large, small) >= ALIKE_TEXTS
     right = home.learner(small.features[known]) == read[known]
     least = needed(home, read[known])

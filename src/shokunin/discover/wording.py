@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shokunin import metrics
 from shokunin.discover.answers import CLASSIFY, Answers, answers_of
 from shokunin.discover.features import Centre, Learner, centre_of, features_of, learn_and_answer
 from shokunin.discover.slots import telling_slots
+from shokunin.discover.tree import IDENTITY
 from shokunin.recorded.call import Call
 from shokunin.template import SPECIFIC, Template
 from shokunin.template.found import Conversation, share_of, template_of
@@ -43,11 +45,13 @@ class Learnt:
     Attributes:
         learner: gives answers to features, as it learnt from all calls.
         accuracy: how many answers to half of the calls are right after learning from the other half, 0 to 1.
+        surely: the lower end of its 95 % interval.
         commonest: of that half the share that has the commonest answer.
     """
 
     learner: Learner
     accuracy: float
+    surely: float
     commonest: float
 
 
@@ -95,6 +99,11 @@ class Wording:
         return "\n".join(sorted(self.fixed[0] | self.fixed[1]))
 
     @property
+    def opening(self) -> tuple[str, ...]:
+        """The first segments of the system prompt."""
+        return self.prompts[0].system[: IDENTITY + 1]
+
+    @property
     def instructs(self) -> bool:
         """Whether the fixed text says what to do, as opposed to who to be and in which tone."""
         told = " ".join(s for block in self.fixed for s in block if s != SYSTEM and not _PERSONA.match(s))
@@ -139,8 +148,9 @@ class Wording:
         x, y = self.features[there], forms[there]
         half = len(y) // 2
         right = learn_and_answer(x[:half], y[:half], x[half:]) == y[half:]
+        told = metrics.wilson(int(right.sum()), len(right))
         commonest, _ = Counter(y).most_common(1)[0]
-        return Learnt(Learner(x, y), float(right.mean()), float((y[half:] == commonest).mean()))
+        return Learnt(Learner(x, y), told.value, told.low, float((y[half:] == commonest).mean()))
 
     def forms(self, by: Answers) -> npt.NDArray[np.object_]:
         """What the looked-at calls were answered, as `by` reads it; None where it cannot."""
