@@ -14,10 +14,11 @@ from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
 from shokunin.discover.slots import renamed
 from shokunin.discover.tree import FEWEST, Tree
-from shokunin.discover.wording import Wording, joined, spelled
+from shokunin.discover.wording import FITS, Wording, conversation, joined, spelled
 from shokunin.progress import Progress, silent
 from shokunin.recorded.call import Call
 from shokunin.template import Template
+from shokunin.template.found import VERSION, share_of
 from shokunin.template.labels import plain
 from shokunin.template.segments import SYSTEM, Segmented, Segmenter
 
@@ -85,11 +86,14 @@ class Group:
         return replace(self.answers, labels=tuple(labels), spellings={**known, **{plain(one): one for one in labels}})
 
     def templates(self, answers: Answers) -> tuple[Template, ...]:
-        """The wordings that a gateway can recognise and whose slots are those of the most used one."""
+        """The wordings that a gateway can recognise and whose slots are those of the most used one.
+
+        What users often begin with, such as the head of a form, is no wording where a wider one fits.
+        """
         made: list[Template] = []
         for one in self.wordings:
             template = one.template
-            if template is None or not template.is_specific:
+            if template is None or not template.is_specific or self._is_narrow(one):
                 continue
             if made and template.inputs != made[0].inputs:
                 if len(template.inputs) != len(made[0].inputs):
@@ -98,13 +102,27 @@ class Group:
             made.append(spelled(template, answers, one.calls))
         return tuple(made)
 
+    def _is_narrow(self, one: Wording) -> bool:
+        """Whether a wording is but a small part of what another one's template fits."""
+        assert one.template is not None
+        said = [conversation(call) for call in one.looked_at]
+        return any(
+            wide.template is not None
+            and wide.template.is_specific
+            and wide.template.fixed < one.template.fixed
+            and len(one.calls) < VERSION * (len(wide.calls) + len(one.calls))
+            and share_of(wide.template, said) >= FITS
+            for wide in self.wordings
+            if wide is not one
+        )
+
     def inputs(self, call: Call) -> dict[str, str] | None:
-        """The input fields of a call, by the first wording that it fits; None where it fits none."""
-        for template in self._recognised:
-            found = template.match_texts(call.messages)
-            if found is not None:
-                return {name: found[name] for name in template.inputs}
-        return None
+        """The input fields of a call, by the wording that says most of those that it fits; None where it fits none."""
+        fits = [(t.fixed, t, found) for t in self._recognised if (found := t.match_texts(call.messages)) is not None]
+        if not fits:
+            return None
+        _, template, found = max(fits, key=lambda one: one[0])
+        return {name: found[name] for name in template.inputs}
 
     @cached_property
     def _recognised(self) -> tuple[Template, ...]:
@@ -141,10 +159,14 @@ class Grouping:
 
 
 def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Call]:
-    """An even sample of a stream, with some calls of every application that has a system prompt, in the order of the stream."""
+    """An even sample of a stream, with some calls of every application that has a system prompt, in the order of the stream.
+
+    At most `size` calls are drawn evenly, and at most as many again for the applications.
+    """
     rng = random.Random(seed)
     kept: list[tuple[int, Call]] = []
     rare: dict[str, list[tuple[int, Call]]] = {}
+    extra = 0
     for number, call in enumerate(calls):
         if len(kept) < size:
             kept.append((number, _shortened(call)))
@@ -152,13 +174,14 @@ def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Ca
         if (place := rng.randint(0, number)) < size:
             kept[place] = (number, _shortened(call))
         role, text = call.messages[0]
-        if role == SYSTEM[1:-1] and (len(rare) < APPLICATIONS or text[:40] in rare):
+        if role == SYSTEM[1:-1] and extra < size and (len(rare) < APPLICATIONS or text[:40] in rare):
             some = rare.setdefault(text[:40], [])
             if len(some) < OF_EACH:
                 some.append((number, _shortened(call)))
-    seen = {number for number, _ in kept}
-    extra = [pair for some in rare.values() for pair in some if pair[0] not in seen]
-    return [call for _, call in sorted(kept + extra, key=lambda pair: pair[0])]
+                extra += 1
+    numbers = {number for number, _ in kept}
+    kept += [pair for some in rare.values() for pair in some if pair[0] not in numbers]
+    return [call for _, call in sorted(kept, key=lambda pair: pair[0])]
 
 
 def _shortened(call: Call) -> Call:
@@ -204,7 +227,8 @@ def _tasks(wordings: dict[int, Wording], progress: Progress) -> tuple[list[Group
         group.wordings = _as_few(group.wordings)
         group.look_again()
         progress("putting versions together", done, len(groups))
-    return groups, task_of
+    order = sorted(range(len(groups)), key=lambda g: -groups[g].calls)
+    return [groups[g] for g in order], {leaf: order.index(g) for leaf, g in task_of.items()}
 
 
 def _as_few(wordings: list[Wording]) -> list[Wording]:
