@@ -79,7 +79,8 @@ def discover(
         if page is not None:
             write_text(page, discovery_html(
                 found.tasks, records=found.records, days=found.days, notes=notes, prices_as_of=found.prices_as_of,
-                unit=unit, following=following, again=again, made=time.strftime("%d %B %Y"),
+                unit=unit, following=following, again=again,
+                serve=shlex.join(["shokunin", "serve", *_in(project)]), made=time.strftime("%d %B %Y"),
             ))  # fmt: skip
         if output is Output.json:
             emit(_document(found, unit, notes, following, page))

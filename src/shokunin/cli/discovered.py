@@ -8,7 +8,7 @@ from pathlib import Path
 from shokunin.cli.output import note, say
 from shokunin.cost import Currency
 from shokunin.discover.found import Found
-from shokunin.discover.sentences import audited, headline, prices_from
+from shokunin.discover.sentences import audited, headline, percent, prices_from, unmeasured
 from shokunin.pipeline.discovering import Discovery
 
 COLOURS = {"TRAIN": "green", "COLLECT MORE": "yellow", "LEAVE": "dim"}
@@ -83,8 +83,8 @@ def _table(tasks: Sequence[Found], unit: Currency) -> None:
             Text(task.kind),
             f"{task.per_month:,.0f}",
             "?" if money.cost is None else unit.show(money.cost),
-            f"{task.patternedness.value:.2f}",
-            f"{100 * task.share_local:.0f} %" if tried else "–",
+            "–" if unmeasured(task) else f"{task.patternedness.value:.2f}",
+            percent(task.share_local) if tried else "–",
             "–" if task.verdict != "TRAIN" else "?" if money.saving is None else unit.show(money.saving),
             Text(task.verdict, style=COLOURS[task.verdict]),
         )

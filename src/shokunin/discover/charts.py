@@ -12,9 +12,10 @@ from math import ceil, floor, log10, sqrt
 from markupsafe import Markup, escape
 
 from shokunin.discover.found import Found, Verdict
+from shokunin.discover.sentences import unmeasured
 
-WIDTH, HEIGHT = 900, 430
-LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 54
+WIDTH, HEIGHT = 900, 450
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 32, 62
 SMALLEST, LARGEST = 6.0, 24.0
 """Radii of the dots, whose area goes by what the task costs."""
 LETTER, LINE = 7.4, 16.0
@@ -47,10 +48,12 @@ def patterned_chart(tasks: Sequence[Found]) -> Markup:
     ]
     parts = [_axes(low, high)]
     for dot in sorted(dots, key=lambda dot: -dot.radius):
-        parts.append(_whisker(dot))
+        if not unmeasured(dot.task):
+            parts.append(_whisker(dot))
     for dot in sorted(dots, key=lambda dot: -dot.radius):
+        kind = CLASSES[dot.task.verdict] + (" unknown" if unmeasured(dot.task) else "")
         parts.append(
-            f'<circle class="{CLASSES[dot.task.verdict]}" cx="{dot.x}" cy="{dot.y}" r="{dot.radius:.1f}">'
+            f'<circle class="{kind}" cx="{dot.x}" cy="{dot.y}" r="{dot.radius:.1f}">'
             f"<title>{escape(dot.task.name)}</title></circle>"
         )
     parts += _names(dots)
@@ -86,11 +89,11 @@ def _axes(low: float, high: float) -> str:
         x = _x((log10(volume) - low) / (high - low))
         parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x}" y="{HEIGHT - BOTTOM + 20}">{_volume(volume)}</text>'
+            f'<text class="tick" text-anchor="middle" x="{x}" y="{HEIGHT - BOTTOM + 36}">{_volume(volume)}</text>'
         )
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
-        f'<text class="axis" text-anchor="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}">calls a month</text>'
+        f'<text class="axis" text-anchor="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}">calls a month</text>'
         f'<text class="axis" text-anchor="middle" transform="translate(16 {middle}) rotate(-90)">patternedness</text>'
     )
     return "".join(parts)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from shokunin.cost import US_DOLLARS, Currency
 from shokunin.discover.charts import CLASSES, patterned_chart
 from shokunin.discover.found import Found
-from shokunin.discover.sentences import answered, audited, forecast, headline, prices_from, saved, spent
+from shokunin.discover.sentences import (
+    answered,
+    audited,
+    forecast,
+    headline,
+    percent,
+    prices_from,
+    saved,
+    spent,
+    unmeasured,
+)
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 LABELS, FIELDS, QUOTE, BARS = 24, 24, 600, 20
@@ -41,6 +50,7 @@ def discovery_html(
     unit: Currency = US_DOLLARS,
     following: Mapping[str, str | None],
     again: str | None = None,
+    serve: str = "shokunin serve",
     made: str = "",
 ) -> str:
     """The page as HTML; it loads nothing, and every text in it is escaped.
@@ -54,6 +64,7 @@ def discovery_html(
         unit: the currency of amounts.
         following: the next command for each task's name.
         again: the command that makes the tasks' folders; None: they are made.
+        serve: the command that starts the gateway.
         made: when, for people.
     """
     worth = [task for task in tasks if task.verdict == "TRAIN"]
@@ -79,6 +90,7 @@ def discovery_html(
         unit=unit,
         following=following,
         again=again,
+        serve=serve,
         made=made,
     )
 
@@ -89,17 +101,18 @@ def _template() -> Template:
     environment.filters |= {
         "clean": _clean,
         "count": lambda number: f"{number:,.0f}",
-        "percent": _percent,
+        "percent": _never_broken(percent),
         "kind": lambda task: "SQL" if task.sql else KINDS.get(task.kind, task.kind),
         "tone": lambda task: CLASSES[task.verdict],
         "stopped": lambda text: text if text.endswith((".", "!", "?")) else f"{text}.",
         "capitalised": lambda text: text[:1].upper() + text[1:],
         "fields": _fields,
-        "audited": audited,
-        "forecast": forecast,
+        "audited": _never_broken(audited),
+        "forecast": _never_broken(forecast),
         "parts": _parts,
         "models": lambda task: ", ".join(f"{name or 'not named'} ({calls:,})" for name, calls in task.models.items()),
     }
+    environment.tests["unmeasured"] = unmeasured
     environment.globals |= {"LABELS": LABELS, "QUOTE": QUOTE}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
@@ -110,9 +123,9 @@ def _clean(text: object, longest: int = 200) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 
-def _percent(share: float) -> Markup:
-    """`63 %`, `0.4 %`; no line break before the sign."""
-    return Markup(f"{100 * share:.{0 if share >= 0.095 or share == 0 else 1}f}&nbsp;%")
+def _never_broken(words: Callable[..., str]) -> Callable[..., str]:
+    """No line break between a number and its sign."""
+    return lambda *arguments: words(*arguments).replace(" %", "\u00a0%")
 
 
 def _bars(tasks: Sequence[Found]) -> dict[str, Any]:

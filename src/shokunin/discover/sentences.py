@@ -38,6 +38,20 @@ def answered(tasks: Sequence[Found]) -> float:
     return sum(t.per_month * t.share_local for t in tasks if t.verdict == "TRAIN") / calls if calls else 0.0
 
 
+def unmeasured(task: Found) -> bool:
+    """Whether nothing is known of a task's patternedness: its interval is all that is possible."""
+    return task.patternedness.low <= 0 and task.patternedness.high >= 1
+
+
+def percent(share: float) -> str:
+    """`63 %`, `0.4 %`; what is not quite none or all is not said to be."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return f"{100 * share:.{0 if share >= 0.095 or share == 0 else 1}f} %"
+
+
 def prices_from(as_of: str) -> str:
     """Where amounts are from."""
     return (
@@ -52,10 +66,10 @@ def audited(task: Found, unit: Currency) -> str:
     if task.verdict != "TRAIN" or money.saving is None:
         return ""
     first = f", {unit.show(money.first_saving)} in the first" if money.first_saving is not None else ""
-    passed, checked = 100 - 100 * task.share_local, 100 * money.audit_share
+    passed, checked = percent(1 - task.share_local), percent(money.audit_share)
     return (
-        f"{unit.show(money.saving)} a month over the first year{first}: {passed:.0f} % of the requests are still passed on, "
-        f"and {checked:.0f} % of the answers given here are checked against the large model."
+        f"{unit.show(money.saving)} a month over the first year{first}: {passed} of the requests are still passed on, "
+        f"and {checked} of the answers given here are checked against the large model."
     )
 
 
@@ -64,11 +78,9 @@ def forecast(task: Found) -> str:
     tried = task.rehearsal
     if tried is None:
         return ""
-    wrong = (
-        f"; of the sure answers {100 * tried.error:.1f} % would differ from the recorded ones" if tried.share else ""
-    )
-    right = f"{100 * tried.accuracy.value:.0f} % ({100 * tried.accuracy.low:.0f}–{100 * tried.accuracy.high:.0f} %)"
+    wrong = f"; of the sure answers {percent(tried.error)} would differ from the recorded ones" if tried.share else ""
+    right = f"{percent(tried.accuracy.value)} ({100 * tried.accuracy.low:.0f}–{100 * tried.accuracy.high:.0f} %)"
     return (
         f"A rehearsal on {tried.rows:,} distinct rows chose {tried.rung!r}, which was right in {right} of rows it had not "
-        f"learnt from. {100 * task.recognised:.0f} % of the requests are phrased as one of the wordings{wrong}."
+        f"learnt from. {percent(task.recognised)} of the requests are phrased as one of the wordings{wrong}."
     )
