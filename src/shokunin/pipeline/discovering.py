@@ -102,12 +102,17 @@ def discover(
 
     Raises:
         DataError: there is no log, or nothing in it that can be used.
-        UsageError: the price of a model is not known, or a folder is there already; nothing was written.
+        UsageError: the price of a model is not known, or a number is none that can be; nothing was written.
+        ProjectError: a task's folder is there already; nothing was written.
     """
     place = open_project(None if project is None else Path(project))
     own = {**place.prices, **(prices or {})}
     if days is not None and not days > 0:
         raise UsageError(f"`days` is how long a time the log covers, more than 0, not {days!r}")
+    if not 0 < max_error < 1:
+        raise UsageError(f"`max_error` is a share between 0 and 1, not {max_error!r}")
+    if not budget > 0:
+        raise UsageError(f"`budget` is minutes for the rehearsal of one task, more than 0, not {budget!r}")
     with _source(place, logs) as source:
         sample = draw(_told(source, "reading the log", progress), seed=seed)
         grouping = Grouping(sample, progress)
