@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from shokunin.discover.numbers import number_of
 from shokunin.template.labels import find_label, names, plain
 from shokunin.template.reply import shape_of, unfenced
 from shokunin.template.reply_found import BARE, reply_of
@@ -32,10 +33,11 @@ RARE = 0.02
 FIELD_SHARE = 0.02
 VARIANT = 5
 """A form that names another which is said more than so many times as often is a way to say that one."""
-_NUMBER = re.compile(
-    r"(?:about |approximately |approx\.? |~|≈)?[-+−]?\s*[$€£¥￥]?\s*\d[\d,. ']*\s*(?:%|[$€£¥￥円元]|[A-Za-zµ°²³/]{1,8})?\.?"
-)
 _NO_WORD = re.compile(r"[^\w\s-]+")
+_LISTED = re.compile(
+    r"\.(?=\s|\Z)|[\n,;:/|、，：・。\"'`()\[\]{}<>「」『』（）]|\b(?:or|and)\b|または|もしくは|か(?=[。\s])"
+)
+"""What stands between the labels that a prompt lists."""
 _SQL = re.compile(
     r"(?is)\s*(?:select\b.+\bfrom\b|with\b.+\bas\s*\(|insert\s+into\b|update\b.+\bset\b|delete\s+from\b|"
     r"create\s+(?:or\s+replace\s+|temp\w*\s+|unique\s+)*(?:table|view|index)\b).+"
@@ -147,24 +149,6 @@ def json_of(reply: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def number_of(answer: str) -> float | None:
-    """The number that an answer is, its unit or currency left aside; None if it is none."""
-    if len(answer) > 40 or not _NUMBER.fullmatch(answer.strip().strip("\"'`*")):
-        return None
-    digits = re.search(r"[-+−]?\s*[$€£¥￥]?\s*(\d[\d,. ']*)", answer)
-    if digits is None:
-        return None
-    body = digits[1].strip().rstrip(".").replace(" ", "").replace("'", "")
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|\d+,\d{1,2}", body):  # 1.234,56 as in much of Europe
-        body = body.replace(".", "").replace(",", ".")
-    body = body.replace(",", "")
-    try:
-        value = float(body)
-    except ValueError:
-        return None
-    return -value if re.match(r"\D*[-−]", answer) else value
-
-
 def schema_of(objects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The JSON Schema of objects: the keys that are not slips, the types that their values have, and which are always there."""
     count = 0
@@ -243,7 +227,8 @@ def _closed(texts: Sequence[str], told: Sequence[str], pattern: str, said: str) 
         or (numbers > 0.8 * len(forms) and len(forms) > MOST_NUMBERS)
     ):
         return None
-    forms = [form for form in forms if not _variant(form, forms, counts)]
+    listed = {plain(part) for part in _LISTED.split(said)}
+    forms = [form for form in forms if form in listed or not _variant(form, forms, counts)]
     labels = {form: spelled[form].most_common(1)[0][0] for form in forms}
     made = Answers(CLASSIFY, pattern, tuple(labels.values()), labels)
     reader = made.reader()
