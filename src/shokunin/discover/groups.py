@@ -224,7 +224,7 @@ def _tasks(wordings: dict[int, Wording], progress: Progress) -> tuple[list[Group
         task_of[leaf] = place
         progress("putting versions together", done, len(wordings))
     for done, group in enumerate(groups, 1):
-        group.wordings = _as_few(group.wordings)
+        group.wordings = _as_few([part for wording in group.wordings for part in wording.versions()])
         group.look_again()
         progress("putting versions together", done, len(groups))
     order = sorted(range(len(groups)), key=lambda g: -groups[g].calls)
@@ -236,6 +236,10 @@ def _as_few(wordings: list[Wording]) -> list[Wording]:
     kept: list[Wording] = []
     for one in wordings:
         for place, known in enumerate(kept):
+            if known.covers(one):
+                known.calls += one.calls
+                known.prompts += one.prompts
+                break
             if alike_words(known, one) >= RELATED and (both := joined(known, one)) is not None:
                 kept[place] = both
                 break

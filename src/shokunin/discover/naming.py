@@ -11,6 +11,13 @@ from collections.abc import Sequence
 WORDS = 3
 LONGEST = 40
 _WORD = re.compile(r"[A-Za-z][A-Za-z]+")
+_SCRIPTS = {
+    "ja": re.compile("[\u3040-\u30ff]"),
+    "ko": re.compile("[\uac00-\ud7a3]"),
+    "zh": re.compile("[\u4e00-\u9fff]"),
+    "cyrillic": re.compile("[\u0400-\u04ff]"),
+    "arabic": re.compile("[\u0600-\u06ff]"),
+}
 _USUAL = frozenset(
     re.findall(
         r"\S+",
@@ -55,8 +62,7 @@ def name_of(said: str, kind: str, labels: Sequence[str], workload: str, rare: Co
     if words:
         return slug("-".join(words))
     plain = slug("-".join(labels[:WORDS]))
-    mark = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:4]
-    return plain or f"{kind.replace('_', '-')}-{mark}"
+    return plain or f"{kind.replace('_', '-')}-{_script(said)}"
 
 
 def words_of(said: str) -> set[str]:
@@ -76,6 +82,14 @@ def slug(text: str) -> str:
     """Lower case letters, digits and `-`; accents dropped; "" if nothing is left."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST].rstrip("-")
+
+
+def _script(text: str) -> str:
+    """The language that a script gives away, else four digits that tell one text from another."""
+    for name, pattern in _SCRIPTS.items():
+        if pattern.search(text):
+            return name
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]
 
 
 def _words(text: str) -> list[str]:

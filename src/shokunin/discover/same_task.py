@@ -27,7 +27,7 @@ LITTLE = 0.1
 """A gain below this says nothing, as the work cannot be learnt from so few calls."""
 ALIKE_TEXTS, SAME_TEXTS = 0.85, 0.95
 SAME_WORDS = 0.5
-INSTRUCTION = 40
+INSTRUCTION = 24
 """Letters and digits; a shorter opening of a system prompt may be that of any."""
 
 
@@ -60,7 +60,7 @@ def same_task(large: Wording, small: Wording) -> bool:
 def _open_alike(first: Wording, second: Wording) -> bool:
     """Whether the system prompts begin with the same instruction, and differ in what they bring along, such as a schema."""
     a, b = first.opening, second.opening
-    return a == b and sum(c.isalnum() for c in "".join(a)) >= INSTRUCTION and first.fixed[1] == second.fixed[1]
+    return a == b and sum(c.isalnum() for c in "".join(a)) >= INSTRUCTION and first.fixed[1] <= second.fixed[1]
 
 
 def alike_words(first: Wording, second: Wording) -> float:

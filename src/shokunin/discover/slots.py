@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from shokunin.discover.answers import CLASSIFY, Answers
+from shokunin.discover.answers import CLASSIFY, EXTRACT, Answers, leaves
 from shokunin.discover.features import features_of, learn_and_answer
 from shokunin.recorded.call import Call
 from shokunin.template import Template, TemplateMessage
@@ -20,6 +21,8 @@ FEW_VALUES = 0.05
 WORTH = 0.03
 """A further slot is an input if answers are so much better with it."""
 PARTS = 3
+POINTED = 0.1
+"""Of the values that stand in the slot with most of them, another must have so many."""
 
 
 def telling_slots(template: Template, calls: Sequence[Call], answers: Answers) -> Template:
@@ -35,6 +38,8 @@ def telling_slots(template: Template, calls: Sequence[Call], answers: Answers) -
         return template
     columns = {name: [values[name] for values, _ in rows] for name in template.inputs}
     kept = [name for name, column in columns.items() if not _says_nothing(column)] or [_fullest(columns)]
+    if answers.kind == EXTRACT and len(kept) > 1:
+        kept = _pointed_at({n: columns[n] for n in kept}, [r or "" for _, r in rows], answers)
     if answers.kind == CLASSIFY and len(kept) > 1:
         read = answers.reader()
         kept = _chosen({n: columns[n] for n in kept}, [None if r is None else read(r) for _, r in rows]) or kept
@@ -44,6 +49,18 @@ def telling_slots(template: Template, calls: Sequence[Call], answers: Answers) -
 def _says_nothing(column: Sequence[str]) -> bool:
     plain = sum(canonical(value).strip() in ("#", "") for value in column)
     return plain >= MOSTLY * len(column) or len(set(column)) <= max(1, FEW_VALUES * len(column))
+
+
+def _pointed_at(columns: dict[str, list[str]], replies: Sequence[str], answers: Answers) -> list[str]:
+    """The slots that values of the replies stand in, nearly as often as in the slot that has most of them."""
+    read = answers.reader()
+    values = [[v for _, v in leaves(json.loads(said)) if len(v) >= 3] if (said := read(r)) else [] for r in replies]
+    found = {
+        name: sum(value in text for text, row in zip(column, values, strict=True) for value in row)
+        for name, column in columns.items()
+    }
+    most = max(found.values())
+    return [name for name, count in found.items() if count >= POINTED * most] if most else list(columns)
 
 
 def _fullest(columns: dict[str, list[str]]) -> str:

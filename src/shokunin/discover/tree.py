@@ -29,6 +29,9 @@ COMMON, USUAL = 0.5, 0.8
 MET = 0.9
 LONG = 16
 """Letters and digits; a shorter segment of a user's message, without a colon after it, may be a greeting."""
+SENTENCE = 24
+"""Letters and digits; a segment so long is an anchor even if few of the messages have it."""
+CANDIDATES = 200
 DEEPEST = 240
 SYSTEM, CONTEXT, LAST = 0, 1, 2
 """The blocks of a prompt."""
@@ -109,7 +112,7 @@ class Tree:
         kept = {s: w for s, w in ways.items() if len(w) >= FEWEST and self._leads_on(s, w, len(items), block)}
         if not kept or block == LAST or (block == SYSTEM and items[0][1] <= IDENTITY):
             return {} if len(kept) >= CROWD and block == LAST and self._meet_again(kept, items, block) else kept
-        if sum(map(len, kept.values())) < CONCENTRATED * len(items):
+        if sum(map(len, kept.values())) < CONCENTRATED * sum(map(len, ways.values())):  # some prompts just end here
             return {}
         return {} if len(kept) >= CROWD and self._meet_again(kept, items, block) else kept
 
@@ -139,11 +142,13 @@ class Tree:
         count: Counter[str] = Counter()
         for i, at in items:
             count.update(set(self._prompts[i][block][at:]))
-        least = max(FEWEST, (COMMON if block == SYSTEM else SHARE) * len(items))
-        for segment, n in count.most_common(40):
-            if n < least:
+        common = max(FEWEST, (COMMON if block == SYSTEM else SHARE) * len(items))
+        for segment, n in count.most_common(CANDIDATES):
+            if n < FEWEST or (block == SYSTEM and n < common):
                 return None
-            if _structural(segment) and (block == SYSTEM or self._keeps_its_distance(segment, items, block)):
+            if not _structural(segment) or (n < common and _letters(segment) < SENTENCE):
+                continue
+            if block == SYSTEM or self._keeps_its_distance(segment, items, block):
                 return segment
         return None
 
@@ -189,4 +194,8 @@ def _walk(node: Node, segments: Sequence[str]) -> Node:
 
 
 def _structural(segment: str) -> bool:
-    return segment[-1] in ":：=>" or sum(c.isalnum() for c in segment) >= LONG
+    return segment[-1] in ":：=>" or _letters(segment) >= LONG
+
+
+def _letters(segment: str) -> int:
+    return sum(c.isalnum() for c in segment)

@@ -16,7 +16,7 @@ from shokunin import metrics
 from shokunin.discover.answers import CLASSIFY, Answers, answers_of
 from shokunin.discover.features import Centre, Learner, centre_of, features_of, learn_and_answer
 from shokunin.discover.slots import telling_slots
-from shokunin.discover.tree import IDENTITY
+from shokunin.discover.tree import FEWEST, IDENTITY
 from shokunin.recorded.call import Call
 from shokunin.template import SPECIFIC, Template
 from shokunin.template.found import Conversation, share_of, template_of
@@ -27,6 +27,8 @@ FIXED = 0.9
 """Share of a wording's prompts that must have a segment for it to be fixed text."""
 FITS, KEPT = 0.95, 0.7
 """Of the calls of either of two wordings their common template must fit so many, with so much of the fixed text left."""
+UNFIT = 0.05
+"""If a template does not fit so many of the calls, these are looked at by themselves."""
 LOOKED_AT = 400
 """Calls of one wording that are compared with those of another."""
 _PERSONA = re.compile(
@@ -97,6 +99,22 @@ class Wording:
         if self.template is not None:
             return "\n".join(literal for pattern in self.template.patterns for literal in pattern.literals)
         return "\n".join(sorted(self.fixed[0] | self.fixed[1]))
+
+    def covers(self, other: Wording) -> bool:
+        """Whether its template fits nearly all calls of the other, too."""
+        return self.template is not None and share_of(self.template, list(map(conversation, other.looked_at))) >= FITS
+
+    def versions(self) -> list[Wording]:
+        """This wording, and those that its calls have whom its template does not fit."""
+        if self.template is None:
+            return [self]
+        fits = [self.template.match_texts(call.messages) is not None for call in self.calls]
+        if fits.count(False) < max(FEWEST, UNFIT * len(fits)) or not any(fits):
+            return [self]
+        others = [i for i, fit in enumerate(fits) if not fit]
+        rest = Wording([self.calls[i] for i in others], [self.prompts[i] for i in others])
+        rest.rarity = self.rarity
+        return [self, *(rest.versions() if rest.template is not None else [])]
 
     @property
     def opening(self) -> tuple[str, ...]:

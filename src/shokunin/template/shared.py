@@ -143,12 +143,17 @@ def _as_few_as_fit(parts: list[str | None], texts: Sequence[str]) -> list[str | 
         ]
         if not inner:
             break
-        least = min(inner, key=lambda i: sum(c.isalnum() for c in parts[i] or ""))
+        # What stands in every text once divides it; what comes again and again belongs to what is in the slot.
+        least = min(inner, key=lambda i: (sum(t.count(parts[i] or "") == 1 for t in texts), _letters(parts[i] or "")))
         parts = _merged([*parts[:least], *parts[least + 1 :]])
         share = _fitting(parts, texts)
         if share > most + GAIN:
             best, most = parts, share
     return best
+
+
+def _letters(text: str) -> int:
+    return sum(c.isalnum() for c in text)
 
 
 def _fitting(parts: Sequence[str | None], texts: Sequence[str]) -> float:
@@ -234,7 +239,7 @@ def _divided(cores: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def _telling(segment: str) -> bool:
-    return segment[-1] in MARKS or sum(c.isalnum() for c in segment) >= LONG
+    return segment[-1] in MARKS or _letters(segment) >= LONG
 
 
 def _common(first: str, last: str) -> str:
