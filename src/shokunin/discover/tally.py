@@ -15,6 +15,10 @@ ROWS = 6000
 TIMES = 4000
 SPELLINGS = 50_000
 LONGEST_SPELLING = 200
+LONGEST_TEXT = 20_000
+"""Characters of an input or a reply in a row that is kept; of a longer one its beginning."""
+NAMES = 10_000
+"""Clients, and names that applications gave the work, that are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,8 @@ class Tally:
         self.records += 1
         self.local += call.local
         self.ids.append(call.id)
-        if call.client:
-            self.clients[call.client] += 1
-        if call.workload:
-            self.workloads[call.workload] += 1
+        _count(self.clients, call.client, NAMES)
+        _count(self.workloads, call.workload, NAMES)
         prompt, completion = call.prompt_tokens, call.completion_tokens
         if prompt is None or completion is None:
             self.estimated += 1
@@ -107,9 +109,7 @@ class Tally:
             spend.unpriced_prompt += prompt
             spend.unpriced_completion += completion
         if call.reply is not None and len(call.reply) <= LONGEST_SPELLING:
-            reply = call.reply.strip()
-            if reply in self.said or len(self.said) < SPELLINGS:
-                self.said[reply] += 1
+            _count(self.said, call.reply.strip(), SPELLINGS)
 
     def time(self, seconds: float | None, rng: random.Random) -> None:
         """How long one reply took."""
@@ -130,7 +130,15 @@ class Tally:
 
     def keep(self, place: int, row: Row) -> None:
         """Put a drawn row where it belongs."""
+        inputs = None if row.inputs is None else {name: text[:LONGEST_TEXT] for name, text in row.inputs.items()}
+        row = Row(row.id, inputs, None if row.reply is None else row.reply[:LONGEST_TEXT])
         if place == len(self.rows):
             self.rows.append(row)
         else:
             self.rows[place] = row
+
+
+def _count(counter: Counter[str], one: str, most: int) -> None:
+    """One more of what is not empty, as long as there are not too many sorts."""
+    if one and (one in counter or len(counter) < most):
+        counter[one] += 1

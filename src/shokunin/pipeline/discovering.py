@@ -355,7 +355,12 @@ def final_answers(group: Group, tally: Tally) -> Answers:
     if group.answers.kind != CLASSIFY:
         return group.answers
     part = min(1.0, SHARE_OF_REPLIES / max(1, tally.said.total()))
-    replies = [reply for reply, n in tally.said.items() for _ in range(max(1, round(n * part)))]
+    replies: list[str] = []
+    owed = 0.0
+    for reply, n in tally.said.items():
+        owed += n * part  # what is left of one reply counts for the next, so that rare ones together keep their share
+        replies += [reply] * int(owed)
+        owed -= int(owed)
     return group.answers_in(replies)
 
 

@@ -27,6 +27,8 @@ SAME = 0.9
 """Share of the last messages that are one text: a larger one is fixed text with a few outliers."""
 VERSION = 0.2
 """Share of the prompts that are one text: a smaller one is not a version of the prompt, but one of many fillings."""
+_COLUMNS = ("answer", "label", "system", "id", "timestamp", "model")
+"""What rows call the rest of a record."""
 _NAME = re.compile(r"([^\W\d][\w-]{0,30}(?: [\w-]{1,20})?)\W{0,3}[:：=>]\W*\Z")
 
 
@@ -120,7 +122,7 @@ def _named(roles: Sequence[str], messages: Sequence[Sequence[Piece]]) -> tuple[T
         for i, role in enumerate(roles)
         if i > last and role == "user" and any(isinstance(p, Slot) for p in messages[i])
     ]
-    taken = {"answer", "label", "system"}  # what rows call the rest of a conversation
+    taken = set(_COLUMNS)
     made = []
     for i, (role, pieces) in enumerate(zip(roles, messages, strict=True)):
         passive = bool(asked) and i not in asked
@@ -135,7 +137,7 @@ def _named(roles: Sequence[str], messages: Sequence[Sequence[Piece]]) -> tuple[T
             else:
                 written, before = written + piece.written, piece.text
         made.append(TemplateMessage(role, written))
-    return tuple(made) if len(taken) > 3 else None
+    return tuple(made) if len(taken) > len(_COLUMNS) else None
 
 
 def _slot_name(before: str, otherwise: str, *, alone: bool) -> str:
