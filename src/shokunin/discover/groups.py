@@ -95,11 +95,10 @@ class Group:
             template = one.template
             if template is None or not template.is_specific or self._is_narrow(one):
                 continue
-            if made and template.inputs != made[0].inputs:
-                if len(template.inputs) != len(made[0].inputs):
-                    continue
-                template = renamed(template, dict(zip(template.inputs, made[0].inputs, strict=True)))
-            made.append(spelled(template, answers, one.calls))
+            if made and (template := _with_slots(template, made[0].inputs)) is None:
+                continue
+            if all(template.messages != known.messages for known in made):
+                made.append(spelled(template, answers, one.calls))
         return tuple(made)
 
     def _is_narrow(self, one: Wording) -> bool:
@@ -156,6 +155,17 @@ class Grouping:
     def place(self, call: Call) -> int:
         """The number of the task that a call belongs to, -1 if it is phrased like nothing that was found."""
         return self._task_of.get(self._tree.place(self._segment(call.messages)), -1)
+
+
+def _with_slots(template: Template, names: Sequence[str]) -> Template | None:
+    """The template with input slots of these names, those that it has already where they are; None: it has more or fewer."""
+    if len(template.inputs) != len(names):
+        return None
+    here, wanted = (
+        [n for n in template.inputs if n not in names],
+        [n for n in names if n not in template.inputs],
+    )
+    return renamed(template, dict(zip(here, wanted, strict=True))) if here else template
 
 
 def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Call]:
@@ -258,7 +268,7 @@ def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[in
     for leaf, one in fragments.items():
         best, most = None, ANCHORED
         for g, group in enumerate(groups):
-            words = max(alike_words(known, one) for known in group.wordings)
+            words = max(1.0 if w.instructs and w.covers(one) else alike_words(w, one) for w in group.wordings)
             read = group.answers.reader()
             readable = sum(c.reply is not None and read(c.reply) is not None for c in one.calls)
             if words >= most and readable >= 0.5 * len(one.calls):
