@@ -157,17 +157,6 @@ class Grouping:
         return self._task_of.get(self._tree.place(self._segment(call.messages)), -1)
 
 
-def _with_slots(template: Template, names: Sequence[str]) -> Template | None:
-    """The template with input slots of these names, those that it has already where they are; None: it has more or fewer."""
-    if len(template.inputs) != len(names):
-        return None
-    here, wanted = (
-        [n for n in template.inputs if n not in names],
-        [n for n in names if n not in template.inputs],
-    )
-    return renamed(template, dict(zip(here, wanted, strict=True))) if here else template
-
-
 def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Call]:
     """An even sample of a stream, with some calls of every application that has a system prompt, in the order of the stream.
 
@@ -204,6 +193,15 @@ def _shortened(call: Call) -> Call:
             (role, text if len(text) <= MOST_CHARACTERS else text[:half] + text[-half:]) for role, text in call.messages
         ),
     )
+
+
+def _with_slots(template: Template, names: Sequence[str]) -> Template | None:
+    """The template with input slots of these names, those that it has already where they are; None: it has more or fewer."""
+    if len(template.inputs) != len(names):
+        return None
+    others = [name for name in template.inputs if name not in names]
+    wanted = [name for name in names if name not in template.inputs]
+    return renamed(template, dict(zip(others, wanted, strict=True))) if others else template
 
 
 def _wordings(
@@ -268,7 +266,7 @@ def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[in
     for leaf, one in fragments.items():
         best, most = None, ANCHORED
         for g, group in enumerate(groups):
-            words = max(1.0 if w.instructs and w.covers(one) else alike_words(w, one) for w in group.wordings)
+            words = max(alike_words(known, one) for known in group.wordings)
             read = group.answers.reader()
             readable = sum(c.reply is not None and read(c.reply) is not None for c in one.calls)
             if words >= most and readable >= 0.5 * len(one.calls):
