@@ -89,6 +89,7 @@ def main() -> None:
     words.add_argument("--records", type=int, default=30_000, help="of history")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--learners", default=",".join(LEARNERS))
+    words.add_argument("--options", default="", help="further ones for discover, for instance '--max-error 0.1'")
     words.add_argument("--folder", type=Path, help="keep the project here, to look at; by default it is temporary")
     words.add_argument("--quick", action="store_true", help="few records, to try it; nothing is kept")
     asked = words.parse_args()
@@ -96,10 +97,11 @@ def main() -> None:
         asked.records, asked.learners = 6_000, "baseline,text_linear"
     result = harness.record("discover_saving", asked.quick)
     del result["settings"]
-    result |= {"records": asked.records, "seed": asked.seed, "learners": asked.learners.split(","), "goal": GOAL}
+    result |= {"records": asked.records, "seed": asked.seed, "learners": asked.learners.split(",")}
+    result |= {"options": asked.options, "goal": GOAL}
     with tempfile.TemporaryDirectory(prefix="discover-saving-") as name:
         folder = Path(name) if asked.folder is None else asked.folder
-        result |= measured(folder, asked.records, asked.seed, result["learners"])
+        result |= measured(folder, asked.records, asked.seed, result["learners"], asked.options.split())
     for row in result["tasks"]:
         print(line(row))
     print(json.dumps(result["summary"], indent=1))
@@ -110,13 +112,15 @@ def main() -> None:
         print(path)
 
 
-def measured(folder: Path, records: int, seed: int, learners: Sequence[str]) -> dict[str, Any]:
+def measured(
+    folder: Path, records: int, seed: int, learners: Sequence[str], options: Sequence[str] = ()
+) -> dict[str, Any]:
     """The whole way, in `folder`."""
     project = folder / "project"
     project.mkdir(parents=True, exist_ok=True)
     write_traffic(folder, records=records, seed=seed)
     truth = read_truth(folder)
-    found, cost = discover(folder / "history.jsonl", project, "--write")
+    found, cost = discover(folder / "history.jsonl", project, "--write", *options)
     scored = score(found, truth)
     print(f"discovered in {cost['wall_seconds']:.0f} s, ARI {scored['ari']}", flush=True)
     trained = {}
@@ -130,6 +134,7 @@ def measured(folder: Path, records: int, seed: int, learners: Sequence[str]) -> 
     rows = tasks(found, truth, trained, later, answered, kept)
     return {
         "discovery": {"cost": cost, **{key: scored[key] for key in ("ari", "counts", "applications")}},
+        "found": [{key: value for key, value in task.items() if key != "record_ids"} for task in found["tasks"]],
         "later": {"requests": len(later), "routes": dict(Counter(one.route for one in answered))},
         "tasks": rows,
         "summary": summary(rows),
