@@ -55,7 +55,7 @@ def pattern_of(texts: Sequence[str], frame: int = FRAME) -> list[Piece]:
     tried = texts[::step][:TRIED]
     parts = _merged(_parts(list(texts), MOST_SLOTS, frame))
     parts = _as_few_as_fit(_widened(parts, tried), tried)
-    following = [*parts[1:], ""]
+    following = [*parts[1:], ""][: len(parts)]  # of texts that are all empty there is no part
     return [
         Slot() if part is None else Fixed(part, escape(part, slot_follows=after is None))
         for part, after in zip(parts, following, strict=True)
