@@ -52,7 +52,7 @@ def discover(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Find the work in recorded calls that is worth a specialist, and what it would save.
+    """Find the work in recorded calls that is worth training.
 
     Exit code 0: there is a task worth training. 1: there is none. 2: the logs cannot be used, or a price is missing; nothing
     is written then.
