@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shokunin.discover.answers import CLASSIFY, EXTRACT, Answers, leaves
+from shokunin.discover.answers import CLASSIFY, ESTIMATE, EXTRACT, Answers, leaves
 from shokunin.discover.features import features_of, learn_and_answer
 from shokunin.recorded.call import Call
 from shokunin.template import Template, TemplateMessage
@@ -21,6 +21,8 @@ FEW_VALUES = 0.05
 WORTH = 0.03
 """A further slot is an input if answers are so much better with it."""
 PARTS = 3
+TRIED = 8
+"""Slots of a sort that are tried."""
 POINTED = 0.1
 """Of the values that stand in the slot with most of them, another must have so many."""
 
@@ -29,7 +31,8 @@ def telling_slots(template: Template, calls: Sequence[Call], answers: Answers) -
     """The template with the slots that tell nothing marked as no inputs.
 
     For labels that is tried: slots are added, the most telling first, as long as a quick learner answers better with them.
-    For other work a slot of nothing but numbers and dates, or of a few values that come again and again, is left aside.
+    Numbers are estimated from all slots that vary. For other work a slot of nothing but numbers and dates, or of a few
+    values that come again and again, is left aside.
     """
     if len(template.inputs) < 2:
         return template
@@ -37,12 +40,16 @@ def telling_slots(template: Template, calls: Sequence[Call], answers: Answers) -
     if len(rows) < 10:
         return template
     columns = {name: [values[name] for values, _ in rows] for name in template.inputs}
-    kept = [name for name, column in columns.items() if not _says_nothing(column)] or [_fullest(columns)]
+    varying = {name: column for name, column in columns.items() if len(set(column)) > 1}
+    told = {name: column for name, column in varying.items() if not _says_nothing(column)}
+    kept = list(varying if answers.kind == ESTIMATE else told) or _fullest(columns)
     if answers.kind == EXTRACT and len(kept) > 1:
         kept = _pointed_at({n: columns[n] for n in kept}, [r or "" for _, r in rows], answers)
-    if answers.kind == CLASSIFY and len(kept) > 1:
+    if answers.kind == CLASSIFY and len(varying) > 1:
         read = answers.reader()
-        kept = _chosen({n: columns[n] for n in kept}, [None if r is None else read(r) for _, r in rows]) or kept
+        labels = [None if r is None else read(r) for _, r in rows]
+        quiet = {name: column for name, column in varying.items() if name not in told}
+        kept = _chosen(columns, _fullest(told, TRIED), _fullest(quiet, TRIED), labels) or kept
     return _with_inputs(template, kept)
 
 
@@ -63,31 +70,51 @@ def _pointed_at(columns: dict[str, list[str]], replies: Sequence[str], answers: 
     return [name for name, count in found.items() if count >= POINTED * most] if most else list(columns)
 
 
-def _fullest(columns: dict[str, list[str]]) -> str:
-    return max(columns, key=lambda name: (len(set(columns[name])), sum(map(len, columns[name]))))
+def _fullest(columns: Mapping[str, list[str]], most: int = 1) -> list[str]:
+    """The names of the columns with the most different values, in their order."""
+    ordered = sorted(columns, key=lambda name: (-len(set(columns[name])), -sum(map(len, columns[name]))))
+    return [name for name in columns if name in ordered[:most]]
 
 
-def _chosen(columns: dict[str, list[str]], labels: Sequence[str | None]) -> list[str]:
-    """The slots that the label depends on, in their order; none where nothing can be told."""
+def _chosen(
+    columns: Mapping[str, list[str]], told: Sequence[str], quiet: Sequence[str], labels: Sequence[str | None]
+) -> list[str]:
+    """The slots that the label depends on; none where nothing can be told.
+
+    Args:
+        columns: the values of all slots.
+        told: the slots that hold texts.
+        quiet: those that hold numbers, dates and names; they are tried if all together they tell more.
+        labels: of the calls.
+    """
     there = np.array([label is not None for label in labels])
     y = np.array(labels, dtype=object)[there]
     if len(y) < 30 or len(set(y)) < 2:
         return []
     texts = {name: np.array(column, dtype=object)[there] for name, column in columns.items()}
-    best: list[str] = []
-    score = 0.0
-    while len(best) < len(texts):
-        tries = {name: _score([*best, name], texts, y) for name in texts if name not in best}
+    best, score = _added([], 0.0, told, texts, y)
+    if quiet and (not best or _score([*best, *quiet], texts, y) >= score + WORTH):
+        best, score = _added(best, score, quiet, texts, y)
+    return best
+
+
+def _added(
+    best: list[str], score: float, names: Sequence[str], texts: dict[str, np.ndarray], y: np.ndarray
+) -> tuple[list[str], float]:
+    """The slots so far and those of the names that are worth adding, with the share of labels that is told by them."""
+    while left := [name for name in names if name not in best]:
+        tries = {name: _score([*best, name], texts, y) for name in left}
         # Of equally telling ones the last: what is asked about comes after what it is asked for.
-        name = max(reversed(list(tries)), key=lambda n: tries[n])
+        name = max(reversed(left), key=lambda n: tries[n])
         if best and tries[name] < score + WORTH:
             break
         best, score = [*best, name], tries[name]
-    return [name for name in columns if name in best]
+    return best, score
 
 
 def _score(names: Sequence[str], texts: dict[str, np.ndarray], y: np.ndarray) -> float:
-    x = features_of([" | ".join(str(texts[name][i])[:1000] for name in names) for i in range(len(y))])
+    # With its name before it a number of rooms is another word than as many children.
+    x = features_of([" | ".join(f"{name}={texts[name][i]}"[:1000] for name in names) for i in range(len(y))])
     part = np.arange(len(y)) % PARTS
     right = [learn_and_answer(x[part != p], y[part != p], x[part == p]) == y[part == p] for p in range(PARTS)]
     return float(np.concatenate(right).mean())
