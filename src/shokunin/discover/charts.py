@@ -12,7 +12,7 @@ from math import ceil, floor, log10, sqrt
 from markupsafe import Markup, escape
 
 from shokunin.discover.found import Found, Verdict
-from shokunin.discover.sentences import unmeasured
+from shokunin.discover.sentences import printable, unmeasured
 
 WIDTH, HEIGHT = 900, 450
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 32, 62
@@ -54,7 +54,7 @@ def patterned_chart(tasks: Sequence[Found]) -> Markup:
         kind = CLASSES[dot.task.verdict] + (" unknown" if unmeasured(dot.task) else "")
         parts.append(
             f'<circle class="{kind}" cx="{dot.x}" cy="{dot.y}" r="{dot.radius:.1f}">'
-            f"<title>{escape(dot.task.name)}</title></circle>"
+            f"<title>{escape(printable(dot.task.name))}</title></circle>"
         )
     parts += _names(dots)
     title = "Tasks by calls a month and patternedness"
@@ -113,7 +113,7 @@ def _names(dots: Sequence[_Dot]) -> list[str]:
     taken: list[_Box] = [(d.x - d.radius, d.y - d.radius, d.x + d.radius, d.y + d.radius) for d in dots]
     parts = []
     for dot in sorted(dots, key=lambda dot: -dot.radius):
-        name = dot.task.name if len(dot.task.name) <= LONGEST else dot.task.name[: LONGEST - 1] + "…"
+        name = printable(dot.task.name, LONGEST)
         for x, y, anchor in _places(dot):
             box = _box(x, y, anchor, LETTER * len(name))
             if (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from shokunin.discover.sentences import (
     headline,
     percent,
     prices_from,
+    printable,
     saved,
     spent,
     unmeasured,
@@ -36,8 +36,6 @@ KINDS: Mapping[str, str] = {
     "answer_from_documents": "an answer from documents in the prompt",
     "chat": "free talk",
 }
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the direction of the text around them."""
 
 
 def discovery_html(
@@ -99,7 +97,7 @@ def discovery_html(
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "clean": _clean,
+        "clean": printable,
         "count": lambda number: f"{number:,.0f}",
         "percent": _never_broken(percent),
         "kind": lambda task: "SQL" if task.sql else KINDS.get(task.kind, task.kind),
@@ -115,12 +113,6 @@ def _template() -> Template:
     environment.tests["unmeasured"] = unmeasured
     environment.globals |= {"LABELS": LABELS, "QUOTE": QUOTE}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _clean(text: object, longest: int = 200) -> str:
-    """A text from outside as one that can be shown: no lone surrogates or control characters, cut with `…`."""
-    shown = _UNSEEN.sub("\ufffd", str(text).encode("utf-8", "replace").decode("utf-8"))
-    return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 
 def _never_broken(words: Callable[..., str]) -> Callable[..., str]:

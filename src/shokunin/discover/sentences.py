@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from shokunin.cost import Currency
 from shokunin.discover.found import Found
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of the text around them."""
 
 
 def headline(tasks: Sequence[Found], unit: Currency) -> str:
@@ -84,3 +88,9 @@ def forecast(task: Found) -> str:
         f"A rehearsal on {tried.rows:,} distinct rows chose {tried.rung!r}, which was right in {right} of rows it had not "
         f"learnt from. {percent(task.recognised)} of the requests are phrased as one of the wordings{wrong}."
     )
+
+
+def printable(text: object, longest: int = 200) -> str:
+    """A text from outside as one that can be shown: no lone surrogates or control characters, cut with `…`."""
+    shown = _UNSEEN.sub("\ufffd", str(text).encode("utf-8", "replace").decode("utf-8"))
+    return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
