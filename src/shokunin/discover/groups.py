@@ -266,7 +266,7 @@ def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[in
     for leaf, one in fragments.items():
         best, most = None, ANCHORED
         for g, group in enumerate(groups):
-            words = max(alike_words(known, one) for known in group.wordings)
+            words = max(1.0 if w.instructs and w.covers(one) else alike_words(w, one) for w in group.wordings)
             read = group.answers.reader()
             readable = sum(c.reply is not None and read(c.reply) is not None for c in one.calls)
             if words >= most and readable >= 0.5 * len(one.calls):
