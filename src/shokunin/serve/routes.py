@@ -25,10 +25,10 @@ from shokunin.serve.openai_reply import model_card
 from shokunin.serve.parts import Parts
 from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
 from shokunin.serve.refusal import Refusal
-from shokunin.serve.reply_parts import BYTES_PER_TOKEN
 from shokunin.serve.served import find
 from shokunin.serve.state import promise_of
 from shokunin.serve.typed_wire import parse_predict, predictions, read_row
+from shokunin.template.tokens import BYTES_PER_TOKEN
 from shokunin.version import __version__
 
 EMBEDDINGS = "/v1/embeddings"
