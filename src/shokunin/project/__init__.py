@@ -7,7 +7,7 @@ my-shop/
 ├── tasks/<name>/rows/                   raw rows, never edited
 ├── tasks/<name>/datasets/<digest>/      curated rows with a fixed split
 ├── specialists/<name>/<version>/        published specialists
-├── reports/                             reports made by `prove`
+├── reports/                             reports made by `prove` and `discover`
 ├── traffic/                             the server's record
 └── .shokunin/work/                      scratch; may be deleted at any time
 ```
