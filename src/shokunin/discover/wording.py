@@ -192,6 +192,8 @@ def joined(first: Wording, second: Wording) -> Wording | None:
     """
     if first.template is None or second.template is None or first.template.roles != second.template.roles:
         return None
+    if {first.answers.kind, second.answers.kind} == {CLASSIFY} and first.answers.reply != second.answers.reply:
+        return None  # `refund` and `{"intent": "refund"}` are one label
     both = Wording(first.calls + second.calls, first.prompts + second.prompts)
     if both.template is None or both.template.inputs != first.template.inputs or not both.template.is_specific:
         return None
