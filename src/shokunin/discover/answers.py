@@ -24,6 +24,8 @@ JSON_SHARE, NUMBER_SHARE, SQL_SHARE, CLOSED_SHARE = 0.8, 0.85, 0.8, 0.8
 LISTED_SHARE = 0.8
 """Of the answers so many must be named by the prompt for its words to be the list of labels."""
 LONGEST_LABEL = 80
+SENTENCE, WORDY, OFTEN = 30, 3, 0.05
+"""What has more characters, and is so many times as long as any label of more than this share of the answers, is a sentence."""
 FEWEST_EACH = 4
 """Answers for each label on average; with fewer, one cannot say that the set is closed."""
 MOST_NUMBERS = 12
@@ -171,6 +173,8 @@ def schema_of(objects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def closed_set(counts: Mapping[str, int], said: str) -> list[str]:
     """Which plain forms are labels, the commonest first: those that the prompt lists, else those that are not too rare.
 
+    A rare sentence among words, such as a refusal, is no label unless the prompt lists it.
+
     Args:
         counts: how often each plain form was said.
         said: the fixed text of the prompt.
@@ -178,19 +182,22 @@ def closed_set(counts: Mapping[str, int], said: str) -> list[str]:
     total = sum(counts.values())
     forms = sorted(counts, key=lambda form: (-counts[form], form))
     text = _words(said)
-    listed = [form for form in forms if form and _words(form) in text]
+    listed = {form for form in forms if form and _words(form) in text}
     if len(listed) >= 2 and sum(counts[form] for form in listed) >= LISTED_SHARE * total:
-        usual = median(counts[form] for form in listed)
-        least = max(0.01 * total, usual / 4, 3)
-        return [form for form in forms if form in set(listed) or counts[form] >= least]
-    mass, seen = 0, []
-    for form in forms:  # the usual label is the one half way through what is said
-        mass += counts[form]
-        seen.append(counts[form])
-        if mass >= 0.9 * total:
-            break
-    least = max(2, RARE * median(seen))
-    return [form for form in forms if counts[form] >= least and len(form) <= LONGEST_LABEL]
+        usual = [form for form in forms if form in listed]
+        least = max(0.01 * total, median(counts[form] for form in usual) / 4, 3)
+    else:
+        mass, usual, listed = 0, [], set()
+        for form in forms:  # the usual label is the one half way through what is said
+            mass += counts[form]
+            usual.append(form)
+            if mass >= 0.9 * total:
+                break
+        least = max(2, RARE * median(counts[form] for form in usual)) if usual else 2
+    most = max([SENTENCE, *(WORDY * len(form) for form in usual if counts[form] >= OFTEN * total)])
+    return [
+        form for form in forms if form in listed or (counts[form] >= least and len(form) <= min(most, LONGEST_LABEL))
+    ]
 
 
 def _words(text: str) -> str:

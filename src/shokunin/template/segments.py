@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"https?://\S+|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.]+")
 # The same as NUMBER in steps that look at few places each, since all traffic passes here.
 _DIGITS = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z_]*+[0-9][A-Za-z0-9_]*+(?:[.,:/+ -]++[A-Za-z_]*+[0-9][A-Za-z0-9_]*+)*+")
 _BEHIND = re.compile(rf"#(?:年(?:#月(?:#日)?)?|(?:th|st|nd|rd)?,? (?:of )?{_MONTH},?(?: ?#)?|,? {_DAY}\b)")
-_BEFORE = re.compile(rf"(?:{_DAY},? ?|{_MONTH} ?)#")
+_BEFORE = re.compile(rf"(?:{_DAY},? ?(?:{_MONTH} ?)?|{_MONTH} ?)#")
 _MARK = re.compile(r"[:：。！？\"「『」』]|[.!?]\s")
 
 
