@@ -212,9 +212,18 @@ def _divider(cores: Sequence[str]) -> str | None:
         for candidate in (f"\n{line}\n", *names):
             if len(candidate.strip()) < 2 or candidate not in sample:
                 continue
-            if sum(candidate in core for core in cores) >= NEARLY_ALL * len(cores):
+            if _in_nearly_all(candidate, cores):
                 return candidate
     return None
+
+
+def _in_nearly_all(candidate: str, cores: Sequence[str]) -> bool:
+    missing = 0
+    for core in cores:
+        missing += candidate not in core
+        if missing > (1 - NEARLY_ALL) * len(cores):
+            return False
+    return True
 
 
 def _divided(cores: Sequence[str]) -> list[tuple[str, str, str]]:
