@@ -11,7 +11,8 @@
 Counted for each task, over all requests that the truth says are its own: recognised; answered locally; local answers that
 are not the right one (the row's label, not the recorded reply) and local replies that are not in the shape that the
 application got before; audits, and how many of them differ; and the saving: what the upstream was paid for recognised
-requests and audits, against what all requests cost in the record, by the same price book. A month is 365.25 / 12 days.
+requests and audits (the price of the model that it was asked for, by the server's record), against what all requests cost
+in the log, by the same price book. A month is 365.25 / 12 days.
 
 Audits are dear at first, since every answer is audited until there is evidence. So the saving of those days, audits and all,
 is told, and beside it the one that is predicted, over a year: the audited answers of those days are drawn from, with
@@ -129,13 +130,17 @@ def measured(
             trained[task["name"]] = trained_on(project, task["name"], learners)
             print(task["name"], trained[task["name"]], flush=True)
     later = {record["response"]["id"]: record for record in whole_records(folder / "later.jsonl")}
-    answered = serve(project, list(later.values()))
+    answered, asked_for = serve(project, list(later.values()))
     kept = exchanges(project, folder / "kept.jsonl")
     rows = tasks(found, truth, trained, later, answered, kept)
     return {
         "discovery": {"cost": cost, **{key: scored[key] for key in ("ari", "counts", "applications")}},
         "found": [{key: value for key, value in task.items() if key != "record_ids"} for task in found["tasks"]],
-        "later": {"requests": len(later), "routes": dict(Counter(one.route for one in answered))},
+        "later": {
+            "requests": len(later),
+            "routes": dict(Counter(one.route for one in answered)),
+            "upstream_asked_for": asked_for,
+        },
         "tasks": rows,
         "summary": summary(rows),
     }
@@ -172,13 +177,19 @@ def whole_records(path: Path) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def serve(project: Path, later: Sequence[Mapping[str, Any]]) -> list[Asked]:
-    """Send every request, in its order, a few at a time, to a gateway in front of the recorded replies."""
-    replies = {key_of(record["request"]["messages"]): json.dumps(record["response"]).encode() for record in later}
+def serve(project: Path, later: Sequence[Mapping[str, Any]]) -> tuple[list[Asked], dict[str, int]]:
+    """Send every request, in its order, a few at a time, to a gateway in front of the recorded replies.
+
+    Returns:
+        What became of each, and how often the upstream was asked for the model that the application asks for.
+    """
+    replies = {key_of(r["request"]["messages"]): (r["request"]["model"], json.dumps(r["response"])) for r in later}
+    asked_for: Counter[str] = Counter()
 
     def recorded(seen: Seen) -> Act:
-        body = replies.get(key_of(seen.json.get("messages", [])))
-        return Act(body=body) if body is not None else Act(status=500, body=b'{"error": {"message": "never recorded"}}')
+        model, body = replies.get(key_of(seen.json.get("messages", [])), ("", ""))
+        asked_for["the recorded model" if seen.json.get("model") == model else "another model"] += 1
+        return Act(body=body.encode()) if body else Act(status=500, body=b'{"error": {"message": "never recorded"}}')
 
     with ScriptedUpstream(recorded) as upstream:
         (project / "shokunin.toml").write_text(SETTINGS.format(url=upstream.base_url), encoding="utf-8")
@@ -189,7 +200,7 @@ def serve(project: Path, later: Sequence[Mapping[str, Any]]) -> list[Asked]:
         ):
             answered = list(pool.map(lambda record: ask(client, record), later))
             time.sleep(5)  # audits that are under way
-    return answered
+    return answered, dict(asked_for)
 
 
 def ask(client: openai.OpenAI, record: Mapping[str, Any]) -> Asked:
@@ -269,9 +280,11 @@ def real(
             odd += one.reply != shapes[about["task"], about["wording"]].replace("{label}", str(about["gold"]))
     asked = [audit for one in local for audit in audits[one.exchange]]
     rent = sum(rent_of(later[one.id]) for one in own)
-    paid = sum(rent_of(later[one.id]) for one in own if one.route != "local")
+    local_rent = sum(rent_of(later[one.id]) for one in local)
+    here = {one.id for one in local}
+    paid = sum(by_exchange[one.exchange]["cost"] or 0.0 for one in own if one.id not in here)
     audited = sum(audit["cost"] or 0.0 for audit in asked)
-    charged = sum(by_exchange[one.exchange]["cost"] or 0.0 for one in own if one.route != "local")
+    audited_rent = sum(rent_of(later[one.id]) for one in local for _ in audits[one.exchange])
     error = wilson(wrong, len(local)) if local else None
     return {
         "requests": len(own),
@@ -284,10 +297,10 @@ def real(
         "audits": len(asked),
         "audits_that_differ": sum(audit["agrees"] is False for audit in asked),
         "rent": rent,
-        "rent_of_local": rent - paid,
-        "charged": charged,
-        "charged_as_recorded": abs(charged - paid) < 1e-9 * max(1, len(own)),
+        "rent_of_local": local_rent,
+        "paid": paid,
         "paid_for_audits": audited,
+        "paid_as_recorded": abs(paid + audited - (rent - local_rent + audited_rent)) < 1e-6,
         "rent_per_month": rent / LATER_DAYS * MONTH,
         "saving_per_month_without_audits": (rent - paid) / LATER_DAYS * MONTH,
         "saving_per_month_these_days": (rent - paid - audited) / LATER_DAYS * MONTH,
@@ -331,11 +344,12 @@ def year(found: Mapping[str, Any], outcomes: Sequence[Outcome], training: Mappin
                 watch.audited(decision.rate, agrees, confidence, term=decision.term)
             elif not decision.give:
                 watch.compared(confidence, agrees)
-    each = found["rent_of_local"] / found["local"]
+    # What is saved without audits, for each answer; an audit costs what one did.
+    each, audit = (found["rent"] - found["paid"]) / found["local"], found["paid_for_audits"] / len(outcomes)
     return {
         "year_audited": round(audited / max(1, given), 4),
         "year_given": round(given / (YEARS * answers), 4),
-        "saving_per_month": (given - audited) / YEARS / 12 * each,
+        "saving_per_month": (given * each - audited * audit) / YEARS / 12,
     }
 
 
@@ -363,6 +377,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         found[key] = {
             "within_goal": sum(e is not None and abs(e) <= GOAL for e in errors),
             "worst": max((abs(e) for e in errors if e is not None), default=None),
+            "nothing_real": errors.count(None),
         }
     for key in ("saving_per_month", "rent_per_month"):
         found[f"real_{key}"] = round(sum(row["real"][key] for row in both), 4)
