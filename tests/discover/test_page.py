@@ -177,11 +177,12 @@ def test_the_dots_are_where_their_figures_say(volumes: tuple[float, ...]) -> Non
     assert {text.text for text in svg.iter("text") if text.attrib["class"] == "label"} <= set(dots)
 
 
-def test_what_could_not_be_measured_has_an_empty_circle_and_no_interval() -> None:
-    svg = ElementTree.fromstring(str(patterned_chart([left()])))
+def test_what_could_not_be_measured_is_named_and_not_drawn() -> None:
+    svg = ElementTree.fromstring(str(patterned_chart([left(), found()])))
     assert unmeasured(left()) and not unmeasured(found())
-    assert [circle.attrib["class"] for circle in svg.iter("circle")] == ["leave unknown"]
-    assert not [line for line in svg.iter("line") if line.attrib["class"] == "whisker"]
+    assert [circle.attrib["class"] for circle in svg.iter("circle")] == ["train"]
+    assert len([line for line in svg.iter("line") if line.attrib["class"] == "whisker"]) == 1
+    assert "could be measured: chat." in page(found(), left()) and "could be measured" not in page(found())
 
 
 def test_a_chart_of_nothing_is_drawn() -> None:

@@ -33,8 +33,11 @@ class _Dot:
 
 
 def patterned_chart(tasks: Sequence[Found]) -> Markup:
-    """Calls a month (horizontal, logarithmic) and patternedness with its interval (vertical); costly tasks are larger."""
-    shown = [task for task in tasks if task.per_month > 0]
+    """Calls a month (horizontal, logarithmic) and patternedness with its interval (vertical); costly tasks are larger.
+
+    Tasks whose patternedness could not be measured are not drawn.
+    """
+    shown = [task for task in tasks if task.per_month > 0 and not unmeasured(task)]
     low, high = _span([task.per_month for task in shown])
     dearest = max((task.money.cost or 0.0 for task in shown), default=0.0)
     dots = [
@@ -48,12 +51,10 @@ def patterned_chart(tasks: Sequence[Found]) -> Markup:
     ]
     parts = [_axes(low, high)]
     for dot in sorted(dots, key=lambda dot: -dot.radius):
-        if not unmeasured(dot.task):
-            parts.append(_whisker(dot))
+        parts.append(_whisker(dot))
     for dot in sorted(dots, key=lambda dot: -dot.radius):
-        kind = CLASSES[dot.task.verdict] + (" unknown" if unmeasured(dot.task) else "")
         parts.append(
-            f'<circle class="{kind}" cx="{dot.x}" cy="{dot.y}" r="{dot.radius:.1f}">'
+            f'<circle class="{CLASSES[dot.task.verdict]}" cx="{dot.x}" cy="{dot.y}" r="{dot.radius:.1f}">'
             f"<title>{escape(printable(dot.task.name))}</title></circle>"
         )
     parts += _names(dots)
@@ -138,7 +139,7 @@ def _places(dot: _Dot) -> list[tuple[float, float, str]]:
     away = dot.radius + 6
     beside = [
         (dot.x + side * away, dot.y + 4 + shift, "start" if side > 0 else "end")
-        for shift in (0.0, -10.0, 10.0, -18.0, 18.0, -30.0, 30.0, -44.0, 44.0, -60.0, 60.0)
+        for shift in (0.0, -10.0, 10.0, -18.0, 18.0, -30.0, 30.0, -44.0, 44.0, -60.0, 60.0, -80.0, 80.0)
         for side in (1, -1)
     ]
     return [*beside[:2], (dot.x, dot.y - away, "middle"), (dot.x, dot.y + away + 9, "middle"), *beside[2:]]

@@ -81,6 +81,7 @@ def discovery_html(
         first=sum(task.money.first_saving or 0.0 for task in worth),
         bars=_bars(tasks),
         chart=patterned_chart(tasks),
+        undrawn=[task for task in tasks if unmeasured(task)],
         records=records,
         days=days,
         notes=notes,
