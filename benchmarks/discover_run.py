@@ -20,7 +20,7 @@ def discover(logs: Path, folder: Path, *options: str) -> tuple[dict[str, Any], d
         options: further ones, for instance `--write`.
 
     Raises:
-        SystemExit: it ended with another exit code than 0 or 1.
+        SystemExit: it ended with another exit code than 0 or 1, or printed nothing.
     """
     return shokunin(["discover", str(logs), *options], folder)
 
@@ -29,7 +29,7 @@ def shokunin(words: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[s
     """A command with `--output json`: its document, and wall time, CPU time and memory.
 
     Raises:
-        SystemExit: it ended with another exit code than 0 or 1.
+        SystemExit: it ended with another exit code than 0 or 1, or printed nothing.
     """
     document, cost = attempt(words, folder)
     if document is None:
@@ -39,10 +39,10 @@ def shokunin(words: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[s
 
 
 def attempt(words: Sequence[str], folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The same, without a document where the command ended with another exit code; why is in `log.txt`."""
+    """The same, without a document where the command failed; why is in `log.txt`."""
     # Only the document goes to the file; `measure` takes what is said beside it.
     to_file = ["sh", "-c", 'exec "$@" > out.json', "sh"]
     cost = measure([*to_file, sys.executable, "-m", "shokunin", *words, "--output", "json"], folder)
-    if cost["exit_code"] not in (0, 1):
-        return None, cost
-    return json.loads((folder / "out.json").read_text(encoding="utf-8")), cost
+    text = (folder / "out.json").read_text(encoding="utf-8")
+    # A traceback ends with exit code 1 too, but prints no document.
+    return (json.loads(text) if cost["exit_code"] in (0, 1) and text else None), cost
