@@ -9,6 +9,7 @@ the most similar request is than any other reply.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -103,7 +104,7 @@ def _of_texts(texts: Sequence[str], said: Sequence[str]) -> Interval:
 
 def _interval(scores: npt.NDArray[np.float64]) -> Interval:
     mean = float(np.clip(scores.mean(), 0, 1)) if len(scores) else 0.0
-    half = 1.96 * float(scores.std(ddof=1)) / np.sqrt(len(scores)) if len(scores) > 1 else 1.0
+    half = 1.96 * float(scores.std(ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else 1.0
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 

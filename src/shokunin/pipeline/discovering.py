@@ -31,6 +31,7 @@ from shokunin.task import KINDS, Task
 from shokunin.traffic.reading import count, read
 from shokunin.traffic.replay import settle
 from shokunin.traffic.store import Store, open_store
+from shokunin.train import learner
 
 MONTH = 365.25 / 12
 DAY = 86_400.0
@@ -105,6 +106,8 @@ def discover(
         UsageError: the price of a model is not known, or a number is none that can be; nothing was written.
         ProjectError: a task's folder is there already; nothing was written.
     """
+    for name in learners:
+        learner(name)
     place = open_project(None if project is None else Path(project))
     own = {**place.prices, **(prices or {})}
     if days is not None and not days > 0:

@@ -13,7 +13,7 @@ from shokunin.discover.answers import Reading
 from shokunin.discover.found import Found
 from shokunin.discover.groups import Group, Grouping
 from shokunin.errors import ProjectError
-from shokunin.files import folder_in_making, publish_folder, write_json, write_text
+from shokunin.files import folder_in_making, publish_folder, remove_folder, write_json, write_text
 from shokunin.progress import Progress
 from shokunin.project import Project
 from shokunin.recorded.call import Call
@@ -85,15 +85,20 @@ def write_tasks(
                 folder.count += 1
             if number % 500 == 0:
                 progress("writing the rows", number, None)
-        placed = []
+        placed: list[Path] = []
         for folder in folders_by_group.values():
             folder.rows.close()
             write_text(folder.made / "task.toml", _definition(folder))
             write_json(folder.made / "record_ids.json", list(folder.found.ids))
-        for folder in folders_by_group.values():
-            target = place.task_file(folder.found.name).parent
-            publish_folder(folder.made, target)
-            placed.append(target)
+        try:
+            for folder in folders_by_group.values():
+                target = place.task_file(folder.found.name).parent
+                publish_folder(folder.made, target)
+                placed.append(target)
+        except BaseException:
+            for target in placed:  # made a moment ago by us; some of them would be neither all nor none
+                remove_folder(target)
+            raise
     return tuple(placed)
 
 
