@@ -378,6 +378,22 @@ def test_what_users_often_begin_with_is_no_wording_of_its_own() -> None:
     assert [said and said["text"] for said in inputs_of(group, asked)] == [call.messages[-1][1] for call in asked]
 
 
+def test_what_users_ask_again_and_again_is_no_task_of_its_own() -> None:
+    canned = [
+        ("please correct my bill!", "invoice"),
+        ("where is my parcel?", "delivery"),
+        ("I want my money back!", "refund"),
+    ]
+
+    def app(rng: random.Random) -> Asked:
+        text, label = rng.choice(canned) if rng.random() < 0.4 else shop_text(rng)
+        return system(SORT, f"{text} {rng.choice('abcdefg')}{rng.randint(1, 9999)}"), label
+
+    group = one(app, count=300)
+    asked, _ = calls([(app, 50)], seed=3)
+    assert [said and said["text"] for said in inputs_of(group, asked)] == [call.messages[-1][1] for call in asked]
+
+
 def test_of_two_wordings_that_a_call_fits_the_one_that_says_more_reads_it() -> None:
     plain, marked = shop("TEXT", SORT), shop("Message: TEXT\nLabel:", SORT)
     groups, places = found(plain, marked, count=150)

@@ -67,6 +67,9 @@ def test_what_a_segmenter_remembers_is_bounded() -> None:
     first = [segmenter([("system", f"Be {word}."), ("user", "x")]) for word in "abcdefgh"]
     again = [segmenter([("system", f"Be {word}."), ("user", "x")]) for word in "abcdefgh"]
     assert first == again and len(segmenter._known) == 3
+    giant = Segmenter()
+    giant([("system", "be brief. " * 100_000), ("user", "z" * 1_000_000)])
+    assert sum(map(len, [*giant._known, *giant._lines])) < 1000
 
 
 @given(TEXTS)

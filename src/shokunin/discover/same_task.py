@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from shokunin import metrics
 from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, EXTRACT, SHORT, said_alike
-from shokunin.discover.features import Centre
+from shokunin.discover.features import Centre, features_of
 from shokunin.discover.wording import Learnt, Wording
 
 ALIKE_LABELS, ALIKE_FIELDS = 0.8, 0.7
@@ -106,11 +106,14 @@ def _same_labels(large: Wording, small: Wording) -> bool:
     if home.accuracy - home.commonest < LITTLE or home.surely <= home.commonest:
         # Too hard to be learnt from so few calls, in either wording.
         return alike_inputs(large, small) >= ALIKE_TEXTS
-    right = home.learner(small.features[known]) == read[known]
+    covered = large.covers(small)  # then the narrow one's fixed text is what its users often say
+    x = features_of(large.inputs_in(small.looked_at)) if covered else small.features
+    right = home.learner(x[known]) == read[known]
     least = needed(home, read[known])
-    # Where the calls are too few to tell, the inputs do.
+    # Where the calls are too few to tell, the prompt and the inputs do.
     return float(right.mean()) >= least or (
-        metrics.wilson(int(right.sum()), len(right)).high >= least and alike_inputs(large, small) >= ALIKE_TEXTS
+        metrics.wilson(int(right.sum()), len(right)).high >= least
+        and (covered or alike_inputs(large, small) >= ALIKE_TEXTS)
     )
 
 

@@ -128,13 +128,20 @@ class Wording:
         return self.template is not None and sum(c.isalnum() for c in told) >= SPECIFIC
 
     @cached_property
-    def inputs(self) -> list[str]:
-        """What is asked about in the calls that are looked at, as one text each."""
+    def asked(self) -> str:
+        """The name of the input that is asked about: beside a schema or a document, what comes in the most different forms."""
         values = [inputs_of(call, self.template) for call in self.looked_at]
         names = list(dict.fromkeys(name for one in values for name in one))
-        # Beside a schema or a document, the question is what comes in the most different forms.
-        fullest = max(reversed(names), key=lambda name: len({one.get(name) for one in values}))
-        return [one.get(fullest, "")[:LONGEST_INPUT] for one in values]
+        return max(reversed(names), key=lambda name: len({one.get(name) for one in values}))
+
+    def inputs_in(self, calls: Sequence[Call]) -> list[str]:
+        """What is asked about in calls, as this wording reads them."""
+        return [inputs_of(call, self.template).get(self.asked, "")[:LONGEST_INPUT] for call in calls]
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """What is asked about in the calls that are looked at, as one text each."""
+        return self.inputs_in(self.looked_at)
 
     @cached_property
     def features(self) -> Any:

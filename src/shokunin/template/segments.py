@@ -71,18 +71,14 @@ class Segmenter:
         system: tuple[str, ...] = (SYSTEM,) if systems else ()
         for i in systems:
             system += self._cut(messages[i][1])
-        context = tuple(
-            f"{role}: {canonical(text[:300])}"
-            for i, (role, text) in enumerate(messages[:-1][-MOST:])
-            if role != "system"
-        )
+        context = tuple(f"{role}: {canonical(text[:300])}" for role, text in messages[:-1][-MOST:] if role != "system")
         return Segmented(system, context, segments_of(messages[-1][1], self._line))
 
     def _cut(self, text: str) -> tuple[str, ...]:
         found = self._known.get(text)
         if found is None:
             found = segments_of(text, self._line)
-            if len(self._known) < self._remembered:
+            if len(self._known) < self._remembered and len(text) <= HEAD + TAIL:
                 self._known[text] = found
         return found
 
