@@ -37,6 +37,7 @@ from shokunin.serve.logs import Logs, Style, setup_logging
 from shokunin.serve.metrics import Metrics
 from shokunin.serve.parts import Parts
 from shokunin.serve.process import bind, run
+from shokunin.serve.recognise import AUTO
 from shokunin.serve.quota import Quota
 from shokunin.serve.routing import Routes, TaskPolicy
 from shokunin.serve.served import Served
@@ -154,6 +155,8 @@ def compose(
         target = policy_of(exchange.workload_id).target if exchange.workload_id else None
         if target is None:
             return None
+        if exchange.model != AUTO and exchange.model not in shelf.names:
+            target = routes.instead_of(target, exchange.model)
         return price(target.model, exchange.prompt_tokens, exchange.completion_tokens)
 
     routes = Routes(

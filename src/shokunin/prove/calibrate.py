@@ -1,8 +1,11 @@
 """Validation rows to calibration: temperature, the threshold for "none of these", and the promise.
 
-The promise is made by learn-then-test (Angelopoulos et al., arXiv 2110.01052) with fixed-sequence testing: thresholds
-are tested from sure to unsure, each by an exact binomial test of "more than `max_error` of the answers are wrong", and
-the last one before the first failure is kept. So that nothing else leaks into the promise, a random quarter of the rows
+The promise is made by learn-then-test (Angelopoulos et al., arXiv 2110.01052) with the fallback procedure (Wiens and
+Dmitrienko, J. Biopharm. Stat. 15, 2005): thresholds are tested from sure to unsure, each by an exact binomial test of
+"more than `max_error` of the answers are wrong". Testing begins in three places, each with a share of the level; a test that
+succeeds hands its level on to the next, one that fails loses it. The lowest threshold that succeeds is kept. Where recorded
+answers are wrong now and then whatever they are about, the surest answers are no better than others and too few to show that they
+are good enough, so it must not all hang on them. So that nothing else leaks into the promise, a random quarter of the rows
 shapes the scores (temperature, scope, where testing begins) and the other three quarters test. The chance of a wrong
 promise is divided by the number of models that the choice was made among, so the promise outlives the choice.
 """
@@ -34,6 +37,8 @@ TAIL = 0.1
 """The lowest share of scores that says how the tail goes on."""
 SCOPE_ROWS = 50
 """Of fewer rows the lowest score says little about the lowest to expect; the specialist then always answers."""
+WEIGHTS = (0.4, 0.4, 0.2)
+"""Of the level: for testing from half of the likeliest number of answers on, from that number on, and of all answers."""
 UNANSWERED = -1.0
 """The confidence of a row that is never answered, whatever the threshold."""
 
@@ -125,8 +130,8 @@ def promise(
 ) -> Promise:
     """The lowest threshold above which at most `max_error` of answers are wrong, with probability `confidence_level`.
 
-    Testing begins at the first threshold with enough answers for a test to succeed at all. For the few rows above it to
-    tilt the promise, surer answers would have to be wrong more often than less sure ones.
+    No threshold is tested with fewer answers than a test needs to succeed at all. For the few rows above it to tilt the
+    promise, surer answers would have to be wrong more often than less sure ones.
 
     Args:
         confidence: shape (n,); a row that must never be answered has a confidence below 0.
@@ -135,7 +140,7 @@ def promise(
         confidence_level: with this probability, over the draw of the rows, the promise holds.
         candidates: how many models the rows chose among.
         exact: whether the rows were scored by the very weights that will be served.
-        hints: confidence and correctness of other rows; where they promise more, testing begins with more answers.
+        hints: confidence and correctness of other rows; they say with how many answers a test would likeliest succeed.
         validation_rows: how many rows there were before some were put to other uses, to be told to the owner.
 
     Returns:
@@ -143,21 +148,40 @@ def promise(
     """
     delta = (1 - confidence_level) / candidates
     rows, needed = len(confidence), rows_needed(max_error, delta)
-    start = needed if hints is None else max(needed, _likeliest_count(*hints, rows, needed, max_error) // 2)
-    kept, first = None, None
+    likeliest = needed if hints is None else _likeliest_count(*hints, rows, needed, max_error)
+    starts = _starts(likeliest, int((confidence >= 0).sum()), max_error, delta)
+    kept, first, level = None, None, 0.0
     for threshold in GRID:
         answered = confidence >= threshold
         n, errors = int(answered.sum()), int((answered & ~correct).sum())
-        if n < start:
+        while starts and n >= starts[0][0]:
+            level += starts.pop(0)[1]
+        if not level:
             continue
-        first = first or (n, errors)
-        if binomial_p_value(errors, n, max_error) > delta:
-            break
-        kept = Promise(threshold, n / rows, max_error, confidence_level, rows, exact, None, n, errors)
+        if first is None or errors * first[0] < first[1] * n:
+            first = (n, errors)
+        if binomial_p_value(errors, n, max_error) > level:
+            level = 0.0
+        else:
+            kept = Promise(threshold, n / rows, max_error, confidence_level, rows, exact, None, n, errors)
     if kept is not None:
         return kept
     reason = _why_not(first, needed, rows, validation_rows or rows, max_error, confidence_level, candidates)
     return Promise(NEVER, 0.0, max_error, confidence_level, rows, exact, reason)
+
+
+def _starts(likeliest: int, most: int, max_error: float, delta: float) -> list[tuple[int, float]]:
+    """From how many answers on testing begins, fewest first, and at which level; with enough answers to succeed at all."""
+    starts: dict[int, float] = {}
+    for count, weight in zip((likeliest // 2, likeliest, most), WEIGHTS, strict=True):
+        enough = max(count, rows_needed(max_error, delta * weight))
+        if enough <= most:
+            starts[enough] = starts.get(enough, 0.0) + delta * weight
+    if not starts:  # too few answers to divide the level
+        return [(rows_needed(max_error, delta), delta)]
+    first = min(starts)
+    starts[first] += delta - sum(starts.values())
+    return sorted(starts.items())
 
 
 def _random_share(n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

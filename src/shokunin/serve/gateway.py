@@ -226,6 +226,8 @@ class Gateway:
     async def _recognised(self, asked: Asked, endpoint: Endpoint, one: Served, found: Recognised) -> Response:
         caller_of(asked.request).require_model(asked.peek.model, one.name)
         entry, policy = asked.entry, self._parts.policy(one.name)
+        if policy.target is not None and asked.peek.model != AUTO:
+            policy = replace(policy, target=self._parts.routes.instead_of(policy.target, asked.peek.model))
         entry.workload_id, entry.specialist = one.name, one.id
         read: _Read | None = None
         try:

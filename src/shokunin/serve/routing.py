@@ -86,3 +86,11 @@ class Routes:
             if pattern.fullmatch(model):
                 return Target(name, model)
         return None if self._default is None else Target(self._default, model)
+
+    def instead_of(self, target: Target, asked: str) -> Target:
+        """Whom to ask in a specialist's place: the model that the application asked for, if the task's upstream has it.
+
+        Its answers are the ones that were recorded, and the price is the one that it was to cost.
+        """
+        found = self.find(asked)
+        return found if found is not None and found.upstream == target.upstream else target
