@@ -14,9 +14,9 @@ application got before; audits, and how many of them differ; and the saving: wha
 requests and audits (the price of the model that it was asked for, by the server's record), against what all requests cost
 in the log, by the same price book. A month is 365.25 / 12 days.
 
-Audits are dear at first, since every answer is audited until there is evidence. So the saving of those days, audits and all,
-is told, and beside it the one that is predicted, over a year: the audited answers of those days are drawn from, with
-replacement, for a year at the same rate, and go through the same watch over the promise.
+Audits are dear at first, since every answer is audited until there is evidence. So what discovery foresees of the first week
+(`first_week`) is set beside those days, audits and all, and its saving a month beside that of a year: the audited answers
+of those days are drawn from, with replacement, for a year at the same rate, and go through the same watch over the promise.
 
 Nothing is tuned on the later days; they are made after the history, from rows that are not in it.
 """
@@ -66,7 +66,7 @@ upstream = "recorded"
 
 PREDICTED = (
     "records", "share_local", "saving_per_month", "saving_first_month", "cost_per_month", "audit_share", "expected_error",
-    "accuracy", "learner", "patternedness", "recognised",
+    "accuracy", "learner", "patternedness", "recognised", "first_week",
 )  # fmt: skip
 YEARS = 5
 """So often a year is drawn."""
@@ -359,11 +359,14 @@ def relative_errors(predicted: Mapping[str, Any], found: Mapping[str, Any]) -> d
     def error(expected: float | None, got: float) -> float | None:
         return None if expected is None or not got else round(expected / got - 1, 4)
 
-    without = None if predicted["cost_per_month"] is None else predicted["cost_per_month"] * predicted["share_local"]
+    cost, week = predicted["cost_per_month"], predicted["first_week"]
+    without = None if cost is None else cost * week["share_local"]
+    these_days = None if without is None else without * (1 - week["audit_share"])
     return {
-        "share_local": error(predicted["share_local"], found["share_local"]),
+        "share_local": error(week["share_local"], found["share_local"]),
         "saving_per_month": error(predicted["saving_per_month"], found["saving_per_month"]),
         "saving_per_month_without_audits": error(without, found["saving_per_month_without_audits"]),
+        "saving_per_month_these_days": error(these_days, found["saving_per_month_these_days"]),
         "rent_per_month": error(predicted["cost_per_month"], found["rent_per_month"]),
     }
 
@@ -372,7 +375,9 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How many predictions are good enough, and the sums over the tasks."""
     both = [row for row in rows if "real" in row]
     found: dict[str, Any] = {"tasks": len(rows), "trained": len(both)}
-    for key in ("share_local", "saving_per_month", "saving_per_month_without_audits"):
+    for key in (
+        "share_local", "saving_per_month", "saving_per_month_without_audits", "saving_per_month_these_days",
+    ):  # fmt: skip
         errors = [row["relative_error"][key] for row in both]
         found[key] = {
             "within_goal": sum(e is not None and abs(e) <= GOAL for e in errors),
@@ -393,11 +398,13 @@ def line(row: Mapping[str, Any]) -> str:
     wrong = "–" if got["error"] is None else "{:.1%} [{:.1%}, {:.1%}]".format(*got["error"])
     return (
         f"{row['task']} ({row['application']}), {got['requests']} requests: recognised {got['recognised']:.1%}, local "
-        f"{said['share_local']:.1%} predicted, {got['share_local']:.1%} real ({_signed(error['share_local'])}), wrong {wrong}, "
+        f"{said['first_week']['share_local']:.1%} predicted, {got['share_local']:.1%} real "
+        f"({_signed(error['share_local'])}), wrong {wrong}, "
         f"{got['not_in_shape']} not in shape, {got['audits']} audits, {got['audits_that_differ']} differ; saving a month "
         f"{said['saving_per_month']:.4f} predicted, {got['saving_per_month']:.4f} real ({_signed(error['saving_per_month'])}), "
         f"{got['saving_per_month_without_audits']:.4f} without audits "
-        f"({_signed(error['saving_per_month_without_audits'])}), {got['saving_per_month_these_days']:.4f} these days"
+        f"({_signed(error['saving_per_month_without_audits'])}), {got['saving_per_month_these_days']:.4f} these days "
+        f"({_signed(error['saving_per_month_these_days'])})"
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from rows import rows
 from shokunin.pipeline import rehearsing
-from shokunin.pipeline.rehearsing import ROWS, audits, rehearse
+from shokunin.pipeline.rehearsing import ROWS, rehearse
 from shokunin.task import Task
 
 TASK = Task("inbox", max_error=0.05)
@@ -73,26 +72,3 @@ def test_a_longer_log_of_the_same_questions_is_no_more_rows() -> None:
     assert rehearsing._growth(many, 100_000) == pytest.approx(100)
     assert 1.5 < rehearsing._growth(random.Random(1).choices(many, k=1000), 100_000) < 60
     assert rehearsing._growth(many, 1000) == rehearsing._growth(many[:1], 1) == 1
-
-
-# -- audits -----------------------------------------------------------------------------------------------------------
-
-
-def test_at_first_every_answer_is_audited_and_later_few() -> None:
-    shares = [audits(count, 0.0, TASK, 0.01) for count in (50, 1000, 10_000, 1_000_000)]
-    assert shares[0] == 1 and shares == sorted(shares, reverse=True)
-    assert 0.01 <= shares[-1] < 0.02
-
-
-def test_more_wrong_answers_are_dearer_never_cheaper() -> None:
-    shares = [audits(6000, error, TASK, 0.01) for error in (0.0, 0.02, 0.04, 0.3)]
-    assert shares == sorted(shares)
-    assert shares[-1] > 0.95  # more than is promised: all is handed back
-
-
-def test_audits_where_there_is_nothing_to_audit() -> None:
-    assert audits(0, 0.0, TASK, 0.01) == audits(1000, 0.0, TASK, 0.0) == 0
-    assert audits(500, 0.01, TASK, 0.05) == audits(500, 0.01, TASK, 0.05)
-    assert audits(5000, 0.0, replace(TASK, max_error=0.2), 0.01) < audits(
-        5000, 0.0, replace(TASK, max_error=0.02), 0.01
-    )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shokunin.discover.found import Found
     from shokunin.pipeline.discovering import Discovery
 
+MAX_ERROR, BUDGET = 0.05, 1.0
+DEFAULTS = {"max_error": MAX_ERROR, "budget": BUDGET, "seed": 0}
 QUICK = ("baseline", "text_linear")
 LOW = "the rehearsals tried the cheapest learners only (--quick), so what could be answered here is rather more than is said"
 
@@ -41,8 +43,10 @@ def discover(
     days: Annotated[
         float | None, typer.Option(help="How many days the log covers; by default its timestamps say.")
     ] = None,
-    max_error: Annotated[float, typer.Option(help="Share of answers that may differ from the large model's.")] = 0.05,
-    budget: Annotated[float, typer.Option(metavar="MINUTES", help="For the rehearsal of one task.")] = 1.0,
+    max_error: Annotated[
+        float, typer.Option(help="Share of answers that may differ from the large model's.")
+    ] = MAX_ERROR,
+    budget: Annotated[float, typer.Option(metavar="MINUTES", help="For the rehearsal of one task.")] = BUDGET,
     quick: Annotated[bool, typer.Option("--quick", help="Rehearse with the cheapest learners only.")] = False,
     html: Annotated[
         Path | None,
@@ -73,9 +77,11 @@ def discover(
                 max_error=max_error, budget=budget, learners=QUICK if quick else LEARNERS, seed=seed,
                 progress=progress,
             )  # fmt: skip
-        again = None if write else _again(logs, project, "--write")
+        given = _given(price, model=model, days=days, max_error=max_error, budget=budget, quick=quick, seed=seed)
+        repeated = shlex.join(["shokunin", "discover", *map(str, logs or ()), *given, *_in(project)])
+        again = None if write else f"{repeated} --write"
         unit, notes = place.money.unit(), [*found.notes, *([LOW] if quick else [])]
-        following = {task.name: _next(task, place.tasks, logs, project) for task in found.tasks}
+        following = {task.name: _next(task, repeated, project) for task in found.tasks}
         if page is not None:
             write_text(page, discovery_html(
                 found.tasks, records=found.records, days=found.days, notes=notes, prices_as_of=found.prices_as_of,
@@ -125,18 +131,25 @@ def _prices(given: Sequence[str] | None) -> dict[str, Price]:
     return found
 
 
-def _next(task: Found, tasks: Path, logs: Sequence[Path] | None, project: Path | None) -> str | None:
+def _given(price: Sequence[str] | None, **options: Any) -> list[str]:
+    """The options that were given, other than the defaults, as words of a command."""
+    words = [word for one in price or () for word in ("--price", one)]
+    for name, value in options.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not False and value != DEFAULTS.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+def _next(task: Found, repeated: str, project: Path | None) -> str | None:
     """The command that comes next: the training, or this one again when there are more calls."""
     if task.verdict == "LEAVE":
         return None
     if task.verdict == "COLLECT MORE":
-        return _again(logs, project)
+        return repeated
     folder = Path("tasks") / task.name if project is None else project / "tasks" / task.name
     return shlex.join(["shokunin", "train", str(folder), *_in(project)])
-
-
-def _again(logs: Sequence[Path] | None, project: Path | None, *options: str) -> str:
-    return shlex.join(["shokunin", "discover", *map(str, logs or ()), *options, *_in(project)])
 
 
 def _in(project: Path | None) -> list[str]:
@@ -177,6 +190,8 @@ def _task(task: Found, unit: Currency, following: str | None) -> dict[str, Any]:
         "verdict": task.verdict,
         "reason": task.reason,
         "share_local": float(task.share_local),
+        "first_week": _kept(task, 0),
+        "first_month": _kept(task, 1),
         "expected_error": None if rehearsal is None else float(rehearsal.error),
         "accuracy": None if rehearsal is None else float(rehearsal.accuracy.value),
         "learner": None if rehearsal is None else rehearsal.rung,
@@ -195,6 +210,14 @@ def _task(task: Found, unit: Currency, following: str | None) -> dict[str, Any]:
         "next": following,
         "record_ids": list(task.ids),
     }
+
+
+def _kept(task: Found, place: int) -> dict[str, float] | None:
+    """What is foreseen of a beginning, in which more is audited."""
+    if task.rehearsal is None or not task.rehearsal.kept:
+        return None
+    given, audited = task.rehearsal.kept[place]
+    return {"share_local": float(task.recognised * given), "audit_share": float(audited)}
 
 
 def _amount(usd: float | None, unit: Currency) -> float | None:

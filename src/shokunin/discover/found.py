@@ -17,7 +17,7 @@ class Rehearsal:
     """What a training on a sample of the rows came to; a forecast of the real one.
 
     Attributes:
-        share: of the requests, the share that a specialist trained on all rows would answer itself, 0 to 1.
+        share: of the requests, the share that a specialist trained on all rows would be sure of, 0 to 1.
         error: of those answers, the share that would differ from the recorded ones.
         accuracy: of all its answers, sure or not.
         rows: distinct rows that it learnt from, was tuned on and was tried on.
@@ -25,6 +25,8 @@ class Rehearsal:
         promised: the share of answers that may differ, and `confidence`, with which that holds.
         lacking: about how many more rows are needed before anything can be promised; 0: none; None: more rows would not help.
         curve: pairs (rows, share) that the forecast rests on.
+        kept: over the first week, month and year of requests, the share that is answered while the promise is kept online,
+            and of those answers the share that is audited.
     """
 
     share: float
@@ -36,6 +38,12 @@ class Rehearsal:
     confidence: float
     lacking: int | None = 0
     curve: tuple[tuple[int, float], ...] = ()
+    kept: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def given(self) -> float:
+        """The share that is answered in the first year."""
+        return self.kept[-1][0] if self.kept else self.share
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Money:
 
     Attributes:
         cost: what is paid now.
-        saving: what is not paid any more: the local answers, less the audits of the first year by the month.
+        saving: what is not paid any more: the local answers, less the audits; the mean month of the first year.
         first_saving: the same in the first month, when more is audited.
         audit_share: of the local answers the share that is audited, over the first year.
     """
@@ -106,5 +114,5 @@ class Found:
 
     @property
     def share_local(self) -> float:
-        """The share of all its requests that would be answered here."""
-        return self.recognised * self.rehearsal.share if self.rehearsal is not None else 0.0
+        """The share of all its requests that would be answered here, over the first year."""
+        return self.recognised * self.rehearsal.given if self.rehearsal is not None else 0.0

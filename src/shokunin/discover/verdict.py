@@ -46,7 +46,7 @@ def verdict_of(
         return "COLLECT MORE", f"{records:,} calls are too few of each label to learn from and to test; keep recording"
     if recognised < ENOUGH:
         return "LEAVE", f"the prompts have no fixed frame: only {recognised:.0%} of the requests could be recognised"
-    share = recognised * rehearsal.share
+    share = recognised * rehearsal.given
     if share >= ENOUGH:
         if money.saving is not None and money.saving <= 0:
             return "LEAVE", f"a specialist would answer {share:.0%} itself, but that saves nothing at these prices"

@@ -23,7 +23,7 @@ from shokunin.discover.tally import Row, Tally
 from shokunin.errors import DataError, UsageError
 from shokunin.metrics import Interval
 from shokunin.pipeline.handing_over import WORTH, write_tasks
-from shokunin.pipeline.rehearsing import LEARNERS, audits, rehearse
+from shokunin.pipeline.rehearsing import LEARNERS, rehearse
 from shokunin.progress import Progress, silent
 from shokunin.project import Project, open_project
 from shokunin.recorded.call import Call
@@ -35,6 +35,8 @@ from shokunin.train import learner
 
 MONTH = 365.25 / 12
 DAY = 86_400.0
+HORIZONS = (7 / MONTH, 1.0, 12.0)
+"""Months over which it is foreseen what becomes of a promise: a week, a month, a year."""
 QUOTED = 300
 REST = "unsorted"
 SHARE_OF_REPLIES = 20_000
@@ -290,8 +292,9 @@ def _judge(group: Group, tally: Tally, setting: _Setting, progress: Progress) ->
         task = task_of("rehearsal", group, answers, setting.max_error)
         total = round(tally.records * recognised * len(known) / max(1, len(replies)))
         rehearsal = rehearse(
-            known, task, total=total, seconds=60 * setting.budget, learners=setting.learners, seed=setting.seed,
-            progress=progress,
+            known, task, total=total, seconds=60 * setting.budget,
+            requests=[max(1, round(recognised * per_month * months)) for months in HORIZONS],
+            least=setting.place.gateway.audit_share, learners=setting.learners, seed=setting.seed, progress=progress,
         )  # fmt: skip
     if group.kind == CLASSIFY and rehearsal is not None:
         pattern = rehearsal.accuracy
@@ -300,16 +303,13 @@ def _judge(group: Group, tally: Tally, setting: _Setting, progress: Progress) ->
     else:
         texts = ["\n".join((row.inputs or {}).values()) for row in replies]
         pattern = patternedness(texts, [row.reply or "" for row in replies], answers)
-    share = recognised * rehearsal.share if rehearsal is not None else 0.0
-    least = setting.place.gateway.audit_share
     cost = _cost(tally, setting)
     cost = None if cost is None else cost * setting.months
     money = Money(cost, None)
     if cost is not None:
-        error = rehearsal.error if rehearsal is not None else 0.0
-        task = Task("x", max_error=setting.max_error)
-        year, month = (audits(round(n * per_month * share), error, task, least, seed=setting.seed) for n in (12, 1))
-        money = Money(cost, cost * share * (1 - year), cost * share * (1 - month), year)
+        _, (first, early), (given, later) = rehearsal.kept if rehearsal is not None else ((0.0, 0.0),) * 3
+        saving, first_saving = (cost * recognised * g * (1 - a) for g, a in ((given, later), (first, early)))
+        money = Money(cost, saving, first_saving, later)
     told = verdict.verdict_of(
         group.kind,
         trainable=trainable,

@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin import metrics
+from shokunin.calibration import Calibration
 from shokunin.curate.build import build_dataset
 from shokunin.discover.found import Rehearsal
 from shokunin.errors import DataError, UsageError
+from shokunin.pipeline.foreseeing import Stream, foresee
 from shokunin.pipeline.ladder import Ladder, climb
 from shokunin.progress import Progress, silent
 from shokunin.prove.calibrate import calibrate, shaping_rows
 from shokunin.task import Task
 from shokunin.tasks import kind as kind_of
-from shokunin.watch.promise import PromiseWatch
 
 ROWS = 3000
 """Rows of one rehearsal; of more an even part is drawn."""
@@ -42,9 +43,8 @@ GAINS = (0.6, 1.0)
 """What is left of the errors when the rows are doubled, at the least and at the most."""
 VALIDATION_SHARE, LEAST, MOST = 0.1, 300, 2000
 """Of a training's rows so many become validation rows, as in `curate.build`."""
-SIMULATED = 20_000
-"""Answers after which the rate of audits is taken to stay as it is."""
 RUNS = 5
+"""Of the draws so many are followed over time."""
 
 
 def rehearse(
@@ -53,6 +53,8 @@ def rehearse(
     *,
     total: int,
     seconds: float,
+    requests: Sequence[int] = (),
+    least: float = 0.0,
     learners: Sequence[str] = LEARNERS,
     seed: int = 0,
     progress: Progress = silent,
@@ -64,6 +66,8 @@ def rehearse(
         task: what is asked.
         total: how many such rows there are altogether.
         seconds: how long the fits may take.
+        requests: so many that it is to answer or pass on; what is kept of the promise over them is foreseen.
+        least: the setting `audit_share`.
         learners: the rungs that are tried.
         seed: of draws and fits.
         progress: told how far it is.
@@ -76,19 +80,21 @@ def rehearse(
     except (DataError, UsageError):  # too few rows of each label to split, or only one label
         return None
     more = _growth(part, total)
-    share, error = trial.forecast(1.0, 1.0, task, seed)
+    forecast = trial.forecast(1.0, 1.0, task, seed)
     lacking: int | None = 0
-    curve = [(trial.rows, share)]
-    if more > 1.2 or share < ENOUGH:
+    curve = [(trial.rows, forecast.share)]
+    if more > 1.2 or forecast.share < ENOUGH:
         left = _left_by_doubling(trial, part, task, seconds, seed, progress)
         if more > 1.2:
-            share, error = trial.forecast(more, left ** np.log2(more), task, seed)
-            curve.append((round(trial.rows * more), share))
-        if share < ENOUGH:
+            forecast = trial.forecast(more, left ** np.log2(more), task, seed)
+            curve.append((round(trial.rows * more), forecast.share))
+        if forecast.share < ENOUGH:
             lacking = _lacking(trial, more, left, task, seed)
+    progress("keeping the promise", 0, None)
     return Rehearsal(
-        share=share,
-        error=error,
+        share=forecast.share,
+        error=forecast.error,
+        kept=tuple(foresee(forecast.streams, requests, task, least, seed=seed)) if requests else (),
         accuracy=metrics.wilson(int(trial.right.sum()), len(trial.right)),
         rows=trial.rows,
         rung=trial.rung,
@@ -111,38 +117,19 @@ def _growth(part: Sequence[tuple[Mapping[str, str], str]], total: int) -> float:
     return float(max(1.0, total / len(part)) ** power)
 
 
-def audits(answers: int, error: float, task: Task, least: float, *, seed: int = 0) -> float:
-    """The share of so many answers that is put to the large model as well, by the rules of the promise that is kept online.
+@dataclass(frozen=True)
+class _Forecast:
+    """What a specialist would come to.
 
-    The mean over `RUNS` simulations. Where one ends with all handed back, what would come later counts too: it is passed on,
-    which costs what an audit does. The threshold is not raised in it, so that for errors near to what is promised it is dear.
-
-    Args:
-        answers: given by the specialist, from the first on.
-        error: the share of them that the large model would have answered otherwise.
-        task: its `max_error` and `promise_confidence` are promised.
-        least: the setting `audit_share`.
-        seed: of the coins.
+    Attributes:
+        share: of the requests it answers so many, before the promise is kept online; the mean over draws.
+        error: of those so many are wrong.
+        streams: of some draws the rows that are answered.
     """
-    if answers <= 0 or least == 0:
-        return 0.0
-    return float(np.mean([_audits(answers, error, task, least, random.Random(f"{seed} {run}")) for run in range(RUNS)]))
 
-
-def _audits(answers: int, error: float, task: Task, least: float, rng: random.Random) -> float:
-    watch = PromiseWatch(
-        max_error=task.max_error, confidence=task.promise_confidence, threshold=0.0, audit_share=least, rng=rng
-    )
-    count = given = 0
-    for _ in range(min(answers, SIMULATED)):
-        decision = watch.decide(1.0)
-        if not decision.give:
-            return (count + answers - given) / answers
-        given += 1
-        if decision.audit:
-            count += 1
-            watch.audited(decision.rate, rng.random() >= error, 1.0, term=decision.term)
-    return (count + (answers - given) * max(least, watch.status.rate)) / answers
+    share: float
+    error: float
+    streams: tuple[Stream, ...]
 
 
 @dataclass(frozen=True)
@@ -170,8 +157,8 @@ class _Trial:
         """Which answers are right."""
         return np.asarray(self.raw.argmax(axis=1) == self.labels)
 
-    def forecast(self, more: float, left: float, task: Task, seed: int) -> tuple[float, float]:
-        """The share that a specialist trained on `more` times the rows would answer, and its error; means over draws.
+    def forecast(self, more: float, left: float, task: Task, seed: int) -> _Forecast:
+        """What a specialist trained on `more` times the rows would come to, over draws of the rows that calibrate.
 
         Args:
             more: how many times the rows.
@@ -179,7 +166,7 @@ class _Trial:
             task: what is promised.
             seed: of the draws.
         """
-        shares, errors = [], []
+        streams: list[Stream] = []
         for draw in range(DRAWS):
             rng = np.random.default_rng(seed + draw)
             mended = ~self.right & (rng.random(len(self.labels)) >= left)
@@ -189,10 +176,12 @@ class _Trial:
                 self.raw[first], labels[first], task=task, candidates=self.candidates, exact=self.held_out is None,
                 seed=seed + draw,
             )  # fmt: skip
-            share, error = _answered(made, self.raw[rest], labels[rest])
-            shares.append(share)
-            errors.append(error)
-        return float(np.mean(shares)), float(np.average(errors, weights=np.maximum(shares, 1e-9)))
+            streams.append(_stream(made, self.raw[rest], labels[rest]))
+        given = [stream.confidence >= stream.threshold for stream in streams]
+        shares = [float(g.mean()) for g in given]
+        errors = [float((g & ~s.right).sum() / max(1, g.sum())) for g, s in zip(given, streams, strict=True)]
+        error = float(np.average(errors, weights=np.maximum(shares, 1e-9)))
+        return _Forecast(float(np.mean(shares)), error, tuple(streams[:: DRAWS // RUNS]))
 
     def _divided(self, more: float, rng: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Rows that calibrate, as many as the training will have, and rows that are answered."""
@@ -271,22 +260,21 @@ def _left_by_doubling(
     return float(np.clip(whole.cheap_error / before, *GAINS)) if before > 0 else GAINS[1]
 
 
-def _answered(made: Any, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """The share of rows that a calibrated model answers itself, and the share of wrong ones among those."""
+def _stream(made: Calibration, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) -> Stream:
+    """Rows as a calibrated model answers them, confidence as the codec decodes it."""
+    assert made.promise is not None
     scaled = raw.astype(np.float64) / made.temperature
     scaled -= scaled.max(axis=1, keepdims=True)
-    sure = 1 / np.exp(scaled).sum(axis=1) >= made.promise.threshold
+    sure = 1 / np.exp(scaled).sum(axis=1)
     if made.scope_threshold is not None:
-        sure &= raw.max(axis=1) >= made.scope_threshold
-    wrong = sure & (raw.argmax(axis=1) != truth)
-    return float(sure.mean()), float(wrong.sum() / max(1, sure.sum()))
+        sure[raw.max(axis=1) < made.scope_threshold] = -1.0
+    return Stream(sure, np.asarray(raw.argmax(axis=1) == truth), made.promise.threshold)
 
 
 def _lacking(trial: _Trial, more: float, left: float, task: Task, seed: int) -> int | None:
     """About how many rows beyond those there are would let a promise be made; None: not sixteen times as many would."""
     for multiple in MULTIPLES:
-        share, _ = trial.forecast(more * multiple, left ** np.log2(more * multiple), task, seed)
-        if share >= ENOUGH:
+        if trial.forecast(more * multiple, left ** np.log2(more * multiple), task, seed).share >= ENOUGH:
             lacking = trial.rows * more * (multiple - 1)
             digits = max(0, len(str(int(lacking))) - 2)
             return int(round(lacking, -digits))

@@ -37,8 +37,8 @@ from shokunin.serve.logs import Logs, Style, setup_logging
 from shokunin.serve.metrics import Metrics
 from shokunin.serve.parts import Parts
 from shokunin.serve.process import bind, run
-from shokunin.serve.recognise import AUTO
 from shokunin.serve.quota import Quota
+from shokunin.serve.recognise import AUTO
 from shokunin.serve.routing import Routes, TaskPolicy
 from shokunin.serve.served import Served
 from shokunin.serve.shelf import Shelf
