@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -170,7 +171,9 @@ def test_people_see_a_table_that_fits_and_the_next_commands(shop: Shop, monkeypa
     name = shop.task("classify_text")["name"]
     assert max(map(len, table)) <= 120 and table[2].startswith(name) and table[2].rstrip().endswith("TRAIN")
     assert "need not be paid: 1 task is worth training." in text
-    assert "shokunin discover calls.jsonl --write" in text and f"shokunin train tasks/{name}" in text
+    again = re.findall(r"shokunin (discover calls\.jsonl .*--write)", text)[0]
+    assert shlex.split(again) == ["discover", "calls.jsonl", *PRICE, "--quick", "--write"]
+    assert f"shokunin train tasks/{name}" in text
     assert "1 × not JSON, first calls.jsonl:6" in text and "price book of 20" in text and "(--quick)" in text
 
 
@@ -320,3 +323,13 @@ def test_options_that_cannot_be_are_told(project: Path, talked: Path, words: lis
     found = run("discover", talked, "--write", *words)
     assert found.exit_code == 2 and message in found.stderr
     assert everything_in(project) == before
+
+
+def test_the_next_command_repeats_what_was_said(tmp_path: Path) -> None:
+    asked, _ = untagged.calls([(inbox, 24)])
+    log = write(tmp_path / "calls of may.jsonl", [line(call) for call in asked])
+    said = ["--days", "2.5", "--max-error", "0.1", "--budget", "0.5", "--seed", "3", "--project", str(tmp_path)]
+    found = json.loads(run("discover", log, *PRICE, *said, "--output", "json").stdout)
+    (task,) = found["tasks"]
+    assert task["verdict"] == "COLLECT MORE"
+    assert shlex.split(task["next"]) == ["shokunin", "discover", str(log), *PRICE, *said]
