@@ -513,3 +513,17 @@ def test_a_message_of_a_megabyte_and_one_giant_line() -> None:
     ]
     grouping = Grouping(draw(asked))
     assert {grouping.place(call) for call in asked} == {0}
+
+
+def test_json_with_one_open_field_is_an_extraction() -> None:
+    rng = random.Random(0)
+    made = []
+    for number in range(120):
+        name = f"{rng.choice(['Alder', 'Birch', 'Cedar', 'Dogwood', 'Elm'])} {rng.randrange(10_000)} Ltd"
+        text = f"Invoice {number} from {name}, payable in thirty days."
+        reply = json.dumps({"supplier": name})
+        prompt = (("system", "Name the supplier of this invoice as JSON with the key supplier."), ("user", text))
+        made.append(Call(id=str(number), messages=prompt, reply=reply))
+    (group,) = Grouping(made).groups
+    assert group.kind == "extract_fields"
+    assert group.answers.schema is not None and list(group.answers.schema["properties"]) == ["supplier"]

@@ -198,13 +198,13 @@ def judged(**changes: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("changes", "verdict", "words"),
     [
-        ({}, "TRAIN", "about 80%"),
-        ({"recognised": 0.5}, "TRAIN", "about 40%"),
-        ({"money": Money(None, None)}, "TRAIN", "about 80%"),
+        ({}, "TRAIN", "about 80 %"),
+        ({"recognised": 0.5}, "TRAIN", "about 40 %"),
+        ({"money": Money(None, None)}, "TRAIN", "about 80 %"),
         ({"money": Money(10.0, -1.0)}, "LEAVE", "saves nothing"),
-        ({"recognised": 0.1}, "LEAVE", "10% of the requests could be recognised"),
+        ({"recognised": 0.1}, "LEAVE", "10 % of the requests could be recognised"),
         ({"kind": "chat"}, "LEAVE", "free talk"),
-        ({"served": 0.6}, "LEAVE", "60% of it is answered by a specialist already"),
+        ({"served": 0.6}, "LEAVE", "60 % of it is answered by a specialist already"),
         ({"kind": "extract_fields", "trainable": False}, "LEAVE", "follow a pattern"),
         (
             {"kind": "extract_fields", "trainable": False, "patternedness": Interval(0.4, 0.1, 0.7)},
@@ -213,7 +213,7 @@ def judged(**changes: Any) -> tuple[str, str]:
         ),
         ({"rehearsal": None}, "COLLECT MORE", "1,000 calls are too few"),
         ({"rehearsal": {"share": 0.1, "lacking": 1200}}, "COLLECT MORE", "about 1,200 more rows"),
-        ({"rehearsal": {"share": 0.1, "lacking": None}}, "LEAVE", "more rows would not change that"),
+        ({"rehearsal": {"share": 0.1, "lacking": None}}, "LEAVE", "not even sixteen times the rows would change that"),
     ],
 )
 def test_verdicts(changes: dict[str, Any], verdict: str, words: str) -> None:

@@ -288,7 +288,7 @@ def _type(value: Any) -> str:
 
 def said_alike(first: Answers, second: Answers) -> float:
     """The share of the smaller set of labels, or of all fields, that both have, 0 to 1."""
-    if first.kind == EXTRACT and second.kind == EXTRACT and first.schema and second.schema:
+    if first.schema and second.schema:
         a, b = set(first.schema["properties"]), set(second.schema["properties"])
         return len(a & b) / len(a | b) if a | b else 0.0
     a, b = set(first.spellings), set(second.spellings)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, GENERATE, SHORT, Answers, answers_of
+from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, EXTRACT, GENERATE, SHORT, Answers, answers_of
 from shokunin.discover.features import rarity
 from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
@@ -60,8 +60,9 @@ class Group:
         else:
             said = "\n".join(w.said for w in self.wordings)
             replies = [c.reply for w in self.wordings for c in w.calls if c.reply]
-            found = _joined([w.answers for w in self.wordings], replies, said)
-            self.answers = found
+            self.answers = _joined([w.answers for w in self.wordings], replies, said)
+        if self.answers.kind == SHORT and self.answers.schema is not None:  # one field, whose values are no closed set
+            self.answers = replace(self.answers, kind=EXTRACT)
         self.kind = _kind(self)
 
     @property

@@ -1,6 +1,6 @@
 """Patternedness: how well a cheap learner foretells the recorded answers of calls it has not seen, 0 to 1.
 
-For labels it is the share that is foretold rightly, and is measured by the program's own learners (`pipeline.judging`). For
+For labels it is the share that is foretold rightly, and is measured by the program's own learners (`pipeline.rehearsing`). For
 other work it is measured here, on the same scale in spirit: numbers by the variance that is explained, fields by the
 share of values that can be pointed out in the input or come from a short list, text by how much nearer the reply to
 the most similar request is than any other reply.

@@ -41,7 +41,7 @@ def same_task(large: Wording, small: Wording) -> bool:
         )
     if large.answers.kind == CLASSIFY and small.answers.kind in (CLASSIFY, SHORT):
         return _same_labels(large, small)
-    if kinds == {EXTRACT}:
+    if all(one.answers.schema is not None and one.answers.kind in (EXTRACT, SHORT) for one in (large, small)):
         return said_alike(large.answers, small.answers) >= ALIKE_FIELDS and (
             max(_blocks(large, small)) >= SAME_WORDS or alike_inputs(large, small) >= ALIKE_TEXTS
         )

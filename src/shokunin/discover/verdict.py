@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shokunin.discover.answers import CHAT
 from shokunin.discover.found import Money, Rehearsal, Verdict
+from shokunin.discover.sentences import percent
 from shokunin.metrics import Interval
 
 ENOUGH = 0.2
@@ -39,29 +40,38 @@ def verdict_of(
     if kind == CHAT:
         return "LEAVE", "free talk: no fixed work behind it that a small model could learn"
     if served > 0.5:
-        return "LEAVE", f"{served:.0%} of it is answered by a specialist already"
+        return "LEAVE", f"{percent(served)} of it is answered by a specialist already"
     if not trainable:
         return "LEAVE", f"this release trains no {kind!r} specialists yet; {_told(patternedness)}"
     if rehearsal is None:
         return "COLLECT MORE", f"{records:,} calls are too few of each label to learn from and to test; keep recording"
     if recognised < ENOUGH:
-        return "LEAVE", f"the prompts have no fixed frame: only {recognised:.0%} of the requests could be recognised"
+        return (
+            "LEAVE",
+            f"the prompts have no fixed frame: only {percent(recognised)} of the requests could be recognised",
+        )
     share = recognised * rehearsal.given
     if share >= ENOUGH:
         if money.saving is not None and money.saving <= 0:
-            return "LEAVE", f"a specialist would answer {share:.0%} itself, but that saves nothing at these prices"
+            return "LEAVE", f"a specialist would answer {percent(share)} itself, but that saves nothing at these prices"
         return "TRAIN", (
-            f"a specialist would answer about {share:.0%} itself, of which at most {rehearsal.promised:.0%} may differ from "
-            f"the large model's answers ({rehearsal.confidence:.0%} confidence)"
+            f"a specialist would answer about {percent(share)} itself, of which at most {percent(rehearsal.promised)} may "
+            f"differ from the large model's answers ({percent(rehearsal.confidence)} confidence)"
         )
     if rehearsal.lacking:
         return "COLLECT MORE", (
             f"about {rehearsal.lacking:,} more rows are needed before a specialist can promise at most "
-            f"{rehearsal.promised:.0%} of wrong answers; now it is right in {rehearsal.accuracy.value:.0%} of all"
+            f"{percent(rehearsal.promised)} of wrong answers; now it is right in {percent(rehearsal.accuracy.value)} of all"
+        )
+    right, promised = percent(rehearsal.accuracy.value), percent(rehearsal.promised)
+    if rehearsal.share >= ENOUGH:
+        return "LEAVE", (
+            f"its surest answers are wrong nearly as often as the {promised} that are promised, so the gateway would soon hand "
+            "most of it back"
         )
     return "LEAVE", (
-        f"the cheap learners are right in {rehearsal.accuracy.value:.0%} of all answers, and in too few of the surest ones to "
-        f"promise at most {rehearsal.promised:.0%} of wrong ones; more rows would not change that"
+        f"the cheap learners are right in {right} of all answers, and in too few of the surest ones to promise at most "
+        f"{promised} of wrong ones; as far as this sample can tell, not even sixteen times the rows would change that"
     )
 
 
