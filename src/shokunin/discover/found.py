@@ -27,6 +27,7 @@ class Rehearsal:
         curve: pairs (rows, share) that the forecast rests on.
         kept: over the first week, month and year of requests, the share that is answered while the promise is kept online,
             and of those answers the share that is audited.
+        likely: the share of draws of the calibrating rows in which it would be worth having.
     """
 
     share: float
@@ -39,6 +40,7 @@ class Rehearsal:
     lacking: int | None = 0
     curve: tuple[tuple[int, float], ...] = ()
     kept: tuple[tuple[float, float], ...] = ()
+    likely: float = 1.0
 
     @property
     def given(self) -> float:

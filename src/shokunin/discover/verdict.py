@@ -51,7 +51,7 @@ def verdict_of(
             f"the prompts have no fixed frame: only {percent(recognised)} of the requests could be recognised",
         )
     share = recognised * rehearsal.given
-    if share >= ENOUGH:
+    if share >= ENOUGH and rehearsal.lacking == 0:
         if money.saving is not None and money.saving <= 0:
             return "LEAVE", f"a specialist would answer {percent(share)} itself, but that saves nothing at these prices"
         return "TRAIN", (
@@ -59,9 +59,11 @@ def verdict_of(
             f"differ from the large model's answers ({percent(rehearsal.confidence)} confidence)"
         )
     if rehearsal.lacking:
+        luck = f" (with luck it could already: in {percent(rehearsal.likely)} of the draws)" if rehearsal.likely else ""
         return "COLLECT MORE", (
-            f"about {rehearsal.lacking:,} more rows are needed before a specialist can promise at most "
-            f"{percent(rehearsal.promised)} of wrong answers; now it is right in {percent(rehearsal.accuracy.value)} of all"
+            f"about {rehearsal.lacking:,} more rows are needed before a specialist can be relied on to promise at most "
+            f"{percent(rehearsal.promised)} of wrong answers{luck}; now it is right in "
+            f"{percent(rehearsal.accuracy.value)} of all"
         )
     right, promised = percent(rehearsal.accuracy.value), percent(rehearsal.promised)
     if rehearsal.share >= ENOUGH:

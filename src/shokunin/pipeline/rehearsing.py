@@ -38,7 +38,11 @@ CHEAP = ("baseline", "text_linear")
 DRAWS = 20
 ENOUGH = 0.2
 """A specialist that answers a smaller share itself is not worth having."""
+LIKELY = 0.8
+"""In so many of the draws a specialist must be worth having for more rows not to be asked for."""
 MULTIPLES = (1.5, 2, 3, 4, 6, 8, 12, 16)
+PART_OF_GAIN = 0.65
+"""The power by which better learners gain less from more rows than the cheap one (docs/experiments.md)."""
 GAINS = (0.6, 1.0)
 """What is left of the errors when the rows are doubled, at the least and at the most."""
 VALIDATION_SHARE, LEAST, MOST = 0.1, 300, 2000
@@ -83,17 +87,18 @@ def rehearse(
     forecast = trial.forecast(1.0, 1.0, task, seed)
     lacking: int | None = 0
     curve = [(trial.rows, forecast.share)]
-    if more > 1.2 or forecast.share < ENOUGH:
+    if more > 1.2 or forecast.likely < LIKELY:
         left = _left_by_doubling(trial, part, task, seconds, seed, progress)
         if more > 1.2:
             forecast = trial.forecast(more, left ** np.log2(more), task, seed)
             curve.append((round(trial.rows * more), forecast.share))
-        if forecast.share < ENOUGH:
+        if forecast.likely < LIKELY:
             lacking = _lacking(trial, more, left, task, seed)
     progress("keeping the promise", 0, None)
     return Rehearsal(
         share=forecast.share,
         error=forecast.error,
+        likely=forecast.likely,
         kept=tuple(foresee(forecast.streams, requests, task, least, seed=seed)) if requests else (),
         accuracy=metrics.wilson(int(trial.right.sum()), len(trial.right)),
         rows=trial.rows,
@@ -124,11 +129,13 @@ class _Forecast:
     Attributes:
         share: of the requests it answers so many, before the promise is kept online; the mean over draws.
         error: of those so many are wrong.
+        likely: the share of draws in which the specialist is sure of enough to be worth having.
         streams: of some draws the rows that are answered.
     """
 
     share: float
     error: float
+    likely: float
     streams: tuple[Stream, ...]
 
 
@@ -181,7 +188,8 @@ class _Trial:
         shares = [float(g.mean()) for g in given]
         errors = [float((g & ~s.right).sum() / max(1, g.sum())) for g, s in zip(given, streams, strict=True)]
         error = float(np.average(errors, weights=np.maximum(shares, 1e-9)))
-        return _Forecast(float(np.mean(shares)), error, tuple(streams[:: DRAWS // RUNS]))
+        likely = float(np.mean([share >= ENOUGH for share in shares]))
+        return _Forecast(float(np.mean(shares)), error, likely, tuple(streams[:: DRAWS // RUNS]))
 
     def _divided(self, more: float, rng: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Rows that calibrate, as many as the training will have, and rows that are answered."""
@@ -257,7 +265,7 @@ def _left_by_doubling(
     except (DataError, UsageError):
         return GAINS[1]
     before = half.cheap_error
-    return float(np.clip(whole.cheap_error / before, *GAINS)) if before > 0 else GAINS[1]
+    return float(np.clip((whole.cheap_error / before) ** PART_OF_GAIN, *GAINS)) if before > 0 else GAINS[1]
 
 
 def _stream(made: Calibration, raw: npt.NDArray[Any], truth: npt.NDArray[np.int64]) -> Stream:
@@ -274,7 +282,7 @@ def _stream(made: Calibration, raw: npt.NDArray[Any], truth: npt.NDArray[np.int6
 def _lacking(trial: _Trial, more: float, left: float, task: Task, seed: int) -> int | None:
     """About how many rows beyond those there are would let a promise be made; None: not sixteen times as many would."""
     for multiple in MULTIPLES:
-        if trial.forecast(more * multiple, left ** np.log2(more * multiple), task, seed).share >= ENOUGH:
+        if trial.forecast(more * multiple, left ** np.log2(more * multiple), task, seed).likely >= LIKELY:
             lacking = trial.rows * more * (multiple - 1)
             digits = max(0, len(str(int(lacking))) - 2)
             return int(round(lacking, -digits))
