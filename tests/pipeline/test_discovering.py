@@ -16,7 +16,8 @@ from shokunin.discover.groups import Grouping
 from shokunin.discover.tally import Tally
 from shokunin.errors import ProjectError, UsageError
 from shokunin.pipeline import handing_over
-from shokunin.pipeline.discovering import MONTH, Discovery, discover, final_answers
+from shokunin.pipeline.discovering import Discovery, discover
+from shokunin.pipeline.judging import MONTH, final_answers
 from shokunin.project import open_project
 from shokunin.recorded.call import Call
 from shokunin.serve.recognise import Recogniser

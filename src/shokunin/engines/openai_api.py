@@ -20,7 +20,8 @@ import httpx
 
 from shokunin.answer import Answer, Inputs
 from shokunin.errors import UsageError
-from shokunin.tasks.classify_text import find_label, plain_question
+from shokunin.tasks.classify_text import plain_question
+from shokunin.template.labels import find_label
 
 CONCURRENCY = 4
 RETRIES = 4

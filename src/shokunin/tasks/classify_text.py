@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from shokunin.files import read_json, write_json
 from shokunin.forms import Form, Lessons, TextLessons
 from shokunin.task import Task
 from shokunin.template import Template, fitting, text_of
+from shokunin.template.labels import find_label
 
 FORMS: tuple[Form, ...] = ("labelled_text",)
 NONE = "none_of_these"
@@ -205,21 +205,3 @@ def plain_question(inputs: Inputs, labels: Sequence[str]) -> list[dict[str, str]
     if len(inputs) == 1:
         text = next(iter(inputs.values()))
     return [{"role": "system", "content": told}, {"role": "user", "content": text}]
-
-
-def find_label(reply: str, labels: Sequence[str]) -> str | None:
-    """The label that a reply means: it is the label, or names exactly one; the rest is a wrong answer, not a guess."""
-    if reply.strip() in labels:
-        return reply.strip()
-    plain = {_plain(label): label for label in labels}
-    last = next((line for line in reversed(reply.splitlines()) if line.strip()), "")
-    for part in (reply, last, last.rpartition(":")[2]):
-        if _plain(part) in plain:
-            return plain[_plain(part)]
-    named = [p for p in plain if p and re.search(rf"(?<!\w){re.escape(p)}(?!\w)", _plain(reply))]
-    longest = [p for p in named if not any(p != q and p in q for q in named)]
-    return plain[longest[0]] if len(longest) == 1 else None
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.strip().strip("\"'`*.。「」- ").replace("_", " ").casefold().split())
