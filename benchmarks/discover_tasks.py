@@ -1,8 +1,10 @@
 """Does discovery find the tasks that untagged traffic was made of? Beside it drain3, and HDBSCAN over embeddings.
 
     python -m benchmarks.discover_tasks [--records 20000] [--seeds 5] [--sample 10000] [--peers PYTHON] [--quick]
+                                        [--traffic mix|fresh]
 
-For each seed `benchmarks.traffic_mix` makes traffic of thirteen tasks; `shokunin discover history.jsonl --output json` runs
+For each seed `benchmarks.traffic_mix` makes traffic of thirteen tasks, or `benchmarks.traffic_fresh` that of fourteen which
+nobody developed against; `shokunin discover history.jsonl --output json` runs
 on it in a process of its own. Scored are:
 
 - **grouping**: the adjusted Rand index against the tasks over all records that are no corrupt lines; those that are in no
@@ -35,16 +37,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import harness, traffic_fresh, traffic_mix
 from benchmarks.discover_run import discover
 from benchmarks.discover_scoring import grouping, read_truth, sampled, score
-from benchmarks.traffic_mix import write_traffic
 from shokunin.encoders.base_models import DEFAULT_ENCODER, resolve
 from shokunin.encoders.text_encoder import TextEncoder
 from shokunin.files import write_json
 from shokunin.progress import silent
 
 PEERS = {"drain3": "drain3_templates.py", "hdbscan": "hdbscan_prompts.py"}
+TRAFFIC = {"mix": traffic_mix.applications, "fresh": traffic_fresh.applications}
 LONGEST = 256
 """Tokens of a prompt that are embedded."""
 
@@ -56,6 +58,7 @@ def main() -> None:
     words.add_argument("--sample", type=int, default=10_000, help="records for the peers, at most")
     words.add_argument("--peer-seeds", type=int, default=2, help="seeds on which the peers run; they take longer")
     words.add_argument("--peers", default=os.environ.get("SHOKUNIN_PEER_PYTHON"), help="without one only ours runs")
+    words.add_argument("--traffic", choices=sorted(TRAFFIC), default="mix")
     words.add_argument("--options", default="", help="further ones for discover, for instance '--budget 0.5'")
     words.add_argument("--quick", action="store_true", help="few records and one seed, to try it; nothing is kept")
     asked = words.parse_args()
@@ -63,24 +66,33 @@ def main() -> None:
         asked.records, asked.seeds, asked.sample = 3_000, 1, 1_000
     result = harness.record("discover_tasks", asked.quick)
     del result["settings"]
-    result |= {"records": asked.records, "sample": asked.sample, "options": asked.options, "seeds": []}
+    result |= {
+        "traffic": asked.traffic,
+        "records": asked.records,
+        "sample": asked.sample,
+        "options": asked.options,
+        "seeds": [],
+    }
     for seed in range(asked.seeds):
         peers = asked.peers if seed < asked.peer_seeds else None
-        result["seeds"].append(one_seed(seed, asked.records, asked.sample, peers, asked.options.split()))
+        result["seeds"].append(one_seed(seed, asked.records, asked.sample, peers, asked.options.split(), asked.traffic))
     result["summary"] = summary(result["seeds"])
     print(json.dumps(result["summary"], indent=1))
     if not asked.quick:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        path = harness.RESULTS / f"discover_tasks-{stamp}-{result['commit']}.json"
+        name = "discover_tasks" if asked.traffic == "mix" else f"discover_tasks-{asked.traffic}"
+        path = harness.RESULTS / f"{name}-{stamp}-{result['commit']}.json"
         write_json(path, result)
         print(path)
 
 
-def one_seed(seed: int, records: int, sample: int, peers: str | None, options: Sequence[str] = ()) -> dict[str, Any]:
+def one_seed(
+    seed: int, records: int, sample: int, peers: str | None, options: Sequence[str] = (), traffic: str = "mix"
+) -> dict[str, Any]:
     """Ours on all records of one traffic, and everybody on a sample of them."""
     with tempfile.TemporaryDirectory(prefix="discover-") as name:
         folder = Path(name)
-        write_traffic(folder, records=records, seed=seed, later=0)
+        traffic_mix.write_traffic(folder, records=records, seed=seed, later=0, tasks=TRAFFIC[traffic]())
         truth = read_truth(folder)
         found, cost = discover(folder / "history.jsonl", folder, *options)
         result = {"seed": seed, "cost": cost, **score(found, truth)}

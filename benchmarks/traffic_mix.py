@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,14 +59,17 @@ class Truth:
     corrupt: dict[int, str] = field(default_factory=dict)
 
 
-def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(tasks: Callable[[], list[Application]] | None = None, about: str | None = None) -> None:
+    """Write the traffic of these tasks, by default of the mix; `about` is what `--help` says."""
+    words = argparse.ArgumentParser(description=about or __doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("folder", type=Path)
     words.add_argument("--records", type=int, default=10_000, help="lines of history.jsonl")
     words.add_argument("--later", type=int, help="lines of later.jsonl; by default what the rate brings")
     words.add_argument("--seed", type=int, default=0)
     asked = words.parse_args()
-    made = write_traffic(asked.folder, records=asked.records, seed=asked.seed, later=asked.later)
+    made = write_traffic(
+        asked.folder, records=asked.records, seed=asked.seed, later=asked.later, tasks=(tasks or applications)()
+    )
     for name, part in made.items():
         print(f"{name}: {part.lines} lines, {len(part.corrupt)} of them corrupt")
 
@@ -90,11 +93,18 @@ def applications() -> list[Application]:
     ]
 
 
-def write_traffic(folder: Path, *, records: int, seed: int = 0, later: int | None = None) -> dict[str, Truth]:
-    """Make both files and the truth; memory does not grow with the records, apart from their times."""
+def write_traffic(
+    folder: Path,
+    *,
+    records: int,
+    seed: int = 0,
+    later: int | None = None,
+    tasks: Sequence[Application] | None = None,
+) -> dict[str, Truth]:
+    """Make both files and the truth, by default of the mix; memory does not grow with the records, apart from their times."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = applications()
-    pools = [parts(task.items(), seed) for task in tasks]
+    made_of = applications() if tasks is None else list(tasks)
+    pools = [parts(task.items(), seed) for task in made_of]
     spans = {"history": (0.0, HISTORY_DAYS), "later": (HISTORY_DAYS, HISTORY_DAYS + LATER_DAYS)}
     weight = {name: float(_daily(*span).sum()) for name, span in spans.items()}
     counts = {
@@ -103,14 +113,14 @@ def write_traffic(folder: Path, *, records: int, seed: int = 0, later: int | Non
     }
     made: dict[str, Truth] = {}
     with (folder / "truth.json").open("w", encoding="utf-8", newline="\n") as truth:
-        about = {task.name: _about(task) for task in tasks}
+        about = {task.name: _about(task) for task in made_of}
         head = {"seed": seed, "days": {"history": HISTORY_DAYS, "later": LATER_DAYS}, "applications": about}
         truth.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2])
         for part, (name, span) in enumerate(spans.items()):
             rng = random.Random(f"{seed} {name}")
             sources = [
                 _Source(task, endless(pool[part], lambda item, r, how=task.edits: edited(item, how, r), rng), pool[0])
-                for task, pool in zip(tasks, pools, strict=True)
+                for task, pool in zip(made_of, pools, strict=True)
             ]
             truth.write(f',\n "{name}": {{')
             with (folder / f"{name}.jsonl").open("wb") as lines:
