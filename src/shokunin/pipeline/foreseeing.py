@@ -42,15 +42,19 @@ def foresee(
     """For each number of requests the share that is answered here, and the share of those answers that is audited.
 
     Args:
-        streams: one for each calibration that may come about; the mean over them is given.
+        streams: one for each calibration that may come about; the one in the middle is given, by the share answered, since a
+            few in which nothing can be promised would drag a mean to where none of them is.
         horizons: numbers of requests, from the first on.
         task: its `max_error` and `promise_confidence` are promised.
         least: the setting `audit_share`.
         seed: of draws and coins.
     """
-    told = np.array([_one(stream, horizons, task, least, seed + i) for i, stream in enumerate(streams)])
-    given, audited = told.mean(axis=0).T
-    return [(float(g), float(a / g) if g else 0.0) for g, a in zip(given, audited, strict=True)]
+    told = [_one(stream, horizons, task, least, seed + i) for i, stream in enumerate(streams)]
+    middle = []
+    for horizon in zip(*told, strict=True):
+        given, audited = sorted(horizon)[len(horizon) // 2]
+        middle.append((given, audited / given if given else 0.0))
+    return middle
 
 
 def _one(stream: Stream, horizons: Sequence[int], task: Task, least: float, seed: int) -> list[tuple[float, float]]:

@@ -47,7 +47,7 @@ GAINS = (0.6, 1.0)
 """What is left of the errors when the rows are doubled, at the least and at the most."""
 VALIDATION_SHARE, LEAST, MOST = 0.1, 300, 2000
 """Of a training's rows so many become validation rows, as in `curate.build`."""
-RUNS = 5
+RUNS = 9
 """Of the draws so many are followed over time."""
 
 
@@ -189,7 +189,7 @@ class _Trial:
         errors = [float((g & ~s.right).sum() / max(1, g.sum())) for g, s in zip(given, streams, strict=True)]
         error = float(np.average(errors, weights=np.maximum(shares, 1e-9)))
         likely = float(np.mean([share >= ENOUGH for share in shares]))
-        return _Forecast(float(np.mean(shares)), error, likely, tuple(streams[:: DRAWS // RUNS]))
+        return _Forecast(float(np.mean(shares)), error, likely, tuple(streams[:RUNS]))
 
     def _divided(self, more: float, rng: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Rows that calibrate, as many as the training will have, and rows that are answered."""
