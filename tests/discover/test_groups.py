@@ -527,3 +527,20 @@ def test_json_with_one_open_field_is_an_extraction() -> None:
     (group,) = Grouping(made).groups
     assert group.kind == "extract_fields"
     assert group.answers.schema is not None and list(group.answers.schema["properties"]) == ["supplier"]
+
+
+def test_tasks_that_only_the_first_word_of_the_message_tells_apart() -> None:
+    rng, made = random.Random(2), []
+    told = "You are the desk's bot. The first word of a message is a command; carry it out on the rest."
+    for number in range(600):
+        words = " ".join(rng.choice(["a", "strange", "fine", "long", "dull", "bright", "quiet"]) for _ in range(6))
+        sort, label = (
+            ("tone", rng.choice(["good", "bad"])) if number % 2 else ("size", rng.choice(["big", "small", "odd"]))
+        )
+        messages = (("system", told), ("user", f"{sort} {words} {label}"))
+        made.append(Call(id=str(number), messages=messages, reply=label))
+    grouping = Grouping(made)
+    placed = {sort: {grouping.place(c) for c in made if c.messages[1][1].startswith(sort)} for sort in ("tone", "size")}
+    assert [len(groups) for groups in placed.values()] == [1, 1] and placed["tone"] != placed["size"]
+    templates = [group.wordings[0].template for group in grouping.groups]
+    assert {t.messages[1].pattern for t in templates if t is not None} == {"tone {{text}}", "size {{text}}"}

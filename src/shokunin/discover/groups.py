@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, EXTRACT, GENERATE, SHORT, Answers, answers_of
+from shokunin.discover.commands import command_of, commands_in
 from shokunin.discover.features import rarity
 from shokunin.discover.retrieved import reads_documents
 from shokunin.discover.same_task import alike_words, same_task
@@ -34,6 +35,10 @@ RELATED = 0.3
 """Fixed text that two versions must share for it to be tried whether they are one."""
 ANCHORED = 0.6
 """Fixed text that a handful of calls must share with a task to be taken for a fragment of it."""
+
+
+Leaf = tuple[int, str]
+"""A leaf of the tree, and the command by which a part of its calls is told from the rest, or ""."""
 
 
 @dataclass
@@ -141,9 +146,14 @@ class Grouping:
         progress("looking for prompts", 0, None)
         prompts = [self._segment(call.messages) for call in sample]
         self._tree = Tree(prompts)
-        leaves: defaultdict[int, list[int]] = defaultdict(list)
+        by_leaf: defaultdict[int, list[int]] = defaultdict(list)
         for i, prompt in enumerate(prompts):
-            leaves[self._tree.place(prompt)].append(i)
+            by_leaf[self._tree.place(prompt)].append(i)
+        self._commands = {leaf: commands_in([sample[i] for i in members]) for leaf, members in by_leaf.items()}
+        leaves: defaultdict[Leaf, list[int]] = defaultdict(list)
+        for leaf, members in by_leaf.items():
+            for i in members:
+                leaves[self._leaf(leaf, sample[i])].append(i)
         wordings, fragments = _wordings(leaves, sample, prompts, progress)
         both = list(wordings.values())
         weights = rarity([w.features for w in both]), rarity([w.reply_features for w in both])
@@ -155,7 +165,11 @@ class Grouping:
 
     def place(self, call: Call) -> int:
         """The number of the task that a call belongs to, -1 if it is phrased like nothing that was found."""
-        return self._task_of.get(self._tree.place(self._segment(call.messages)), -1)
+        return self._task_of.get(self._leaf(self._tree.place(self._segment(call.messages)), call), -1)
+
+    def _leaf(self, leaf: int, call: Call) -> Leaf:
+        commands = self._commands.get(leaf)
+        return leaf, command_of(call, commands) if commands else ""
 
 
 def draw(calls: Iterable[Call], *, size: int = SAMPLE, seed: int = 0) -> list[Call]:
@@ -206,11 +220,11 @@ def _with_slots(template: Template, names: Sequence[str]) -> Template | None:
 
 
 def _wordings(
-    leaves: dict[int, list[int]], sample: Sequence[Call], prompts: Sequence[Segmented], progress: Progress
-) -> tuple[dict[int, Wording], dict[int, Wording]]:
+    leaves: dict[Leaf, list[int]], sample: Sequence[Call], prompts: Sequence[Segmented], progress: Progress
+) -> tuple[dict[Leaf, Wording], dict[Leaf, Wording]]:
     """The wordings by leaf, the largest first, and those of a handful of calls."""
-    found: dict[int, Wording] = {}
-    few: dict[int, Wording] = {}
+    found: dict[Leaf, Wording] = {}
+    few: dict[Leaf, Wording] = {}
     ordered = sorted(leaves.items(), key=lambda leaf: -len(leaf[1]))
     for done, (leaf, members) in enumerate(ordered, 1):
         one = Wording([sample[i] for i in members], [prompts[i] for i in members])
@@ -219,10 +233,10 @@ def _wordings(
     return found, few
 
 
-def _tasks(wordings: dict[int, Wording], progress: Progress) -> tuple[list[Group], dict[int, int]]:
+def _tasks(wordings: dict[Leaf, Wording], progress: Progress) -> tuple[list[Group], dict[Leaf, int]]:
     """Wordings that ask for the same work, together; the task of each leaf."""
     groups: list[Group] = []
-    task_of: dict[int, int] = {}
+    task_of: dict[Leaf, int] = {}
     for done, (leaf, wording) in enumerate(wordings.items(), 1):
         place = next((g for g, group in enumerate(groups) if _belongs(wording, group)), None)
         if place is None:
@@ -262,7 +276,7 @@ def _belongs(wording: Wording, group: Group) -> bool:
     return any(same_task(known, wording) for known in group.wordings[:3])
 
 
-def _attach(groups: list[Group], fragments: dict[int, Wording], task_of: dict[int, int]) -> None:
+def _attach(groups: list[Group], fragments: dict[Leaf, Wording], task_of: dict[Leaf, int]) -> None:
     """Leaves of a handful of calls go to the task whose words they share and whose replies they have."""
     for leaf, one in fragments.items():
         best, most = None, ANCHORED

@@ -14,6 +14,8 @@ NEARLY_ALL = 0.9
 FRAME = 12
 """Characters; a shorter common beginning or end may be chance, unless it ends at a mark such as a colon or a new line."""
 MOST_SLOTS = 40
+MANY = 100
+"""So many texts that all begin with the same word were not written by so many people."""
 LOOKED_AT = 200
 """Segments of one text that may divide it."""
 LONG = 12
@@ -62,14 +64,18 @@ def pattern_of(texts: Sequence[str], frame: int = FRAME) -> list[Piece]:
     ]
 
 
-def frame_of(texts: Sequence[str], frame: int = FRAME, opened: str = "") -> tuple[str, str]:
+def frame_of(texts: Sequence[str], frame: int = FRAME, opened: str = "", *, asked: bool = False) -> tuple[str, str]:
     """The common beginning and end of nearly all of the texts, cut where words end; "" where it may be chance.
 
-    `opened` is the fixed text before them, whose quote or tag the end may close.
+    `opened` is the fixed text before them, whose quote or tag the end may close; `asked` says that they are requests, in
+    which a word that all of many begin with is the application's, not replies, where it is a part of all labels.
     """
     before = _beginning(texts)
     if len(before.strip()) < frame and not (before.rstrip(" ") and before.rstrip(" ")[-1] in MARKS):
-        before = ""
+        by_all = (
+            asked and before.endswith(" ") and len(texts) >= MANY and all(text.startswith(before) for text in texts)
+        )
+        before = before if by_all else ""
     rests = [text[len(before) :] for text in texts if text.startswith(before)]
     after = _beginning([rest[::-1] for rest in rests])[::-1]
     own = after.lstrip(ENDERS)
@@ -165,7 +171,7 @@ def _parts(texts: list[str], slots: int, frame: int, opened: str = "") -> Iterat
     if len(set(texts)) == 1:
         yield texts[0]
         return
-    before, after = frame_of(texts, frame, opened)
+    before, after = frame_of(texts, frame, opened, asked=True)
     yield before
     cores = [
         text[len(before) : len(text) - len(after)]
