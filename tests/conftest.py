@@ -7,7 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
