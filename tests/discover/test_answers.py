@@ -218,3 +218,11 @@ def test_no_replies_break_it_and_what_is_labelled_is_readable(replies: list[str]
     if found.kind == "classify_text":
         assert all(read(label) == label for label in found.labels)
         assert sum(read(reply) is not None for reply in replies) >= 0.8 * sum(bool(r.strip()) for r in replies)
+
+
+def test_labels_that_the_prompt_lists_are_a_closed_set_from_few_answers() -> None:
+    labels = [f"{first} {second}" for first in ("card", "cash", "top up", "transfer") for second in "abcdefghijklmnop"]
+    said = "Choose one of: " + ", ".join(labels)
+    few = labels[::2] + labels[:40]
+    assert answers_of(few, said).kind == "classify_text"
+    assert answers_of(few).kind != "classify_text", "without the list one cannot tell"

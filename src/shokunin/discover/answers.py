@@ -183,7 +183,7 @@ def closed_set(counts: Mapping[str, int], said: str) -> list[str]:
     forms = sorted(counts, key=lambda form: (-counts[form], form))
     text = _words(said)
     listed = {form for form in forms if form and _words(form) in text}
-    if len(listed) >= 2 and sum(counts[form] for form in listed) >= LISTED_SHARE * total:
+    if _listed(counts, said):
         usual = [form for form in forms if form in listed]
         least = max(0.01 * total, median(counts[form] for form in usual) / 4, 3)
     else:
@@ -198,6 +198,13 @@ def closed_set(counts: Mapping[str, int], said: str) -> list[str]:
     return [
         form for form in forms if form in listed or (counts[form] >= least and len(form) <= min(most, LONGEST_LABEL))
     ]
+
+
+def _listed(counts: Mapping[str, int], said: str) -> bool:
+    """Whether nearly all answers stand in the prompt, which then lists what may be answered, however few answers there are."""
+    text = _words(said)
+    named = [form for form in counts if form and _words(form) in text]
+    return len(named) > 1 and sum(counts[form] for form in named) >= LISTED_SHARE * sum(counts.values())
 
 
 def _words(text: str) -> str:
@@ -230,7 +237,7 @@ def _closed(texts: Sequence[str], told: Sequence[str], pattern: str, said: str) 
     if (
         len(forms) < 2
         or mass < CLOSED_SHARE * len(texts)
-        or len(texts) < FEWEST_EACH * len(forms)
+        or (len(texts) < FEWEST_EACH * len(forms) and not _listed(counts, said))
         or (numbers > 0.8 * len(forms) and len(forms) > MOST_NUMBERS)
     ):
         return None
