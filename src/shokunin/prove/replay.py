@@ -192,7 +192,9 @@ async def _send_all(
                 raise ReplayError(f"the server at {base_url} does not serve {model!r}: {_message(known)}")
             chat = await _spread([[row] for row in rows], lambda part: _chat(client, model, part[0]), concurrency, tell)
             most = max(1, int(_rate(len(rows), chat.seconds) * PART_SECONDS))
-            typed = await _spread(list(_parts(rows, most)), lambda part: _typed(client, model, part), TYPED_AT_ONCE, tell)
+            typed = await _spread(
+                list(_parts(rows, most)), lambda part: _typed(client, model, part), TYPED_AT_ONCE, tell
+            )
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             raise ReplayError(f"the server at {base_url} stopped answering: {what}; nothing was published") from error
