@@ -184,14 +184,6 @@ class Wording:
         return np.array([None if reply is None else read(reply) for reply in replies], dtype=object)
 
 
-def input_of(call: Call, template: Template | None) -> str:
-    """What varies in a call: the slots of its template, else its last message."""
-    values = inputs_of(call, template)
-    if len(values) == 1:
-        return next(iter(values.values()))[:LONGEST_INPUT]
-    return "\n".join(f"{name}: {value[:LONGEST_INPUT]}" for name, value in values.items())
-
-
 def joined(first: Wording, second: Wording) -> Wording | None:
     """The two as one, if one template fits the calls of both as well as their own do; else None.
 
