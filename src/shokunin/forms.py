@@ -5,13 +5,31 @@ A task kind says which forms it can give, a learner which one it eats; adding a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Form = Literal["labelled_text"]
+Form = Literal["labelled_text", "conversation", "labelled_fields"]
+Rows = npt.NDArray[np.int64]
+L = TypeVar("L", covariant=True)
+
+
+class Taken(Protocol[L]):
+    """What the lessons of every form have in common."""
+
+    form: Form
+
+    @property
+    def groups(self) -> Rows:
+        """Shape (n,); rows of one group must stay on one side of any split."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Rows) -> L:
+        """The lessons at `rows`, in that order."""
 
 
 @dataclass(frozen=True)
@@ -39,4 +57,158 @@ class TextLessons:
         return TextLessons(tuple(self.texts[i] for i in rows), self.labels[rows], self.names, self.groups[rows])
 
 
-Lessons = TextLessons  # becomes a union when a second form arrives
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a language model is handed: the form `conversation`.
+
+    Attributes:
+        messages: what was said so far, each with `role` and `content`; the model writes the next one.
+        schema: the JSON Schema, as JSON text, that the answer must obey; None: any text.
+        longest: the answer has at most so many tokens.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+    schema: str | None = None
+    longest: int = 256
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Conversations with the answer each should get.
+
+    Attributes:
+        asked: n conversations.
+        answers: n answers, as the model should write them.
+        groups: shape (n,), int64; rows of one group must stay on one side of any split.
+    """
+
+    asked: tuple[Conversation, ...]
+    answers: tuple[str, ...]
+    groups: Rows
+    form: Form = field(default="conversation", init=False)
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    def take(self, rows: Rows) -> Conversations:
+        """The lessons at `rows`, in that order."""
+        return Conversations(
+            tuple(self.asked[i] for i in rows), tuple(self.answers[i] for i in rows), self.groups[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a document, or one stretch of text on it, and where it stands.
+
+    Attributes:
+        text: what it says.
+        box: left, top, right, bottom in any one unit, top left being 0; None where nobody knows.
+        page: 0, 1, 2 …
+    """
+
+    text: str
+    box: tuple[float, float, float, float] | None = None
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document to find fields in. A span (start, end) counts characters of `text`."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def text(self) -> str:
+        """The lines under each other."""
+        return "\n".join(line.text for line in self.lines)
+
+
+FieldType = Literal["text", "date", "money", "number", "id", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field to find.
+
+    Attributes:
+        name: as in the answer.
+        type: how its values are compared and written; a `list` holds rows of `parts`.
+        parts: the fields of one row of a list.
+    """
+
+    name: str
+    type: FieldType = "text"
+    parts: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True)
+class FieldLessons:
+    """Documents with the fields each holds: the form `labelled_fields`; an engine is handed a `Document`.
+
+    Attributes:
+        documents: n documents.
+        expected: n mappings from a field's name to its value; None where the document does not say it.
+        fields: what to find.
+        groups: shape (n,), int64; rows of one group must stay on one side of any split.
+    """
+
+    documents: tuple[Document, ...]
+    expected: tuple[Mapping[str, Any], ...]
+    fields: tuple[Field, ...]
+    groups: Rows
+    form: Form = field(default="labelled_fields", init=False)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def take(self, rows: Rows) -> FieldLessons:
+        """The lessons at `rows`, in that order."""
+        return FieldLessons(
+            tuple(self.documents[i] for i in rows), tuple(self.expected[i] for i in rows), self.fields, self.groups[rows]
+        )
+
+
+Lessons = TextLessons | Conversations | FieldLessons
+"""What a learner may be handed; which of these it eats, it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a language model wrote: the raw output for a `Conversation`.
+
+    Attributes:
+        text: the answer.
+        logprobs: natural logarithms of the tokens' probabilities, in their order; empty where the engine does not tell.
+        finished: False where the longest answer was reached first.
+        tokens_in: tokens of the prompt.
+        problem: why there is no text, for instance a prompt longer than the model's context; None when there is.
+    """
+
+    text: str
+    logprobs: tuple[float, ...] = ()
+    finished: bool = True
+    tokens_in: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One field's value, as a learner found it in a document.
+
+    Attributes:
+        value: the value in its canonical spelling (a list of rows for a list); None: it is not there.
+        score: the log-odds that the value is right, before calibration.
+        span: where it stands in the document's text, (start, end); None where it is not in the source as such.
+    """
+
+    value: Any
+    score: float
+    span: tuple[int, int] | None = None
+
+
+FoundFields = Mapping[str, Found]
+"""The raw output for a `Document`: one `Found` for every field."""
+
+Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields]
+"""What an engine gives for a batch: log-scores of shape (n, k), or what it wrote or found, one a row."""
