@@ -1,0 +1,1 @@
+"""Fields in documents: schema, spellings, candidates."""

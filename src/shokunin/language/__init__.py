@@ -1,0 +1,1 @@
+"""Language models: weights, templates, tokens and measures of what they write."""
