@@ -4,6 +4,7 @@
 ShokuninError
 ├── UsageError              wrong use or bad input; nothing was written           exit code 2
 │   ├── DataError           a file of rows that cannot be used as it is
+│   │   └── DocumentError   a document that cannot be read
 │   ├── TaskError           a task definition that does not make sense
 │   ├── ProjectError        a project folder, name, version or alias that is not as it should be
 │   ├── BaseModelError      base weights that cannot be found, or are not what they claim to be
@@ -33,6 +34,15 @@ class UsageError(ShokuninError):
 
 class DataError(UsageError):
     """A file of rows that cannot be used as it is."""
+
+
+class DocumentError(DataError):
+    """A document that cannot be read; `reason` is the same for every such document, so that they can be counted."""
+
+    def __init__(self, name: str, reason: str, advice: str) -> None:
+        super().__init__(f"{name!r}: {reason}; {advice}")
+        self.reason = reason
+        self.advice = advice
 
 
 class TaskError(UsageError):
