@@ -15,6 +15,7 @@ from shokunin.cli.cost import cost
 from shokunin.cli.curate import curate
 from shokunin.cli.decisions import app as decisions
 from shokunin.cli.discover import discover
+from shokunin.cli.distill import distill
 from shokunin.cli.doctor import doctor
 from shokunin.cli.init import init
 from shokunin.cli.keys import app as keys
@@ -48,7 +49,7 @@ def root(
         raise typer.Exit
 
 
-for command in (quickstart, init, discover, curate, train, compress, prove, predict, serve, cost, doctor):
+for command in (quickstart, init, discover, curate, distill, train, compress, prove, predict, serve, cost, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(traffic, name="traffic")

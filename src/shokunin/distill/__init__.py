@@ -1,0 +1,1 @@
+"""Rows without answers to rows with a teacher's."""
