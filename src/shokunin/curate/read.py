@@ -8,7 +8,7 @@ from pathlib import Path
 from shokunin.curate.documents.content import SUFFIXES
 from shokunin.curate.table import Table
 from shokunin.errors import DataError, MissingExtraError
-from shokunin.fields.layout import TEXT
+from shokunin.fields.inputs import TEXT
 from shokunin.files import sha256_of
 from shokunin.progress import Progress, silent
 from shokunin.template import Template

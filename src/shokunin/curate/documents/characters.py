@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,9 +82,18 @@ def readable(characters: Sequence[Character]) -> bool:
 
 
 def pieces_of(characters: Sequence[Character], width: float, height: float) -> list[list[Piece]]:
-    """The pieces of text, those of each direction apart: upright text first, then what stands sideways."""
-    groups = []
-    for turn in sorted({c.turn for c in characters}):
+    """The pieces of text, those of each direction apart, that of most of the text first.
+
+    Boxes are those of the page turned so that most of its text is upright.
+    """
+    turns = Counter(c.turn for c in characters)
+    groups: list[list[Piece]] = []
+    main = turns.most_common(1)[0][0]
+
+    def upright(box: Box) -> Box:
+        return _turned(box, main, width, height)
+
+    for turn, _ in turns.most_common():
         runs: list[list[tuple[Character, Box]]] = []
         for one in characters:
             if one.turn != turn:
@@ -93,7 +103,7 @@ def pieces_of(characters: Sequence[Character], width: float, height: float) -> l
                 runs[-1].append(here)
             else:
                 runs.append([here])
-        groups.append([piece for run in runs if (piece := _piece(run)) is not None])
+        groups.append([piece for run in runs if (piece := _piece(run, upright)) is not None])
     return groups
 
 
@@ -109,7 +119,7 @@ def _follows(before: tuple[Character, Box], here: tuple[Character, Box]) -> bool
     return leftwards and -0.5 * height <= left - x1 <= GAP * height
 
 
-def _piece(run: Sequence[tuple[Character, Box]]) -> Piece | None:
+def _piece(run: Sequence[tuple[Character, Box]], upright: Callable[[Box], Box]) -> Piece | None:
     text = ""
     for i, (one, box) in enumerate(run):
         height = box[3] - box[1]
@@ -117,7 +127,9 @@ def _piece(run: Sequence[tuple[Character, Box]]) -> Piece | None:
             text += " "
         text += one.text
     text = unicodedata.normalize("NFC", text).strip()
-    return Piece(text, _around([c.box for c, _ in run]), _around([box for _, box in run])) if text else None
+    if not text:
+        return None
+    return Piece(text, upright(_around([one.box for one, _ in run])), _around([box for _, box in run]))
 
 
 def _letters(code: int) -> str | None:

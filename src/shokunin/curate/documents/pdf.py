@@ -23,7 +23,9 @@ ENCRYPTED, FORMAT, SECURITY = 4, 3, 5
 LITTLE = 40
 """A page with fewer characters, most of which a picture covers, is a scan with a stamp on it."""
 DRAWN = 2400
-"""Pixels of the longer side of a drawn page: about 200 dots per inch of A4."""
+"""Pixels of the longer side of a drawn page at most: about 200 dots per inch of A4."""
+FINEST = 300
+"""Dots per inch at most; a small page gains nothing by more."""
 
 Ocr = Callable[[Any, str, int], list[Line]]
 """Reads a picture (an array), of a document of this name, as the page of this number."""
@@ -115,9 +117,9 @@ def _read_page(pdf: Any, number: int, name: str, limits: DocumentLimits, ocr: Oc
         if sum(w * h for w, h, _ in pictures) > limits.pixels:
             reason = f"a page with pictures of more than {limits.pixels / 1e6:,.0f} million pixels"
             raise DocumentError(name, reason, f"page {number + 1}; scan it at 300 dots per inch")
-        drawn = page.render(scale=DRAWN / max(width, height, 1.0)).to_numpy()
-        scale = max(width, height, 1.0) / DRAWN
-        return [_scaled(line, scale) for line in ocr(drawn, name, number)]
+        scale = min(DRAWN / max(width, height, 1.0), FINEST / 72)
+        drawn = page.render(scale=scale).to_numpy()
+        return [_scaled(line, 1 / scale) for line in ocr(drawn, name, number)]
     except pypdfium2.PdfiumError as error:
         raise DocumentError(name, "a page of the PDF is damaged", f"page {number + 1}; export it again") from error
     finally:

@@ -17,7 +17,7 @@ from shokunin.curate.documents.content import SUFFIXES
 from shokunin.curate.documents.limits import DocumentLimits
 from shokunin.curate.table import Broken, Row, Table, fault
 from shokunin.errors import DataError, DocumentError
-from shokunin.fields.layout import LAYOUT, TEXT
+from shokunin.fields.inputs import LAYOUT, TEXT
 from shokunin.forms import Document
 from shokunin.progress import Progress, silent
 
@@ -66,7 +66,7 @@ def with_documents(
     return Table((*table.columns, TEXT, LAYOUT), {**table.about, "documents": column}, start)
 
 
-def document_column(table: Table, folder: Path, *, must_exist: bool = True) -> str | None:
+def document_column(table: Table, folder: Path) -> str | None:
     """The column that names documents, if one does: nearly all of its values end as documents do, and one is there.
 
     Raises:
@@ -77,7 +77,7 @@ def document_column(table: Table, folder: Path, *, must_exist: bool = True) -> s
     found = [name for name in table.columns if _names_documents([row.get(name, "").strip() for row in rows])]
     found.sort(key=lambda name: NAMES.index(name.casefold()) if name.casefold() in NAMES else len(NAMES))
     for name in found:
-        if not must_exist or any(_exists(folder, row.get(name, "").strip()) for row in rows):
+        if any(_exists(folder, row.get(name, "").strip()) for row in rows):
             return name
     if found and found[0].casefold() in NAMES and TEXT not in table.columns:
         first = next(value for row in rows if (value := row.get(found[0], "").strip()))
@@ -89,7 +89,7 @@ def document_column(table: Table, folder: Path, *, must_exist: bool = True) -> s
 
 
 def layout_of(document: Document) -> str:
-    """The places of a document's lines as JSON, as `shokunin.fields.layout` reads them; empty if no line has one."""
+    """The places of a document's lines as JSON, as `shokunin.fields.inputs` reads them; empty if no line has one."""
     if all(line.box is None for line in document.lines):
         return ""
     places = [None if line.box is None else [*map(_short, line.box), line.page] for line in document.lines]
@@ -156,4 +156,5 @@ def _exists(folder: Path, name: str) -> bool:
 
 
 def _short(value: float) -> float:
-    return int(value) if value == int(value) else round(value, 1)
+    rounded = round(value, 1)
+    return int(rounded) if rounded == int(rounded) else rounded
