@@ -1,4 +1,4 @@
-"""`shokunin predict NAME INPUT`: one text, or a file in and a file out."""
+"""`shokunin predict NAME INPUT`: one text or document, or a file in and a file out."""
 
 from __future__ import annotations
 
@@ -20,24 +20,38 @@ def predict(
     input: Annotated[
         str,
         typer.Argument(
-            metavar="INPUT", help="A text, or a file of rows (CSV, TSV, JSONL, Parquet, XLSX).", show_default=False
+            metavar="INPUT",
+            help="A text, a document (PDF, picture), a file of rows (CSV, TSV, JSONL, Parquet, XLSX) or a folder of documents.",
+            show_default=False,
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file.")
+        Path | None,
+        typer.Option(
+            help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file of rows or a folder."
+        ),
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Answer one text or a file of rows. A file keeps its columns and gets `answer`, `confidence`, `answered_by`, `problem`."""
+    """Answer one text, one document or a file of rows.
+
+    A file keeps its columns and gets `answer`, `confidence`, `answered_by`, `problem`.
+    """
     with reporting(output):
         from dataclasses import asdict
 
         from shokunin import pipeline
+        from shokunin.pipeline.predicting import is_document, predict_document
 
         specialist = pipeline.load(name, project=project)
-        if not pipeline.is_rows_file(input, out):
-            answer = specialist.predict(input)
+        document = is_document(input, out)
+        if document or not pipeline.is_rows_file(input, out):
+            if document:
+                with bars(output) as progress:
+                    answer = predict_document(specialist, Path(input), progress=progress)
+            else:
+                answer = specialist.predict(input)
             if output is Output.json:
                 emit(asdict(answer))
             else:

@@ -27,6 +27,12 @@ OTHERS = (
 READ = "PDF, PNG, JPEG, TIFF, WebP and plain text are read"
 
 
+def is_document(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a PDF or a picture."""
+    picture = head.startswith(PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    return picture or b"%PDF-" in head[:HEAD]
+
+
 def content_of(head: bytes, name: str) -> Content:
     """What a file is that begins with these bytes.
 
@@ -37,7 +43,7 @@ def content_of(head: bytes, name: str) -> Content:
         raise DocumentError(name, "the file is empty", "copy it again")
     if b"%PDF-" in head[:HEAD]:
         return "pdf"
-    if head.startswith(PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    if is_document(head):
         return "picture"
     if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         raise DocumentError(name, "it is a HEIC or AVIF picture", f"save it as JPEG; {READ}")
