@@ -34,7 +34,9 @@ def extended(
     with open_journal(folder) as journal:
         desk = Desk(TwoLabels(), [teacher], Purse(journal, budget), Options(concurrency=2))
         known = Likeness(e.inputs["text"] for e in ROWS)
-        return extend(ROWS, wanted, desk, known=known, sealed=Likeness(sealed or []), seed=0, progress=silent)
+        return extend(
+            ROWS, wanted, desk, names=["text"], known=known, sealed=Likeness(sealed or []), seed=0, progress=silent
+        )
 
 
 def fresh(question: Question) -> str:
@@ -83,7 +85,7 @@ def test_an_empty_purse_ends_it(tmp_path: Path) -> None:
 def test_examples_of_one_label_are_shown_and_the_label_is_named(tmp_path: Path) -> None:
     with open_journal(tmp_path) as journal:
         desk = Desk(TwoLabels(), [Scripted("")], Purse(journal), Options())
-        asks = list(requests(ROWS, 8, desk, seed=0))
+        asks = list(requests(ROWS, 8, desk, ["text"], seed=0))
     assert len(asks) == 6
     for number, ask in enumerate(asks):
         label = ("delivery", "refund")[number % 2]

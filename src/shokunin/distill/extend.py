@@ -82,6 +82,7 @@ def extend(
     wanted: int,
     desk: Desk,
     *,
+    names: Sequence[str],
     known: Sieve,
     sealed: Sieve,
     seed: int,
@@ -93,14 +94,15 @@ def extend(
         examples: real training rows with answers; a few of them are shown in each request.
         wanted: how many are to be kept.
         desk: the first teacher writes.
+        names: the input fields.
         known: has the texts of all rows that there are; those that are kept here are added.
         sealed: has the texts of the test rows.
         seed: for the choice of rows and mutators.
         progress: told how far it is.
     """
     made = Extension()
-    bounds = _bounds([text_of(e.inputs) for e in examples])
-    left = requests(examples, wanted, desk, seed)
+    bounds = _bounds([text_of(e.inputs, names) for e in examples])
+    left = requests(examples, wanted, desk, names, seed)
     at_a_time = desk.options.concurrency
     while len(made.inputs) < wanted:
         asks = list(islice(left, min(at_a_time, ceil((wanted - len(made.inputs)) / PER_CALL))))
@@ -113,23 +115,22 @@ def extend(
     return made
 
 
-def requests(examples: Sequence[Example], wanted: int, desk: Desk, seed: int) -> Iterator[Ask]:
+def requests(examples: Sequence[Example], wanted: int, desk: Desk, names: Sequence[str], seed: int) -> Iterator[Ask]:
     """The requests, one after the other; the same for the same seed, so that replies are found again."""
     chance = random.Random(seed)
-    names = tuple(examples[0].inputs)
     answers = sorted({e.expected or "" for e in examples})
     by_answer = {a: [e for e in examples if e.expected == a] for a in answers}
     labels = 2 * len(answers) <= len(examples)  # the same few answers come again and again
-    sizes = [len(text_of(e.inputs).encode()) for e in examples]
+    sizes = [len(text_of(e.inputs, names).encode()) for e in examples]
     tokens = PER_CALL * (64 + round(TOKENS_OF_ONE * sorted(sizes)[-(-9 * len(sizes) // 10) - 1]))
     for number in range(MOST_CALLS * ceil(wanted / PER_CALL)):
         answer = answers[number % len(answers)] if labels else None
         pool = by_answer[answer] if answer is not None else list(examples)
         seeds = chance.sample(pool, min(SEEDS, len(pool)))
         told = _told(names, answer, chance.choice(MUTATORS))
-        shown = json.dumps([dict(desk.hide(e.inputs)) for e in seeds], ensure_ascii=False, indent=1)
+        shown = json.dumps([_shown(desk.hide(e.inputs), names) for e in seeds], ensure_ascii=False, indent=1)
         messages = ({"role": "system", "content": told}, {"role": "user", "content": shown})
-        yield Ask(Question(messages, TEMPERATURE, tokens, number), names)
+        yield Ask(Question(messages, TEMPERATURE, tokens, number), tuple(names))
 
 
 def read_inputs(reply: str, names: Sequence[str]) -> list[Inputs]:
@@ -149,9 +150,9 @@ def read_inputs(reply: str, names: Sequence[str]) -> list[Inputs]:
     return found
 
 
-def text_of(inputs: Inputs) -> str:
-    """The input fields under each other."""
-    return "\n".join(inputs.values())
+def text_of(inputs: Inputs, names: Sequence[str] = ()) -> str:
+    """The input fields of these names under each other; by default all."""
+    return "\n".join([inputs[name] for name in names if name in inputs] or inputs.values())
 
 
 def _buy(ask: Ask, desk: Desk) -> Reply | str:
@@ -180,6 +181,10 @@ def _take(
             continue
         known.add(text_of(inputs))
         made.inputs.append(inputs)
+
+
+def _shown(inputs: Inputs, names: Sequence[str]) -> dict[str, str]:
+    return {name: inputs[name] for name in names}
 
 
 def _told(names: Sequence[str], answer: str | None, mutator: str) -> str:

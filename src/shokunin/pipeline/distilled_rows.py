@@ -16,6 +16,7 @@ from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.clean import group_duplicates
 from shokunin.curate.intake import NO_LABEL
 from shokunin.dataset import Dataset, write_dataset
+from shokunin.distill.extend import text_of
 from shokunin.distill.label import Labelled
 from shokunin.files import folder_in_making, publish_folder, write_text, writing
 from shokunin.project import Project
@@ -34,7 +35,7 @@ def extended(parent: Dataset, labelled: Sequence[Labelled], about: Mapping[str, 
     """
     rows = [*parent.train, *(one.example for one in labelled)]
     given: list[str | None] = [str(e.group) for e in parent.train] + [None] * len(labelled)
-    groups = group_duplicates(["\n".join(e.inputs.values()) for e in rows], given_groups=given).groups
+    groups = group_duplicates([text_of(e.inputs, parent.task.inputs) for e in rows], given_groups=given).groups
     start = 1 + max((e.group for e in (*parent.train, *parent.validation, *parent.none)), default=-1)
     train = tuple(replace(e, group=start + int(g)) for e, g in zip(rows, groups, strict=True))
     encode = json.JSONEncoder(sort_keys=True).encode

@@ -142,10 +142,10 @@ def distill(
         purse = Purse(journal, UNLIMITED if budget is None else budget)
         example_messages = _examples(shots, codec, dataset.task, hide)
         desk = Desk(codec, asked, purse, chosen, example_messages, the_judge, Bias(), hide)
-        learnt = (*dataset.train, *dataset.none)
+        learnt, names = (*dataset.train, *dataset.none), dataset.task.inputs
         work = _Work(
             place, dataset, codec, desk, owner, tuple(draw(candidates, gate_rows, seed)),
-            Likeness(text_of(e.inputs) for e in learnt), of_sealed(dataset.sealed), seed, progress,
+            Likeness(text_of(e.inputs, names) for e in learnt), of_sealed(dataset.sealed, names), seed, progress,
         )  # fmt: skip
         found, dropped, from_file = rows_to_label(
             data,
@@ -230,7 +230,8 @@ def _run(
     made = Extension()
     if extend_by:
         made = extend(
-            work.owner, extend_by, desk, known=work.known, sealed=work.sealed, seed=work.seed, progress=work.progress
+            work.owner, extend_by, desk, names=work.dataset.task.inputs, known=work.known, sealed=work.sealed, seed=work.seed,
+            progress=work.progress,
         )  # fmt: skip
     writer = desk.teachers[0].name
     new = [Example(one, None, f"written by {writer}:{i}") for i, one in enumerate(made.inputs, 1)]
@@ -342,8 +343,11 @@ def _foresee(
         )  # fmt: skip
     if extend_by:
         writer = desk.teachers[0]
-        asks = [a.question for a in islice(requests(work.owner, extend_by, desk, work.seed), SAMPLE)]
-        written = [text_of(e.inputs) * 4 for e in work.owner[:SAMPLE]]
+        asks = [
+            a.question
+            for a in islice(requests(work.owner, extend_by, desk, work.dataset.task.inputs, work.seed), SAMPLE)
+        ]
+        written = [text_of(e.inputs, work.dataset.task.inputs) * 4 for e in work.owner[:SAMPLE]]
         needed = extend_by / 4
         calls = Range(1.3 * needed, needed, 3 * needed)
         made.append(forecast(writer.name, asks, calls, writer.price, purpose="extend", answers=written))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from shokunin.curate.minhash import BANDS, grams, jaccard, normal_form, sketch
 from shokunin.dataset import SealedRows, read_examples
+from shokunin.distill.extend import text_of
 
 THRESHOLD = 0.7
 
@@ -62,9 +63,9 @@ class Likeness:
                 self._buckets[band][int(found.bands[band, place])].append(start + place)
 
 
-def of_sealed(rows: SealedRows) -> Likeness:
-    """The test rows' texts, to compare others with; nobody sees them, so it is no opening."""
+def of_sealed(rows: SealedRows, names: Sequence[str]) -> Likeness:
+    """The test rows' input fields of these names, to compare others with; nobody sees them, so it is no opening."""
     with tempfile.TemporaryDirectory(prefix="shokunin-") as scratch:
         path = Path(scratch) / "rows.jsonl"
         rows.copy_to(path)
-        return Likeness("\n".join(e.inputs.values()) for e in read_examples(path))
+        return Likeness(text_of(e.inputs, names) for e in read_examples(path))

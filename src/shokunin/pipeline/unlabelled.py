@@ -53,14 +53,14 @@ def rows_to_label(
         DataError: some of `more` cannot be read.
     """
     own = _without_answer(data, dataset)
-    judged_by = Likeness(text_of(e.inputs) for e in dataset.validation)
+    judged_by = Likeness(text_of(e.inputs, dataset.task.inputs) for e in dataset.validation)
     dropped: Counter[str] = Counter()
     kept: list[Example] = []
     rows = [*own, *_further(more, dataset)]
     for number, example in enumerate(rows):
         if number % 500 == 0:
             progress("comparing rows with those that are known", number, len(rows))
-        text = text_of(example.inputs)
+        text = text_of(example.inputs, dataset.task.inputs)
         if problem := codec.problem(example.inputs):
             dropped[problem] += 1
         elif sealed.repeats(text):
@@ -76,7 +76,7 @@ def rows_to_label(
         places = sorted(random.Random(seed).sample(range(len(kept)), wanted))
         dropped[NOT_WANTED] += len(kept) - wanted
         kept = [kept[i] for i in places]
-    known.add_all([text_of(e.inputs) for e in dataset.validation])
+    known.add_all([text_of(e.inputs, dataset.task.inputs) for e in dataset.validation])
     return kept, dropped, len(own)
 
 
@@ -90,7 +90,7 @@ def _without_answer(data: row_stage.Data, dataset: Dataset) -> list[Example]:
         # Curation has made sure that there is just one.
         source = next(p for p in (Path(data) / "rows").glob("*") if p.is_file() and not p.name.startswith("."))
     found, _ = row_stage.examples_of(source, dataset.task, needs_target=False)
-    return [e for e in found if e.expected is None and text_of(e.inputs).strip()]
+    return [e for e in found if e.expected is None and text_of(e.inputs, dataset.task.inputs).strip()]
 
 
 def _further(more: Given | None, dataset: Dataset) -> list[Example]:
