@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from pydantic import SecretStr
 
 from shokunin import registry
 from shokunin.cost import price_of, quote
+from shokunin.curate.documents.apart import ApartReader
+from shokunin.curate.documents.limits import DocumentLimits
+from shokunin.curate.documents.rows import inputs_of
 from shokunin.curate.redact import mask
 from shokunin.errors import ProjectError, ShokuninError
 from shokunin.exchange import Exchange
@@ -28,6 +32,7 @@ from shokunin.pipeline.reloading import Reloader
 from shokunin.project import CONFIG, Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.decisions import DecisionLog
+from shokunin.serve.documents import Documents
 from shokunin.serve.embedding import Embeddings
 from shokunin.serve.gate import KeyGate
 from shokunin.serve.keys import KeyFile
@@ -184,11 +189,20 @@ def compose(
         price=price,
         mask=mask,
         embeddings=Embeddings(embedders(place.serve.embeddings, threads=threads)),
+        documents=_documents(),
         metrics=metrics,
         lookup=None if recorder is None else partial(get, recorder.store),
         observers=(tally.observe, *(() if logs is None else (logs.observe,))),
     )
     return parts, tally
+
+
+def _documents() -> Documents:
+    """What reads documents in requests, if its libraries are installed; smaller ones than on the command line."""
+    if find_spec("pypdfium2") is None:
+        return Documents()
+    reader = ApartReader(DocumentLimits(pages=20, page_seconds=30.0))
+    return Documents(lambda data: inputs_of(reader.read(data)), reader.close)
 
 
 def upstream_settings(place: Project) -> dict[str, UpstreamSettings]:

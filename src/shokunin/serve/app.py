@@ -143,6 +143,7 @@ class _Room:
                 await asyncio.gather(*(client.close() for client in parts.upstreams.values()))
                 await asyncio.to_thread(parts.shelf.close)
                 await asyncio.to_thread(parts.embeddings.close)
+                await asyncio.to_thread(parts.documents.close)
         if parts.recorder is not None:
             await asyncio.to_thread(parts.recorder.close)
 

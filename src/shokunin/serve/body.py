@@ -157,6 +157,6 @@ def _param(location: tuple[str | int, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part not in ("str", "int", "float", "dict[str,any]") and "[" not in part:
+        elif part not in ("str", "int", "float", "dict[str,any]", "DocumentContent") and "[" not in part:
             text += f".{part}" if text else part
     return text

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from shokunin.exchange import Exchange, Recorder
 from shokunin.serve.auditing import Audits
+from shokunin.serve.documents import Documents
 from shokunin.serve.embedding import Embeddings
 from shokunin.serve.entry import Entry, Price, Span
 from shokunin.serve.limits import Limits
@@ -48,6 +49,7 @@ class Parts:
         price: what an upstream's tokens cost.
         mask: takes personal data out of a text.
         embeddings: the encoders.
+        documents: reads those that come with a request.
         metrics: counts exchanges; None: nothing is counted.
         lookup: finds an exchange by its id in the record, in any thread; None: nothing is kept.
         observers: others that are told of every exchange.
@@ -67,6 +69,7 @@ class Parts:
     price: Price = _no_price
     mask: Mask | None = None
     embeddings: Embeddings = field(default_factory=lambda: Embeddings({}))
+    documents: Documents = field(default_factory=Documents)
     metrics: Metrics | None = None
     lookup: Callable[[str], Exchange | None] | None = None
     observers: Sequence[Callable[[Exchange], None]] = ()

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shokunin.answer import Answer
+from shokunin.answer import Answer, Inputs
 from shokunin.errors import ShokuninError
 from shokunin.exchange import Exchange
+from shokunin.fields.inputs import TEXT
 from shokunin.serve.body import parse, peek
 from shokunin.serve.callers import caller_of
+from shokunin.serve.documents import TOKENS
 from shokunin.serve.embedding import encoder_card
 from shokunin.serve.embeddings_wire import check_dimensions, embeddings, parse_embeddings
 from shokunin.serve.gateway import Gateway
@@ -24,10 +26,18 @@ from shokunin.serve.limits import check_nesting
 from shokunin.serve.openai_reply import model_card
 from shokunin.serve.parts import Parts
 from shokunin.serve.receiving import JSON, object_in, read_body, unless_gone
-from shokunin.serve.refusal import Refusal
-from shokunin.serve.served import find
+from shokunin.serve.refusal import Refusal, overloaded
+from shokunin.serve.served import Served, find
 from shokunin.serve.state import promise_of
-from shokunin.serve.typed_wire import parse_predict, predictions, read_row
+from shokunin.serve.typed_wire import (
+    DocumentRow,
+    Row,
+    parse_predict,
+    predictions,
+    read_document_row,
+    read_row,
+    recorded,
+)
 from shokunin.template.tokens import BYTES_PER_TOKEN
 from shokunin.version import __version__
 
@@ -52,10 +62,15 @@ async def predict(gateway: Gateway, parts: Parts, request: Request, name: str) -
         caller_of(request).require_model(name, one.name)
         body = await _body(request, parts)
         asked = parse_predict(body, rows=parts.limits.rows)
-        request.state.ticket = parts.quota.admit(caller_of(request), len(body) // BYTES_PER_TOKEN)
+        documents = [row for row in asked if isinstance(row, DocumentRow)]
+        tokens = (len(body) - sum(4 * len(row.data) // 3 for row in documents)) // BYTES_PER_TOKEN
+        request.state.ticket = parts.quota.admit(caller_of(request), max(0, tokens) + TOKENS * len(documents))
         entry.workload_id, entry.specialist, entry.route = one.name, one.id, "local"
+        read = [await _read(parts, request, one, row) for row in asked]
         entry.request = object_in(body)
-        read = [read_row(one, row, chars=parts.limits.text_chars) for row in asked]
+        if documents:
+            entry.request = {"inputs": [recorded(row, inputs) for row, (inputs, _) in zip(asked, read, strict=True)]}
+            tokens += sum(len(inputs.get(TEXT, "")) for inputs, _ in read) // BYTES_PER_TOKEN
         rows = [inputs for inputs, problem in read if problem is None]
         answers = iter(await gateway.ask(request, one, rows))
         merged = [
@@ -63,9 +78,25 @@ async def predict(gateway: Gateway, parts: Parts, request: Request, name: str) -
             for _, problem in read
         ]
         whole = predictions(one, merged)
-        entry.response, entry.prompt_tokens = object_in(whole), len(body) // BYTES_PER_TOKEN
+        entry.response, entry.prompt_tokens = object_in(whole), max(0, tokens)
         headers = {"x-shokunin-specialist": one.id, "x-shokunin-route": "local"}
         return gateway.entries.finish(entry, request, Response(whole, media_type=JSON, headers=headers))
+
+
+async def _read(parts: Parts, request: Request, one: Served, row: Row) -> tuple[Inputs, str | None]:
+    """The input fields of a row, and why they cannot be answered or None.
+
+    Raises:
+        Refusal: 400, documents are not read here; 499; 503, too many are waiting, or it takes too long.
+    """
+    if not isinstance(row, DocumentRow):
+        return read_row(one, row, chars=parts.limits.text_chars)
+    seconds = parts.limits.seconds
+    try:
+        found = await unless_gone(request, parts.documents.read(row.data, row.param), seconds)
+    except TimeoutError as error:
+        raise overloaded(f"the document was not read within {seconds:g} seconds; send fewer or shorter ones") from error
+    return ({}, found) if isinstance(found, str) else read_document_row(one, found, chars=parts.limits.text_chars)
 
 
 async def embed(gateway: Gateway, parts: Parts, request: Request) -> Response:

@@ -61,10 +61,12 @@ class ApartReader:
                 raise
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is doing."""
+        child = self._child
+        if child is not None:
+            child.end()  # whoever waits for it is told that it has gone, and lets go of the lock
         with self._lock:
-            if self._child is not None:
-                self._child.end()
+            if self._child is child:
                 self._child = None
 
 
