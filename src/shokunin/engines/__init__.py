@@ -23,17 +23,22 @@ ENGINES = {
     "linear": "shokunin.engines.linear",
     "onnx": "shokunin.engines.onnx",
     "mixture": "shokunin.engines.mixture",
+    "language_model": "shokunin.engines.language_model",
 }
 
-READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture"}
+READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "gguf": "language_model",
+         "openvino_text": "language_model"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 
 class Session(Protocol):
     """Loaded weights. Safe to call from one thread at a time."""
 
-    def run(self, forms: Sequence[Any]) -> npt.NDArray[np.float32]:
-        """Raw log-scores, shape (len(forms), k); a row must not depend on its neighbours in the batch."""
+    def run(self, forms: Sequence[Any]) -> Any:
+        """The `Raw` outputs of the forms, one a row: for labelled text log-scores, shape (len(forms), k).
+
+        A row must not depend on its neighbours in the batch.
+        """
 
 
 @runtime_checkable
