@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 Inputs = Mapping[str, str]
 """The input fields of one row by name, for instance `{"text": "where is my parcel?"}`."""
@@ -23,6 +23,8 @@ class Answer:
         seconds: time the answer took, its share of the batch.
         cost: what the answer cost, in US dollars; 0 for one's own machine.
         scores: the likeliest values with their calibrated probabilities, largest first.
+        details: what else the kind says of its answer, ready for JSON; of fields found, `fields`: each with its value,
+            confidence and span.
     """
 
     value: str | None
@@ -33,6 +35,7 @@ class Answer:
     seconds: float = 0.0
     cost: float = 0.0
     scores: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

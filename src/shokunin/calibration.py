@@ -43,16 +43,22 @@ class Calibration:
         scope_threshold: a largest raw log-probability below this means "none of these"; None: the specialist always
             answers.
         promise: the escalation threshold; None before it was chosen.
+        offset: of answers that are no labels: the log-odds that they are right are divided by the temperature, and this is
+            added (Platt scaling).
     """
 
     temperature: float = 1.0
     scope_threshold: float | None = None
     promise: Promise | None = None
+    offset: float = 0.0
 
 
 def calibration_to_dict(calibration: Calibration) -> dict[str, Any]:
     """The plain values, ready for JSON."""
-    return asdict(calibration)
+    plain = asdict(calibration)
+    if not calibration.offset:
+        plain.pop("offset")  # as before there was one
+    return plain
 
 
 def calibration_from_dict(value: dict[str, Any]) -> Calibration:
@@ -62,4 +68,5 @@ def calibration_from_dict(value: dict[str, Any]) -> Calibration:
         temperature=float(value["temperature"]),
         scope_threshold=None if value.get("scope_threshold") is None else float(value["scope_threshold"]),
         promise=None if promise is None else Promise(**promise),
+        offset=float(value.get("offset", 0.0)),
     )

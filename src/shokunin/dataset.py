@@ -37,6 +37,7 @@ class Example:
         origin: where it came from, `file:row` with the header as row 1.
         group: rows with the same number stay on one side of every split.
         labelled_by: `owner`, or the name of the model that labelled it.
+        problem: why it cannot be used, as far as its kind can tell; such a row is set aside and never written.
     """
 
     inputs: Inputs
@@ -44,6 +45,7 @@ class Example:
     origin: str
     group: int = 0
     labelled_by: str = "owner"
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

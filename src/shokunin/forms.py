@@ -165,7 +165,10 @@ class FieldLessons:
     def take(self, rows: Rows) -> FieldLessons:
         """The lessons at `rows`, in that order."""
         return FieldLessons(
-            tuple(self.documents[i] for i in rows), tuple(self.expected[i] for i in rows), self.fields, self.groups[rows]
+            tuple(self.documents[i] for i in rows),
+            tuple(self.expected[i] for i in rows),
+            self.fields,
+            self.groups[rows],
         )
 
 

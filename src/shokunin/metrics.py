@@ -100,6 +100,57 @@ def macro_f1(expected: Values, given: Values, groups: Groups = None, *, seed: in
     return _percentiles(value, np.asarray([_macro_f1(truth, answers, w, k) for w in weights]))
 
 
+def mean(marks: Floats, groups: Groups = None, *, seed: int = 0) -> Interval:
+    """The mean of marks from 0 to 1: a share where all are 0 or 1 (as `accuracy`), else a bootstrap over rows or groups.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    values = np.asarray(marks, dtype=float)
+    if np.isin(values, (0.0, 1.0)).all():
+        return accuracy(values == 1.0, groups, seed=seed)
+    of_row = _clusters(groups, len(values))
+    codes = np.arange(len(values)) if of_row is None else of_row
+    sums, sizes = np.bincount(codes, weights=values), np.bincount(codes)
+    draws = [(w @ sums) / (w @ sizes) for w in _resamples(len(sums), seed)]
+    return _percentiles(float(values.mean()), np.asarray(draws))
+
+
+def ratio(parts: Floats, wholes: Floats, groups: Groups = None, *, seed: int = 0) -> Interval:
+    """The sum of `parts` over the sum of `wholes`, such as a micro-F1 (2TP over 2TP + FP + FN), bootstrapped over rows or groups.
+
+    1 where there is nothing to find and nothing was found; with no error at all the lower end is Wilson's.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    top, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
+    _some(top)
+    of_row = _clusters(groups, len(top))
+    codes = np.arange(len(top)) if of_row is None else of_row
+    tops, wholes_of = np.bincount(codes, weights=top), np.bincount(codes, weights=whole)
+    if bool((tops == wholes_of).all()):
+        return wilson(len(tops), len(tops))
+    draws = [float(w @ tops) / max(float(w @ wholes_of), 1e-12) for w in _resamples(len(tops), seed)]
+    return _percentiles(float(top.sum() / max(whole.sum(), 1e-12)), np.minimum(draws, 1.0))
+
+
+def compare_ratio(
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], groups: Groups = None, *, seed: int = 0
+) -> Comparison:
+    """Two such ratios on the same rows, by a paired bootstrap over rows or groups."""
+    columns = [np.asarray(column, dtype=float) for column in (*a, *b)]
+    of_row = _clusters(groups, len(columns[0]))
+    codes = np.arange(len(columns[0])) if of_row is None else of_row
+    sums = np.stack([np.bincount(codes, weights=column) for column in columns], axis=1)
+
+    def gap(weights: npt.NDArray[np.float64]) -> float:
+        x, n, y, m = weights @ sums
+        return float(x / max(n, 1e-12) - y / max(m, 1e-12))
+
+    return _from_draws(gap(np.ones(len(sums))), np.asarray([gap(w) for w in _resamples(len(sums), seed)]))
+
+
 def wilson(successes: int, n: int) -> Interval:
     """A share with Wilson's score interval (Wilson, JASA 22, 1927).
 

@@ -49,6 +49,7 @@ class Case:
     group: int = 0
     problem: str | None = None
     against: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Report:
     Attributes:
         verdict: `pass` or `fail`.
         reasons: why, in plain sentences.
-        scores: `accuracy`, `macro_f1`, with 95 % intervals.
+        scores: the kind's metrics with 95 % intervals; those of a single field are called `f1[NAME]`.
         baseline: the trivial answer's scores on the same rows, and the paired p-value against it.
         against: the paired comparison with the large model's recorded or live answers, if asked for.
         threshold: `value`, `coverage`, `bound`, `confidence` as promised on validation rows, and `coverage_here`, `error_here` as

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ from shokunin.errors import TaskError
 from shokunin.template import Template, template_from_dict
 from shokunin.toml_text import toml_key, toml_value
 
-KINDS = ("classify_text",)
+KINDS: dict[str, tuple[str, ...]] = {
+    "classify_text": ("accuracy", "macro_f1"),
+    "extract_fields": ("field_f1", "document_exact"),
+    "generate_text": ("exact_match", "execution", "rouge_l", "chrf"),
+}
+"""The kinds of work, and what each can be measured by: the first is what is measured where nobody says."""
 _TEXTS = ("inputs", "none_labels")
 _NUMBERS = ("target_score", "max_error", "promise_confidence")
 _TOLD = {
@@ -23,7 +28,7 @@ _TOLD = {
     "target": "the column with the answer",
     "group": "rows with one value here stay on one side of every split",
     "time": "the newest rows are the test, instead of rows at random",
-    "metric": "or macro_f1, when rare labels count as much as common ones",
+    "metric": "what the verdict is about; for labels also macro_f1, when rare ones count as much as common ones",
     "target_score": "pass only if the lower end of the metric's 95 % interval reaches this",
     "max_error": "of the answers given without asking a large model, at most this share may be wrong …",
     "promise_confidence": "… with this probability",
@@ -43,13 +48,14 @@ class Task:
         target: the name of the column with the expected answer.
         group: a column whose equal values must stay on one side of every split (a customer, a thread), if any.
         time: a column to split by time instead of at random: the newest rows are the test, if any.
-        metric: what the verdict is about: `accuracy` or `macro_f1`.
+        metric: what the verdict is about, one of the kind's in `KINDS`; by default the first of them.
         target_score: the lower end of the metric's 95 % interval must reach this; None asks only to beat the baseline.
         max_error: of the answers given without asking the large model, at most this share may be wrong.
         promise_confidence: with this probability the promise about `max_error` holds.
         none_labels: labels that mean "none of these"; such rows are not learnt, they test whether the specialist can decline.
         template: how the application phrases the task, or mostly does; None where nobody has said.
         wordings: how it phrases the task, too: earlier or other versions of the prompt, each with its own models and replies.
+        options: what only this kind of work has to be told, such as the fields to find; the kind checks it.
     """
 
     name: str
@@ -58,13 +64,14 @@ class Task:
     target: str = "label"
     group: str | None = None
     time: str | None = None
-    metric: str = "accuracy"
+    metric: str = ""
     target_score: float | None = None
     max_error: float = 0.05
     promise_confidence: float = 0.95
     none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
     template: Template | None = None
     wordings: tuple[Template, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 100 or not all(
@@ -72,9 +79,15 @@ class Task:
         ):
             raise TaskError(f"a task's name has 1 to 100 lower case letters, digits, '-' and '_', not {self.name!r}")
         if self.kind not in KINDS:
-            raise TaskError(f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{_hint(self.kind, KINDS)}")
-        if self.metric not in ("accuracy", "macro_f1"):
-            raise TaskError(f"unknown metric {self.metric!r}; expected 'accuracy' or 'macro_f1'")
+            raise TaskError(
+                f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{_hint(self.kind, tuple(KINDS))}"
+            )
+        known = KINDS[self.kind]
+        if not self.metric:
+            object.__setattr__(self, "metric", known[0])
+        if self.metric not in known:
+            names = " or ".join(map(repr, known))
+            raise TaskError(f"unknown metric {self.metric!r} for {self.kind!r}; expected {names}")
         if not self.inputs:
             raise TaskError(f"task {self.name!r} has no input column; name at least one in `inputs`")
         if self.target in self.inputs:
@@ -110,13 +123,8 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
     if "wordings" in plain:
         plain["wordings"] = _wordings(plain["wordings"], where)
     for key, given in plain.items():
-        if key in ("template", "wordings"):
-            continue
-        if key in _TEXTS and isinstance(given, str):
-            plain[key] = (given,)
-        elif not _fits(key, given):
-            shape = "a list of texts" if key in _TEXTS else "a number" if key in _NUMBERS else "a text"
-            raise TaskError(f"{key!r} in {where} is {shape}, not {given!r}")
+        if key not in ("template", "wordings"):
+            plain[key] = _checked(key, given, where)
     try:
         return Task(**plain)
     except TypeError as error:
@@ -124,13 +132,15 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:
-    """The plain values of a Task, ready for JSON; without template or further wordings as before there were such keys."""
-    values = {f.name: getattr(task, f.name) for f in fields(task) if f.name not in ("template", "wordings")}
+    """The plain values of a Task, ready for JSON; without those that came later where they say nothing."""
+    values = {f.name: getattr(task, f.name) for f in fields(task) if f.name not in ("template", "wordings", "options")}
     plain: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     if task.template is not None:
         plain["template"] = task.template.to_dict()
     if task.wordings:
         plain["wordings"] = [wording.to_dict() for wording in task.wordings]
+    if task.options:
+        plain["options"] = _plain(task.options)
     return plain
 
 
@@ -145,6 +155,9 @@ def task_to_toml(task: Task) -> str:
         value = getattr(task, name)
         told = f"# {name} = {_EXAMPLES[name]}" if value is None else f"{name} = {toml_value(value)}"
         lines.append(f"{told:<30} # {comment}" if "\n" not in told else told)
+    if task.options:
+        lines += ["", "# What only this kind of work has to be told."]
+        lines += _table_lines("options", task.options)
     if task.template is not None:
         lines += ["", "# How the application phrases it: {{name}} is where something else stands each time."]
         lines += _template_lines("template", "[template]", task.template)
@@ -199,6 +212,34 @@ def _template_lines(key: str, head: str, template: Template) -> Iterator[str]:
     if template.spellings:
         yield f"\n[{key}.spellings]"
         yield from (f"{toml_key(answer)} = {toml_value(reply)}" for answer, reply in template.spellings.items())
+
+
+def _table_lines(head: str, table: Mapping[str, Any]) -> Iterator[str]:
+    yield f"[{head}]"
+    inner = {key: value for key, value in table.items() if isinstance(value, Mapping)}
+    yield from (f"{toml_key(key)} = {toml_value(value)}" for key, value in table.items() if key not in inner)
+    for key, value in inner.items():
+        yield ""
+        yield from _table_lines(f"{head}.{toml_key(key)}", value)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and sequences as JSON knows them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _checked(key: str, given: Any, where: str) -> Any:
+    """A value as a Task holds it, if it is of the right type."""
+    if key == "options" and not isinstance(given, Mapping):
+        raise TaskError(f"'options' in {where} is a table; write [options] before it, not {given!r}")
+    if key in _TEXTS and isinstance(given, str):
+        return (given,)
+    if key != "options" and not _fits(key, given):
+        shape = "a list of texts" if key in _TEXTS else "a number" if key in _NUMBERS else "a text"
+        raise TaskError(f"{key!r} in {where} is {shape}, not {given!r}")
+    return given
 
 
 def _fits(key: str, given: Any) -> bool:

@@ -16,7 +16,7 @@ def toml_key(key: str) -> str:
     return key if _BARE.fullmatch(key) else _quoted(key)
 
 
-def toml_value(value: str | bool | int | float | Sequence[str]) -> str:
+def toml_value(value: str | bool | int | float | Sequence[str | int | float]) -> str:
     """A value as it is written; a text of several lines stands on lines of its own.
 
     Raises:
@@ -28,7 +28,7 @@ def toml_value(value: str | bool | int | float | Sequence[str]) -> str:
         return repr(value)
     if isinstance(value, str):
         return _lines(value) if "\n" in value else _line(value)
-    return "[" + ", ".join(map(_line, value)) + "]"
+    return "[" + ", ".join(_line(one) if isinstance(one, str) else toml_value(one) for one in value) + "]"
 
 
 def _line(text: str) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import shokunin
 from rows import rows
 from shokunin import pipeline
+from shokunin.calibration import Calibration
 from shokunin.compress import integer
 from shokunin.dataset import Dataset, Example, SealedRows
 from shokunin.encoders.tiny_model import write_tiny_model
@@ -30,12 +31,16 @@ from shokunin.files import read_json, write_json
 from shokunin.forms import TextLessons
 from shokunin.pipeline import deriving
 from shokunin.pipeline import ladder as module_under_test
-from shokunin.pipeline.ladder import Climb, Ladder, check_bases, climb, folds_of, mixtures, out_of_fold
+from shokunin.pipeline.bases import families
+from shokunin.pipeline.judged import judged_by
+from shokunin.pipeline.ladder import Ladder, climb, mixtures
 from shokunin.pipeline.mixing import Mixture, shrink_members, written
 from shokunin.pipeline.publish import _spread
+from shokunin.pipeline.rungs import Climb, folds_of, out_of_fold
 from shokunin.progress import silent
 from shokunin.task import Task
 from shokunin.tasks import kind
+from shokunin.tasks.classify_text import TextCodec
 from shokunin.train import learner
 from shokunin.weights import Weights
 
@@ -59,7 +64,7 @@ def climbed(dataset: Dataset, work: Path, **options: Any) -> Ladder:
     side_files = work / "side_files"
     side_files.mkdir(parents=True, exist_ok=True)
     kind("classify_text").prepare(TASK, list(dataset.train), side_files)
-    asked: dict[str, Any] = {"bases": [], "budget_seconds": 600, "seed": 0, "learners": None, "progress": silent}
+    asked: dict[str, Any] = {"bases": {}, "budget_seconds": 600, "seed": 0, "learners": None, "progress": silent}
     asked["shaping"] = lambda n: np.arange(n) % 4 == 0
     return climb(dataset, kind("classify_text").codec(TASK, side_files), work, **{**asked, **options})
 
@@ -141,9 +146,9 @@ def test_nothing_could_be_fitted_says_why(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_wrong_base_is_found_before_any_work(tmp_path: Path) -> None:
-    check_bases([tiny(tmp_path / "tiny", 0)])
+    families([tiny(tmp_path / "tiny", 0)])
     with pytest.raises(BaseModelError, match="not-there"):
-        check_bases([tiny(tmp_path / "other", 1), str(tmp_path / "not-there")])
+        families([tiny(tmp_path / "other", 1), str(tmp_path / "not-there")])
 
 
 def test_a_wrong_base_ends_a_training_before_the_rows_are_read(project: Path) -> None:
@@ -164,12 +169,17 @@ class TestWhatIsTried:
         assert notes == {"text_linear": None, "encoder_head": notes["encoder_head"]}
         assert "is not installed" in str(notes["encoder_head"])
         with pytest.raises(BaseModelError, match="is not installed"):
-            climbed(dataset_of(90, 30), tmp_path / "b", learners=["text_linear", "encoder_head"], bases=["some"])
+            climbed(
+                dataset_of(90, 30), tmp_path / "b", learners=["text_linear", "encoder_head"], bases={"some": "encoder"}
+            )
 
     def test_bases_of_one_last_name_keep_apart(self, tmp_path: Path) -> None:
         bases = [tiny(tmp_path / f"{place}/same", seed) for seed, place in enumerate("abc")]
         ladder = climbed(
-            dataset_of(90, 30), tmp_path / "work", learners=["text_linear", "encoder_head"], bases=[*bases, bases[1]]
+            dataset_of(90, 30),
+            tmp_path / "work",
+            learners=["text_linear", "encoder_head"],
+            bases=dict.fromkeys([*bases, bases[1]], "encoder"),
         )
         single = [c.name for c in ladder.climbs if "+" not in c.name and c.name != "text_linear"]
         assert len(single) == len(set(single)) == 3 and "encoder_head" in single
@@ -218,28 +228,34 @@ def test_too_many_members_are_not_mixed() -> None:
 
 def test_rows_of_one_group_do_not_make_the_paired_test_surer() -> None:
     """Ten rows of one group on which the models differ are one observation, not ten."""
-    labels = np.zeros(60, np.int64)
-    worse = np.where(np.arange(60) < 10, 1, 0)
-    near = lessons_of([0] * 60, [0] * 10 + list(range(1, 51)))
-    apart = lessons_of([0] * 60, list(range(60)))
-    assert module_under_test._p_worse(apart, worse, labels, False, 0) < 0.01
-    assert module_under_test._p_worse(near, worse, labels, False, 0) > 0.05
+    examples = [Example({"text": f"text {i}"}, "a", f"rows:{i}", i) for i in range(60)]
+    best, worse = np.zeros((60, 2), np.float32), np.zeros((60, 2), np.float32)
+    best[:, 0], worse[:, 0], worse[:10, 1] = 1, 1, 2
+    codec = TextCodec(TASK, ("a", "b"), Calibration())
+    apart = judged_by(examples, codec, "accuracy", labels=True)
+    near = judged_by([replace(e, group=max(0, e.group - 9)) for e in examples], codec, "accuracy", labels=True)
+    assert apart.worse(worse, best, 0) < 0.01
+    assert near.worse(worse, best, 0) > 0.05
 
 
 @pytest.fixture(scope="module")
 def mixture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixture, TextLessons]:
     place = tmp_path_factory.mktemp("mixture")
     ladder = climbed(
-        dataset_of(120, 40), place / "work", learners=["text_linear", "encoder_head"], bases=[tiny(place / "tiny", 0)]
+        dataset_of(120, 40),
+        place / "work",
+        learners=["text_linear", "encoder_head"],
+        bases={tiny(place / "tiny", 0): "encoder"},
     )
     [mixed] = [c for c in ladder.climbs if "+" in c.name]
     assert isinstance(mixed.weights, Mixture)
     found = sorted(str(p.name) for p in (place / "work").iterdir() if p.name.startswith("mixture"))
     assert found == [], "a mixture is only written when it is chosen"
-    assert Ladder([mixed], [], mixed, "", ladder.judged, False).raw_of(ladder.judged.texts) == pytest.approx(
+    assert Ladder([mixed], [], mixed, "", ladder.judged, False).raw_of(ladder.judged.inputs) == pytest.approx(
         mixed.raw, abs=1e-4
     )
-    return mixed.weights, ladder.judged
+    assert ladder.judged.lessons is not None
+    return mixed.weights, ladder.judged.lessons
 
 
 class TestMixtures:

@@ -15,6 +15,7 @@ from shokunin.prove.against import compare_against, recorded_answers
 from shokunin.prove.evaluate import baseline_scores, evaluate, threshold, verdict
 from shokunin.report import Report, Rung
 from shokunin.task import Task
+from shokunin.tasks.classify_text import TextCodec
 
 NONE = ("none_of_these", "oos")
 TASK = Task("inquiries", target_score=0.6)
@@ -41,8 +42,9 @@ class Scripted:
         return Answer(value, confidence, "inquiries@1", sure=confidence >= self.sure_from, scores={value: confidence})
 
 
-def correct(expected: str, value: str | None) -> bool:
-    return value is not None and (value == expected or (value in NONE and expected in NONE))
+def judge(metric: str = "accuracy") -> TextCodec:
+    """What knows whether a label is right, by this metric."""
+    return TextCodec(replace(TASK, metric=metric, none_labels=NONE), (), Calibration())
 
 
 def examples(rows: Sequence[tuple[str, str]]) -> list[Example]:
@@ -75,15 +77,17 @@ def _made(
     if problem is not None:
         table[rows[0][0]] = problem
     asked = examples(rows)
-    found = evaluate(Scripted(table), asked, correct=correct, none_labels=NONE, temperature=1.3)
-    trivial = baseline_scores(labels[0], found, task=task, correct=correct)
+    found = evaluate(Scripted(table), asked, judge=judge(task.metric), none_labels=NONE, temperature=1.3)
+    trivial = baseline_scores(labels[0], found, judge=judge(task.metric))
     outcome, reasons = verdict(found, trivial, task)
     other, cases = None, found.cases
     if against:
         answers = recorded_answers(
             [label if i % 7 else None for i, (_, label) in enumerate(rows)], asked, name=labels[1]
         )
-        other, cases = compare_against(found.cases, answers, name=labels[1], task=task, correct=correct, live=False)
+        other, cases = compare_against(
+            found.cases, answers, name=labels[1], task=task, judge=judge(task.metric), live=False
+        )
     ladder = [
         Rung("baseline", wilson(30, 90), 0.0001, 0.5, 0.01, 0.01, 120),
         Rung("text_linear", wilson(80, 90), None, 0.0, 1.5, 0.4, 40_000, True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from prove_fakes import NONE, TASK, Scripted, correct, examples
+from prove_fakes import NONE, TASK, Scripted, examples, judge
 
 from shokunin.answer import Answer
 from shokunin.errors import DataError
@@ -49,10 +49,10 @@ def test_a_missing_answer_is_a_problem_and_no_answer_at_all_an_error() -> None:
 
 
 def test_the_comparison_is_paired() -> None:
-    evaluation = evaluate(ours(range(0, 4)), ASKED, correct=correct)
+    evaluation = evaluate(ours(range(0, 4)), ASKED, judge=judge())
     theirs = [label if i not in range(2, 12) else "other" for i, (_, label) in enumerate(ROWS)]
     answers = recorded_answers(theirs, ASKED, name="large")
-    about, cases = compare_against(evaluation.cases, answers, name="large", task=TASK, correct=correct, live=False)
+    about, cases = compare_against(evaluation.cases, answers, name="large", task=TASK, judge=judge(), live=False)
     a, b = [i not in range(0, 4) for i in range(40)], [i not in range(2, 12) for i in range(40)]
     assert about["p"] == mcnemar(a, b)
     assert about["difference"]["value"] == pytest.approx((36 - 30) / 40)
@@ -63,9 +63,9 @@ def test_the_comparison_is_paired() -> None:
 
 
 def test_together_keeps_sure_answers_and_passes_the_rest_on() -> None:
-    evaluation = evaluate(ours(range(0, 4)), ASKED, correct=correct)  # row 0 is wrong and unsure, 1 to 3 wrong and sure
+    evaluation = evaluate(ours(range(0, 4)), ASKED, judge=judge())  # row 0 is wrong and unsure, 1 to 3 wrong and sure
     answers = recorded_answers([label for _, label in ROWS], ASKED, name="large")
-    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, correct=correct, live=False)
+    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, judge=judge(), live=False)
     assert about["together"]["passed_on"] == 0.25
     assert about["together"]["scores"]["accuracy"]["value"] == pytest.approx(37 / 40)
     assert about["together"]["difference"]["value"] == pytest.approx(-3 / 40)
@@ -80,11 +80,11 @@ def test_together_keeps_sure_answers_and_passes_the_rest_on() -> None:
     ],
 )
 def test_the_sentence_says_what_was_measured(wrong: range, words: str) -> None:
-    evaluation = evaluate(ours(range(0, 10)), ASKED, correct=correct)
+    evaluation = evaluate(ours(range(0, 10)), ASKED, judge=judge())
     answers = recorded_answers(
         [label if i not in wrong else "x" for i, (_, label) in enumerate(ROWS)], ASKED, name="large"
     )
-    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, correct=correct, live=False)
+    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, judge=judge(), live=False)
     assert words in about["sentence"]
     assert (about["p"] < 0.05) == ("measurably" in about["sentence"])
 
@@ -99,9 +99,9 @@ def test_live_answers_bring_time_cost_and_problems() -> None:
                 for b in batch
             ]
 
-    evaluation = evaluate(ours(range(0)), ASKED, correct=correct)
+    evaluation = evaluate(ours(range(0)), ASKED, judge=judge())
     answers = live_answers(Large(), ASKED)  # type: ignore[arg-type]
-    about, cases = compare_against(evaluation.cases, answers, name="large", task=TASK, correct=correct, live=True)
+    about, cases = compare_against(evaluation.cases, answers, name="large", task=TASK, judge=judge(), live=True)
     assert about["p50_ms"] == pytest.approx(200)
     assert about["cost"] == pytest.approx(0.039)
     assert about["answered"] == 39
@@ -112,9 +112,9 @@ def test_live_answers_bring_time_cost_and_problems() -> None:
 def test_spellings_of_none_agree() -> None:
     rows = examples([("a", "oos"), ("b", "refund")])
     evaluation = evaluate(
-        Scripted({"a": ("none_of_these", 0.9), "b": ("refund", 0.9)}), rows, correct=correct, none_labels=NONE
+        Scripted({"a": ("none_of_these", 0.9), "b": ("refund", 0.9)}), rows, judge=judge(), none_labels=NONE
     )
     answers = recorded_answers(["oos", "refund"], rows, name="large")
-    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, correct=correct, live=False)
+    about, _ = compare_against(evaluation.cases, answers, name="large", task=TASK, judge=judge(), live=False)
     assert about["agreement"]["value"] == 1.0
     assert about["scores"]["macro_f1"]["value"] == 1.0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prove_fakes import NONE, TASK, Scripted, correct, examples
+from prove_fakes import NONE, TASK, Scripted, examples, judge
 
 from shokunin.answer import Answer
 from shokunin.calibration import Calibration, Promise
@@ -28,7 +28,7 @@ TABLE: dict[str, tuple[str, float] | str] = {
 
 
 def test_every_row_is_kept_and_a_problem_is_a_wrong_answer() -> None:
-    found = evaluate(Scripted(TABLE), examples(ROWS), correct=correct, none_labels=NONE)
+    found = evaluate(Scripted(TABLE), examples(ROWS), judge=judge(), none_labels=NONE)
     assert [(c.value, c.correct, c.sure, c.problem) for c in found.cases] == [
         ("refund", True, True, None),
         ("parcel", False, True, None),
@@ -55,19 +55,19 @@ def test_every_row_is_kept_and_a_problem_is_a_wrong_answer() -> None:
 
 
 def test_scope_is_scored_where_rows_belong_to_nothing() -> None:
-    found = evaluate(Scripted(TABLE), examples(ROWS), correct=correct, none_labels=NONE)
+    found = evaluate(Scripted(TABLE), examples(ROWS), judge=judge(), none_labels=NONE)
     assert found.scope is not None
     # What speaks for a label: a 0.9, b 0.8, c 0, d 0.4 against e 0.7 (left over) and f 0.7: of 8 pairs 4 are the right way round.
     assert found.scope["auroc"]["value"] == pytest.approx(0.5)
     assert (found.scope["rows"], found.scope["declined"], found.scope["lost"]) == (2, 0.5, 0.0)
-    assert evaluate(Scripted(TABLE), examples(ROWS[:4]), correct=correct, none_labels=NONE).scope is None
+    assert evaluate(Scripted(TABLE), examples(ROWS[:4]), judge=judge(), none_labels=NONE).scope is None
 
 
 def test_batches_are_bounded_and_progress_is_told() -> None:
     rows = [(str(i), "refund") for i in range(150)]
     predictor = Scripted({t: ("refund", 0.9) for t, _ in rows})
     told: list[tuple[str, float, float | None]] = []
-    evaluate(predictor, examples(rows), correct=correct, progress=lambda *what: told.append(what))
+    evaluate(predictor, examples(rows), judge=judge(), progress=lambda *what: told.append(what))
     assert predictor.batches == [64, 64, 22]
     assert [(done, total) for _, done, total in told] == [(64, 150), (128, 150), (150, 150)]
 
@@ -78,12 +78,12 @@ def test_a_predictor_that_loses_rows_is_found_out() -> None:
             return super().predict(batch)[1:]  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="gave 5 answers to 6 inputs"):
-        evaluate(Forgetful(TABLE), examples(ROWS), correct=correct)
+        evaluate(Forgetful(TABLE), examples(ROWS), judge=judge())
 
 
 def test_a_row_without_an_answer_cannot_be_scored() -> None:
     with pytest.raises(ValueError, match=r"rows\.csv:9 has no expected answer"):
-        evaluate(Scripted(TABLE), [Example({"text": "a"}, None, "rows.csv:9")], correct=correct)
+        evaluate(Scripted(TABLE), [Example({"text": "a"}, None, "rows.csv:9")], judge=judge())
 
 
 def many(right: int, wrong: int) -> list[tuple[str, str]]:
@@ -101,9 +101,9 @@ def test_the_verdict_needs_the_lower_end_and_a_measured_lead(
 ) -> None:
     rows = many(right, wrong)
     table = {t: (label if t[0] == "r" else "refund", 0.9) for t, label in rows}
-    found = evaluate(Scripted(table), examples(rows), correct=correct)
+    found = evaluate(Scripted(table), examples(rows), judge=judge())
     task = replace(TASK, target_score=target)
-    trivial = baseline_scores("parcel", found, task=task, correct=correct)
+    trivial = baseline_scores("parcel", found, judge=judge(task.metric))
     said, reasons = verdict(found, trivial, task)
     assert said == outcome
     assert (trivial["p"] < 0.05) == (right == 190)
@@ -116,30 +116,30 @@ def test_the_verdict_needs_the_lower_end_and_a_measured_lead(
 
 def test_an_equal_score_does_not_beat_the_baseline() -> None:
     rows = [(str(i), "refund") for i in range(100)]
-    found = evaluate(Scripted({t: ("refund", 0.9) for t, _ in rows}), examples(rows), correct=correct)
-    said, reasons = verdict(found, baseline_scores("refund", found, task=TASK, correct=correct), TASK)
+    found = evaluate(Scripted({t: ("refund", 0.9) for t, _ in rows}), examples(rows), judge=judge())
+    said, reasons = verdict(found, baseline_scores("refund", found, judge=judge()), TASK)
     assert said == "fail"
     assert "not measurably better" in reasons[0]
 
 
 def test_macro_f1_decides_where_the_task_says_so() -> None:
     rows = [(f"m{i}", "refund") for i in range(190)] + [(f"p{i}", "parcel") for i in range(10)]
-    found = evaluate(Scripted({t: ("refund", 0.9) for t, _ in rows}), examples(rows), correct=correct)
+    found = evaluate(Scripted({t: ("refund", 0.9) for t, _ in rows}), examples(rows), judge=judge())
     task = Task("inquiries", metric="macro_f1", target_score=0.9)
-    said, reasons = verdict(found, baseline_scores("parcel", found, task=task, correct=correct), task)
+    said, reasons = verdict(found, baseline_scores("parcel", found, judge=judge(task.metric)), task)
     assert found.scores["accuracy"].value == 0.95
     assert said == "fail"
     assert "macro-F1" in reasons[1]
 
 
 def test_the_baseline_may_be_none_of_these() -> None:
-    found = evaluate(Scripted(TABLE), examples(ROWS), correct=correct, none_labels=NONE)
-    trivial = baseline_scores("none_of_these", found, task=TASK, correct=correct)
+    found = evaluate(Scripted(TABLE), examples(ROWS), judge=judge(), none_labels=NONE)
+    trivial = baseline_scores("none_of_these", found, judge=judge())
     assert trivial["scores"]["accuracy"]["value"] == pytest.approx(2 / 6)  # also where the row says "oos"
 
 
 def test_threshold_joins_the_promise_and_what_came_out() -> None:
-    found = evaluate(Scripted(TABLE), examples(ROWS), correct=correct, none_labels=NONE)
+    found = evaluate(Scripted(TABLE), examples(ROWS), judge=judge(), none_labels=NONE)
     made = Promise(0.5, 0.8, 0.05, 0.95, 300, True, None, 240, 5)
     joined = threshold(Calibration(promise=made), found)
     assert (joined["value"], joined["coverage"], joined["bound"], joined["confidence"]) == (0.5, 0.8, 0.05, 0.95)
@@ -150,7 +150,7 @@ def test_threshold_joins_the_promise_and_what_came_out() -> None:
 
 
 def test_no_sure_answer_has_no_error_rate() -> None:
-    found = evaluate(Scripted(TABLE, sure_from=2.0), examples(ROWS), correct=correct, none_labels=NONE)
+    found = evaluate(Scripted(TABLE, sure_from=2.0), examples(ROWS), judge=judge(), none_labels=NONE)
     assert found.given == {"coverage_here": 0.0, "error_here": None, "error_here_low": None, "error_here_high": None}
 
 
@@ -162,7 +162,7 @@ SAID = st.one_of(st.just("a problem"), st.tuples(st.sampled_from(["x", "y", "non
 def test_any_answers_give_consistent_figures(rows: list[tuple[str, tuple[str, float] | str]]) -> None:
     table = {str(i): said for i, (_, said) in enumerate(rows)}
     asked = examples([(str(i), label) for i, (label, _) in enumerate(rows)])
-    found = evaluate(Scripted(table), asked, correct=correct, none_labels=NONE)
+    found = evaluate(Scripted(table), asked, judge=judge(), none_labels=NONE)
     right = sum(c.correct for c in found.cases)
     assert len(found.cases) == len(rows)
     assert found.scores["accuracy"].value == pytest.approx(right / len(rows))

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
 from shokunin.errors import UsageError
-from shokunin.forms import Lessons
 from shokunin.weights import Weights
 
 COMPRESSORS = {
@@ -26,7 +25,7 @@ class Compressor(Protocol):
     FORMATS: tuple[str, ...]
     Options: type[BaseModel]
 
-    def shrink(self, weights: Weights, lessons: Lessons, options: BaseModel, folder: Path) -> Weights:
+    def shrink(self, weights: Weights, lessons: Any, options: BaseModel, folder: Path) -> Weights:
         """Write smaller weights of the same form into the existing, empty `folder`; `lessons` are there to calibrate on."""
 
 

@@ -30,7 +30,7 @@ from shokunin.encoders.graph import FUSED
 from shokunin.encoders.onnx_text import GRAPH, OnnxText, check_graph, copy_tokenizer, read_about, write_about
 from shokunin.encoders.text_runner import TextRunner, padded
 from shokunin.errors import ArtefactError, UsageError
-from shokunin.forms import Lessons
+from shokunin.forms import TextLessons
 from shokunin.weights import Weights
 
 FORMATS: tuple[str, ...] = ("onnx_text",)
@@ -53,7 +53,7 @@ class Options(BaseModel):
     word_table: bool = Field(True, description="keep the word table in int8 too")
 
 
-def shrink(weights: Weights, lessons: Lessons, options: BaseModel, folder: Path) -> Weights:
+def shrink(weights: Weights, lessons: TextLessons, options: BaseModel, folder: Path) -> Weights:
     """Write the weights in int8 into `folder`; some lessons' texts show which activations are large.
 
     Raises:

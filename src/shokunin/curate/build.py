@@ -12,6 +12,9 @@ The rules, in the order in which they apply; every row that they take out is cou
    label on average are left to learn from; with fewer, validation stays empty, and whoever learns has to validate out
    of fold.
 
+Where answers are no labels but texts or fields, rule 4 does not apply, and a fifth of what is left (at least 30 rows, at most
+1,000) always become the validation rows: fitting such a model once for every fold would take too long.
+
 Rows labelled "none of these" are not learnt; they go the same way, with the training side's in a part of their own.
 """
 
@@ -48,6 +51,7 @@ def build_dataset(
     mask: bool = False,
     seed: int = 0,
     out_of_fold: OutOfFold | None = None,
+    labels: bool = True,
     progress: Progress = silent,
 ) -> Dataset:
     """A Dataset from examples; the module's docstring says by which rules.
@@ -66,38 +70,45 @@ def build_dataset(
         mask: replace personal data in all texts by its kind.
         seed: for the split.
         out_of_fold: gives the probabilities for the search for wrong labels; without it there is no search.
+        labels: whether the answers are labels, each of which is to be learnt; rules 4 and 6 are for them.
         progress: told how far it is.
 
     Raises:
         DataError: fewer than two labels have two rows or more, no rows are left for the test, it has labels that training
             lacks, times cannot be read, or rows got lost on the way (which would be our mistake).
     """
-    intake = take_in(examples, test, tables=tables, set_aside=set_aside or {}, mask=mask, progress=progress)
+    intake = take_in(
+        examples, test, names=task.inputs, tables=tables, set_aside=set_aside or {}, mask=mask, progress=progress
+    )
     if rows_in is not None and rows_in != intake.rows_in:
         raise facts.lost(rows_in, intake.rows_in)
-    rules.check_test_labels(intake, task)
+    if labels:
+        rules.check_test_labels(intake, task)
     warnings: list[str] = []
     sketches = sketch(intake.texts, progress)
     conflicts = rules.drop_duplicates(intake, sketches.same)
     leaks = find_leaks(sketches, intake.is_test) if test is not None else None
     leak_facts = rules.drop_leaks(intake, leaks, keep=keep_leaks)
     times = rules.times_of(intake, task, tables)
-    labels = rules.labels_of(intake, task, warnings)
+    names = rules.labels_of(intake, task, warnings) if labels else ()
     given = rules.values_of(intake, task.group, tables)
     rules.warn_of_shared_groups(intake, task, given, warnings)
     duplicates = group_duplicates(intake.texts, given_groups=given, sketches=sketches, progress=progress)
     del sketches  # 100 bytes a row that are not needed any more
-    part, rule = rules.split_rows(intake, task, labels, duplicates.groups, times, seed)
-    labels = rules.drop_unseen(intake, task, labels, part, warnings)
+    if labels:
+        part, rule = rules.split_rows(intake, task, names, duplicates.groups, times, seed)
+        names = rules.drop_unseen(intake, task, names, part, warnings)
+    else:
+        part, rule = rules.split_answers(intake, task, duplicates.groups, times, seed)
     rows_of = {name: np.flatnonzero(intake.alive & (part == code)) for code, name in enumerate(rules.PARTS)}
-    rules.check_parts(intake, task, rows_of)
-    facts.warn(intake, labels, rows_of, warnings)
+    rules.check_parts(intake, task, rows_of, labels=labels)
+    facts.warn(intake, names, rows_of, warnings)
     errors = facts.label_error_facts(intake, duplicates.groups, rows_of, out_of_fold, seed)
     progress("writing the facts", 0, None)
     about = {
         "rows": facts.row_facts(intake, rows_of),
         "split": {**rule, "seed": seed, "counts": {name: len(rows) for name, rows in rows_of.items()}},
-        "classes": facts.class_facts(intake, labels, rows_of),
+        "classes": facts.class_facts(intake, names, rows_of) if labels else {},
         "duplicates": facts.duplicate_facts(intake, duplicates, conflicts, rows_of["test"]),
         "leaks": leak_facts,
         "personal_data": {kind: n for kind, n in intake.personal.most_common() if kind != "rows" and n},
@@ -111,7 +122,7 @@ def build_dataset(
     parts = {name: _examples(intake, rows, duplicates.groups) for name, rows in rows_of.items()}
     return Dataset(
         task=task,
-        labels=labels,
+        labels=names,
         train=parts["train"],
         validation=parts["validation"],
         none=parts["none"],

@@ -54,8 +54,9 @@ def _blocks(dataset: Dataset) -> list[Block]:
 def _summary(dataset: Dataset) -> str:
     rows = dataset.facts["rows"]
     aside = sum(rows["set_aside"].values())
+    labels = f" {len(dataset.labels)} labels." if dataset.labels else ""
     return (
-        f"{rows['in']:,} rows in, {rows['used']:,} used, {aside:,} set aside. {len(dataset.labels)} labels. "
+        f"{rows['in']:,} rows in, {rows['used']:,} used, {aside:,} set aside.{labels} "
         f"{dataset.sealed.count:,} test rows are sealed: nothing learns from them."
     )
 
@@ -101,6 +102,8 @@ def _split(dataset: Dataset) -> list[Block]:
 
 
 def _classes(facts: dict[str, Any]) -> list[Block]:
+    if not facts["classes"]:
+        return []
     counts = sorted(facts["classes"].items(), key=lambda item: (-item[1], item[0]))
     blocks: list[Block] = [("heading", "Labels"), ("bars", counts[:SHOWN_CLASSES])]
     if len(counts) > SHOWN_CLASSES:

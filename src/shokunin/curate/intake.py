@@ -74,10 +74,17 @@ class Intake:
         return self.examples[row].expected or ""
 
 
+def text_of(example: Example, names: Sequence[str] = ()) -> str:
+    """The text of a row as it is compared with others: its inputs under each other, or those of these names."""
+    values = [example.inputs[name] for name in names if name in example.inputs] or list(example.inputs.values())
+    return values[0] if len(values) == 1 else "\n".join(values)
+
+
 def take_in(
     examples: Iterable[Example],
     test: Iterable[Example] | None,
     *,
+    names: Sequence[str] = (),
     tables: Sequence[Table],
     set_aside: Mapping[str, int],
     mask: bool,
@@ -85,16 +92,25 @@ def take_in(
 ) -> Intake:
     """Read all examples; set aside those without text or label; find (and mask) personal data.
 
+    Args:
+        examples: the rows to learn from.
+        test: those of a given test file.
+        names: the inputs whose texts are compared with each other; by default all that a row has.
+        tables: what they are read from.
+        set_aside: rows set aside before, by reason.
+        mask: replace personal data.
+        progress: told how far it is.
+
     Raises:
         DataError: no row is usable, or rows got lost between the tables and the examples.
     """
     intake = Intake()
     intake.aside.update(set_aside)
     intake.rows_in = sum(set_aside.values())
-    _read_side(intake, examples, "", tables[:1], mask=mask, progress=progress)
+    _read_side(intake, examples, "", tables[:1], names=names, mask=mask, progress=progress)
     learning = len(intake.examples)
     if test is not None:
-        _read_side(intake, test, "test file: ", tables[1:2], mask=mask, progress=progress)
+        _read_side(intake, test, "test file: ", tables[1:2], names=names, mask=mask, progress=progress)
     intake.is_test = np.arange(len(intake.examples)) >= learning
     intake.alive = np.ones(len(intake.examples), dtype=bool)
     for side, count in (("rows", learning), ("test file", len(intake.examples) - learning)):
@@ -110,6 +126,7 @@ def _read_side(
     side: str,
     tables: Sequence[Table],
     *,
+    names: Sequence[str],
     mask: bool,
     progress: Progress,
 ) -> None:
@@ -118,17 +135,16 @@ def _read_side(
     for seen, example in enumerate(examples, 1):
         if seen % 10_000 == 0:
             progress(f"{side}reading rows", seen, None)
-        values = list(example.inputs.values())
-        text = values[0] if len(values) == 1 else "\n".join(values)
+        text = text_of(example, names)
         label = (example.expected or "").strip()
-        if problem := _problem(text, label):
+        if problem := example.problem or _problem(text, label):
             intake.note(side + problem, example.origin)
             continue
         label = labels.setdefault(label, label)  # one string for a label, not one a row
         masked = _look_for_personal(intake, example, mask=mask)
         if masked is not None:
             example = replace(example, inputs=masked, expected=label)
-            text = "\n".join(masked.values())
+            text = text_of(example, names)
         elif label is not example.expected:
             example = replace(example, expected=label)
         intake.examples.append(example)

@@ -21,6 +21,7 @@ from shokunin.task import Task
 
 TEST_SHARE, TEST_MOST = 0.2, 20_000
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.1, 300, 2_000  # fewer than 300 hardly carry a promise
+ANSWERS_SHARE, ANSWERS_LEAST, ANSWERS_MOST = 0.2, 30, 1_000
 OUT_OF_FOLD_BELOW, OUT_OF_FOLD_PER_LABEL = 1_500, 20
 
 AGAIN = "the same text and label again"
@@ -247,6 +248,29 @@ def split_rows(
     }
 
 
+def split_answers(
+    intake: Intake, task: Task, groups: Rows, times: npt.NDArray[np.float64] | None, seed: int
+) -> tuple[npt.NDArray[np.int8], dict[str, Any]]:
+    """The part of every row where answers are no labels: validation rows are always set apart."""
+    rows = intake.learnable()
+    given_test = bool(intake.is_test.any())
+    test_share = 0.0 if given_test else min(TEST_SHARE, TEST_MOST / max(1, len(rows)))
+    left = len(rows) * (1 - test_share)
+    wanted = min(ANSWERS_MOST, max(ANSWERS_LEAST, ANSWERS_SHARE * left), left / 3)
+    shares = (wanted / max(1, len(rows)), test_share)
+    part = np.zeros(len(intake.examples), dtype=np.int8)
+    codes = np.zeros(len(rows), dtype=np.int64)
+    part[rows] = split(codes, groups[rows], shares=shares, seed=seed, time=None if times is None else times[rows])
+    part[intake.is_test] = TEST
+    how = "at random" if times is None else f"the newest rows by {task.time!r}"
+    together = "near duplicates" + (f" and rows with the same {task.group!r}" if task.group else "")
+    return part, {
+        "test": "given as a file" if given_test else f"{test_share:.1%} of the rows, {how}",
+        "validation": f"{shares[0]:.1%} of the rows, {how}",
+        "kept_together": together,
+    }
+
+
 def drop_unseen(
     intake: Intake, task: Task, labels: tuple[str, ...], part: npt.NDArray[np.int8], warnings: list[str]
 ) -> tuple[str, ...]:
@@ -270,14 +294,15 @@ def drop_unseen(
     return tuple(label for label in labels if label in learnt)
 
 
-def check_parts(intake: Intake, task: Task, rows_of: Mapping[Part, Rows]) -> None:
-    """There must be something to test on.
+def check_parts(intake: Intake, task: Task, rows_of: Mapping[Part, Rows], *, labels: bool = True) -> None:
+    """There must be something to test on, and something to choose by.
 
     Raises:
-        DataError: no test row has a label to be told apart.
+        DataError: no test row has a label to be told apart; or, where answers are no labels, no validation row is left.
     """
-    none = set(task.none_labels)
-    if any(intake.label(i) not in none for i in rows_of["test"].tolist()):
+    none = set(task.none_labels) if labels else set()
+    tested = any(intake.label(i) not in none for i in rows_of["test"].tolist())
+    if tested and (labels or len(rows_of["validation"])):
         return
     learnt = len(rows_of["train"]) + len(rows_of["validation"])
     why = f" (rows with the same {task.group!r} stay on one side of the split)" if task.group else ""

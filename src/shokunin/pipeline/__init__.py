@@ -9,20 +9,22 @@ from typing import Any, overload
 
 from shokunin import registry
 from shokunin.answer import Answer, Inputs
-from shokunin.dataset import Dataset, judging_none
+from shokunin.dataset import Dataset
 from shokunin.errors import UsageError
 from shokunin.files import exclusive, read_json, write_text
 from shokunin.pipeline import rows as row_stage
 from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.bases import families
+from shokunin.pipeline.calibrating import calibration_of
 from shokunin.pipeline.deriving import compress
-from shokunin.pipeline.ladder import check_bases, climb
+from shokunin.pipeline.ladder import climb
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
 from shokunin.pipeline.publish import publish, read_report
 from shokunin.pipeline.rows import Data
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
-from shokunin.prove.calibrate import calibrate, shaping_rows
+from shokunin.prove.calibrate import shaping_rows
 from shokunin.report import Report
 from shokunin.specialist import Specialist
 from shokunin.task import Task
@@ -83,7 +85,7 @@ def train(
         base: base encoder for the learners that use one (`hf:org/name[@rev]`, `org/name`, a folder, `pkg:NAME`), or several.
         budget: minutes to spend on training; by default the project's `budget_minutes`.
         learners: try only these.
-        metric: `accuracy` or `macro_f1`.
+        metric: what the verdict is about: one of the kind's metrics.
         target_score: the verdict is pass only if the metric's lower end reaches this.
         max_error: of the answers given without the large model, at most this share may be wrong.
         mask: mask personal data before training.
@@ -104,7 +106,7 @@ def train(
         raise UsageError("`--test` and `--validation` both name the rows that are sealed as the test; give one of them")
     place = open_project(None if project is None else Path(project))
     bases = [base] if isinstance(base, str) else base or []
-    check_bases(bases)
+    known_bases = families(bases)
     dataset, _ = row_stage.curate(
         data, project=place, task=task, name=name, test=validation if test is None else test, inputs=inputs, target=target,
         mask=mask, keep_leaks=keep_leaks, seed=seed, progress=progress,
@@ -119,22 +121,18 @@ def train(
         the_kind.prepare(dataset.task, dataset.train, side_files)
         codec = the_kind.codec(dataset.task, side_files)
         ladder = climb(
-            dataset, codec, work, bases=bases,
+            dataset, codec, work, bases=known_bases,
             budget_seconds=60 * (place.limits.budget_minutes if budget is None else budget), seed=seed, learners=learners,
             shaping=lambda n: shaping_rows(n, seed), progress=progress,
         )  # fmt: skip
-        none_raw = ladder.raw_of(codec.encode([e.inputs for e in judging_none(dataset, seed)]))
-        calibration = calibrate(
-            ladder.chosen.raw, ladder.judged.labels, task=dataset.task, candidates=len(ladder.climbs),
-            exact=not ladder.out_of_fold,
-            none_raw=none_raw, groups=ladder.judged.groups, seed=seed,
-        )  # fmt: skip
+        candidates = len(ladder.climbs)
+        calibration = calibration_of(ladder, dataset, candidates=candidates, exact=not ladder.out_of_fold, seed=seed)
         step = {
             "step": "train",
             "learner": ladder.chosen.name,
             "seed": seed,
             "seconds": round(ladder.chosen.train_seconds, 3),
-            "candidates": len(ladder.climbs),
+            "candidates": candidates,
         }
         specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
         shutil.rmtree(work, ignore_errors=True)

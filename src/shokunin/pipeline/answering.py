@@ -12,6 +12,7 @@ from shokunin.answer import Answer, Inputs, Predictor
 from shokunin.engines import Session, engine_for
 from shokunin.engines.joint import Read, finish, first_encoder, read_together
 from shokunin.errors import ArtefactError
+from shokunin.forms import Form
 from shokunin.specialist import Specialist, read_golden
 from shokunin.tasks import Codec, kind
 
@@ -26,8 +27,9 @@ class SpecialistPredictor:
         group: the encoder that it shares with others, the first if there are several; its own alone, if there is none.
     """
 
-    def __init__(self, codec: Codec, session: Session, answered_by: str) -> None:
+    def __init__(self, codec: Codec, session: Session, answered_by: str, form: Form) -> None:
         self._codec = codec
+        self._form = form
         self._session = session
         self._answered_by = answered_by
         self._lock = threading.Lock()
@@ -45,10 +47,11 @@ class SpecialistPredictor:
             assert isinstance(one, SpecialistPredictor)
             problems = [one._codec.problem(inputs) for inputs in batch]
             good = [inputs for inputs, problem in zip(batch, problems, strict=True) if problem is None]
-            asked.append((one, problems, one._codec.encode(good) if good else []))
-        read = read_together([(one._session, forms) for one, _, forms in asked])
+            asked.append((one, problems, good, one._codec.encode(good, one._form) if good else []))
+        read = read_together([(one._session, forms) for one, _, _, forms in asked])
         answers = [
-            iter(one._answers(forms, mine) if forms else []) for (one, _, forms), mine in zip(asked, read, strict=True)
+            iter(one._answers(good, forms, mine) if forms else [])
+            for (one, _, good, forms), mine in zip(asked, read, strict=True)
         ]
         each = (time.perf_counter() - start) / max(1, sum(len(batch) for _, batch in work))
         return [
@@ -58,13 +61,13 @@ class SpecialistPredictor:
                 else Answer(None, 0.0, one._answered_by, problem=problem, sure=False, seconds=each)
                 for problem in problems
             ]
-            for (one, problems, _), given in zip(asked, answers, strict=True)
+            for (one, problems, _, _), given in zip(asked, answers, strict=True)
         ]
 
-    def _answers(self, forms: Sequence[Any], read: Read) -> list[Answer]:
+    def _answers(self, batch: Sequence[Inputs], forms: Sequence[Any], read: Read) -> list[Answer]:
         with self._lock:
             raw = finish(self._session, forms, read)
-        return self._codec.decode(raw, self._answered_by)
+        return self._codec.decode(raw, self._answered_by, batch)
 
 
 def codec_of(specialist: Specialist) -> Codec:
@@ -80,7 +83,7 @@ def open_specialist(folder_specialist: Specialist, *, threads: int | None = None
     """
     specialist = folder_specialist
     session = engine_for(specialist.weights.format).load(specialist.weights, threads=threads)
-    predictor = SpecialistPredictor(codec_of(specialist), session, specialist.id)
+    predictor = SpecialistPredictor(codec_of(specialist), session, specialist.id, specialist.weights.form)
     opened = specialist.with_predictor(predictor)
     if golden:
         check_golden(opened)

@@ -51,7 +51,10 @@ def answers_of(
         UsageError: a key is needed and its variable is not set.
     """
     none = codec_of(specialist).none_labels
-    known = {*specialist.labels, *none, *(e.expected for e in rows if e.expected is not None)}
+    # Where the answers are no labels, a recorded one may be any text.
+    known = (
+        {*specialist.labels, *none, *(e.expected for e in rows if e.expected is not None)} if specialist.labels else ()
+    )
 
     def in_order(answers: Sequence[str | None], name: str) -> list[Answer]:
         keyed = _by_origin(answers, orders, name)

@@ -8,24 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shokunin import metrics, registry
+from shokunin import registry
 from shokunin.compress import compressor
-from shokunin.dataset import judging_none, read_dataset
+from shokunin.dataset import read_dataset
 from shokunin.engines import engine_for
 from shokunin.errors import UsageError
 from shokunin.files import folder_in_making, read_json
-from shokunin.forms import Lessons
 from shokunin.pipeline.answering import codec_of, open_specialist
-from shokunin.pipeline.ladder import Climb, Ladder, median_latency_ms
+from shokunin.pipeline.calibrating import calibration_of
+from shokunin.pipeline.judged import Judged, judged_by
+from shokunin.pipeline.ladder import Ladder
 from shokunin.pipeline.mixing import shrink_members
 from shokunin.pipeline.publish import publish
 from shokunin.pipeline.rows import dataset_folder
+from shokunin.pipeline.rungs import Climb, median_latency_ms
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
-from shokunin.prove.calibrate import calibrate
 from shokunin.prove.wording import p_value
 from shokunin.report import Rung
 from shokunin.specialist import Specialist
+from shokunin.tasks import kind
 from shokunin.weights import Weights
 
 
@@ -56,11 +58,12 @@ def compress(
     dataset = replace(read_dataset(dataset_folder(place, parent)), task=parent.task)
     codec = codec_of(parent)
     seed, candidates = _history(parent)
-    judged = codec.lessons(dataset.validation or dataset.train)
+    labels = kind(dataset.task.kind).LABELS
+    judged = judged_by(dataset.validation or dataset.train, codec, dataset.task.metric, labels=labels)
     with folder_in_making(place.work) as made:
         progress("making the weights smaller", 0, 1)
         start = time.perf_counter()
-        lessons, options = codec.lessons(dataset.train), module.Options()
+        lessons, options = codec.lessons(dataset.train, parent.weights.form), module.Options()
         weights = shrink_members(
             parent.weights, lambda w, folder: module.shrink(w, lessons, options, folder), made, formats=module.FORMATS
         )
@@ -68,20 +71,10 @@ def compress(
             _measure(str(parent.id), parent.weights, judged, 0.0),
             _measure(method, weights, judged, time.perf_counter() - start),
         ]
-        ladder = _two_rungs(climbs, judged, held_out=bool(dataset.validation))
+        ladder = _two_rungs(climbs, judged, seed, held_out=bool(dataset.validation))
         calibration = codec.calibration
         if dataset.validation:
-            none = codec.encode([e.inputs for e in judging_none(dataset, seed)])
-            calibration = calibrate(
-                climbs[1].raw,
-                judged.labels,
-                task=dataset.task,
-                candidates=candidates,
-                exact=True,
-                none_raw=ladder.raw_of(none),
-                groups=judged.groups,
-                seed=seed,
-            )
+            calibration = calibration_of(ladder, dataset, candidates=candidates, exact=True, seed=seed)
         steps = [*parent.manifest["steps"], {"step": "compress", "method": method, "candidates": candidates}]
         specialist = publish(
             dataset, ladder, calibration, place, replayed=True, progress=progress, steps=steps, parent=parent.id
@@ -89,10 +82,10 @@ def compress(
     return open_specialist(specialist)
 
 
-def _measure(name: str, weights: Weights, judged: Lessons, seconds: float) -> Climb:
+def _measure(name: str, weights: Weights, judged: Judged, seconds: float) -> Climb:
     session = engine_for(weights.format).load(weights)
-    raw = session.run(list(judged.texts))
-    return Climb(name, weights, raw, seconds, median_latency_ms(session, judged))
+    forms = judged.codec.encode(judged.inputs, weights.form)
+    return Climb(name, weights, session.run(forms), seconds, median_latency_ms(session, forms))
 
 
 def _history(parent: Specialist) -> tuple[int, int]:
@@ -109,7 +102,7 @@ def _history(parent: Specialist) -> tuple[int, int]:
     return seed, sum(rung["score"] is not None for rung in ladder) + 1
 
 
-def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladder:
+def _two_rungs(climbs: list[Climb], judged: Judged, seed: int, *, held_out: bool) -> Ladder:
     small, large = climbs[1].weights.size_bytes(), climbs[0].weights.size_bytes()
     smaller = f"asked for: {large / small:.1f} times smaller than {climbs[0].name}"
     if not held_out:
@@ -124,17 +117,16 @@ def _two_rungs(climbs: list[Climb], judged: Lessons, *, held_out: bool) -> Ladde
             "promise is the one made for the larger weights"
         )
         return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=True)
-    before, after = (c.raw.argmax(axis=1) == judged.labels for c in climbs)
-    p_worse = metrics.compare_accuracy(after, before, judged.groups).p_worse
+    before, after = (judged.score(c.raw, seed) for c in climbs)
+    p_worse = judged.worse(climbs[1].raw, climbs[0].raw, seed)
     rungs = [
         Rung(
-            c.name, metrics.accuracy(right, judged.groups), p, float(before.mean() - right.mean()), c.train_seconds, c.latency_ms,
-            c.weights.size_bytes(), chosen,
+            c.name, score, p, before.value - score.value, c.train_seconds, c.latency_ms, c.weights.size_bytes(), chosen,
         )
-        for c, right, p, chosen in zip(climbs, (before, after), (None, p_worse), (False, True), strict=True)
+        for c, score, p, chosen in zip(climbs, (before, after), (None, p_worse), (False, True), strict=True)
     ]  # fmt: skip
     why = (
-        f"{smaller}, {(before.mean() - after.mean()) * 100:+.2f} points lost on {len(judged):,} validation rows "
+        f"{smaller}, {(before.value - after.value) * 100:+.2f} points lost on {len(judged):,} validation rows "
         f"(paired test {p_value(p_worse)})"
     )
     return Ladder(climbs, rungs, climbs[1], why, judged, out_of_fold=False)

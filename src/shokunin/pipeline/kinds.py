@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, EXTRACT, GENERATE, SHORT, answers_of
+from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, SHORT, answers_of
 from shokunin.errors import DataError
 from shokunin.task import KINDS
 
@@ -15,9 +15,7 @@ ONCE = 0.8
 """Share of the answers that come only once; with more there is no set of labels behind them."""
 SHOWN = 60
 _DESCRIBED = {
-    EXTRACT: f"JSON objects that say several things each, work of the kind {EXTRACT!r}",
     ESTIMATE: f"numbers, work of the kind {ESTIMATE!r}",
-    GENERATE: f"SQL, work of the kind {GENERATE!r}",
     SHORT: "short texts that hardly ever come twice",
     CHAT: "texts that are written anew each time",
 }
@@ -52,7 +50,8 @@ def check_kind(replies: Sequence[str], source: str) -> None:
     shown = first if len(first) <= SHOWN else first[: SHOWN - 1] + "…"
     raise DataError(
         f"the recorded answers in {source!r} are {described} ({different:,} different ones in {len(replies):,}, for "
-        f"instance {shown!r}); this version trains {', '.join(KINDS)} alone, where the same few answers come again and "
-        "again. To have one part of them learnt as a label, give the rows that part in a column of its own and name it with "
-        "--target; else leave this work with the large model"
+        f"instance {shown!r}); what is trained without being told are {' and '.join(KINDS)}, by answers that are labels, JSON "
+        "objects or SQL. To have such texts written all the same, say --kind generate_text. To have one part of them learnt as "
+        "a label, give the rows that part in a column of its own and name it with --target; else leave this work with the "
+        "large model"
     )

@@ -20,6 +20,7 @@ from shokunin.engines import engine_for
 from shokunin.engines.mixture import MixtureSession
 from shokunin.errors import UsageError
 from shokunin.files import disk_error, read_json, write_json
+from shokunin.forms import Form
 from shokunin.weights import Weights
 
 
@@ -35,6 +36,11 @@ class Mixture:
     members: tuple[tuple[str, Weights], ...]
     shares: npt.NDArray[np.float64]
     format = "mixture"
+
+    @property
+    def form(self) -> Form:
+        """What the members are handed."""
+        return self.members[0][1].form
 
     def size_bytes(self) -> int:
         """The size of all members' files, in bytes."""

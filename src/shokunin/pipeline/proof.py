@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from shokunin.cost import price_of
 from shokunin.curate import redact
 from shokunin.curate.clean import find_leaks, group_duplicates
+from shokunin.curate.intake import text_of
 from shokunin.curate.minhash import sketch
 from shokunin.dataset import Dataset, Example, read_dataset
 from shokunin.errors import DataError, ProjectError
@@ -31,6 +31,7 @@ from shokunin.prove.wording import speaker
 from shokunin.report import Report, Rung
 from shokunin.specialist import Specialist
 from shokunin.task import Task
+from shokunin.tasks import Codec
 
 SHOWN_FACTS = ("rows", "split", "leaks", "duplicates", "personal_data", "files")
 
@@ -41,7 +42,7 @@ class Ground:
 
     Attributes:
         rows: the rows that are scored.
-        majority: the trivial baseline's answer.
+        trivial: the trivial baseline's answer.
         about: what the report says about the rows.
         openings: how often the sealed rows were opened; 0 for given rows.
         recorded: the given rows as they were read, by origin.
@@ -50,7 +51,7 @@ class Ground:
     """
 
     rows: Sequence[Example]
-    majority: str
+    trivial: str
     about: dict[str, Any]
     openings: int
     recorded: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -73,25 +74,24 @@ def prove_specialist(
     published = read_json(specialist.folder / "report.json") if (specialist.folder / "report.json").exists() else {}
     if data is None:
         dataset = read_dataset(dataset_folder(place, specialist))
-        ground = sealed_ground(dataset, why="prove")
+        ground = sealed_ground(dataset, codec_of(specialist), why="prove")
     else:
         ground = _given_ground(specialist, data, published, place, progress)
     rungs = [Rung(**{**r, "score": None}) for r in published.get("ladder", []) if r["chosen"]]
     return make_report(specialist, ground, rungs=rungs, why="", against=against, place=place, progress=progress)
 
 
-def sealed_ground(dataset: Dataset, *, why: str) -> Ground:
+def sealed_ground(dataset: Dataset, codec: Codec, *, why: str) -> Ground:
     """Open the sealed rows of a dataset."""
     rows = dataset.sealed.open(why)
     files = dataset.facts.get("files") or [{}]
     recorded = _recorded(files[-1], dataset.task)  # the file of the test, if it came in one of its own
-    majority = Counter(e.expected or "" for e in dataset.train).most_common(1)[0][0]
     about = {
         "digest": dataset.digest, "train": len(dataset.train), "validation": len(dataset.validation), "test": len(rows),
         "labels": len(dataset.labels), "facts": {k: _counts(dataset.facts.get(k)) for k in SHOWN_FACTS},
         **recorded,
     }  # fmt: skip
-    return Ground(rows, majority, about, dataset.sealed.openings(), reasons=_about_recorded(about))
+    return Ground(rows, codec.trivial(dataset.train), about, dataset.sealed.openings(), reasons=_about_recorded(about))
 
 
 def _recorded(about: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -132,17 +132,17 @@ def make_report(
     codec = codec_of(specialist)
     task = replace(specialist.task, none_labels=codec.none_labels)  # its own spelling is one of them
     evaluation = evaluate(
-        specialist.predictor, ground.rows, correct=codec.correct, none_labels=task.none_labels,
+        specialist.predictor, ground.rows, judge=codec, none_labels=task.none_labels,
         temperature=codec.calibration.temperature, progress=progress,
     )  # fmt: skip
-    baseline = baseline_scores(ground.majority, evaluation, task=task, correct=codec.correct)
+    baseline = baseline_scores(ground.trivial, evaluation, judge=codec)
     comparison, cases, asked = None, evaluation.cases, model_asked(against, place)
     if against is not None:
         name, answers, live = answers_of(
             against, specialist, ground.rows, orders=ground.orders or [[e.origin for e in ground.rows]],
             columns=ground.recorded, place=place, progress=progress,
         )  # fmt: skip
-        comparison, cases = compare_against(cases, answers, name=name, task=task, correct=codec.correct, live=live)
+        comparison, cases = compare_against(cases, answers, name=name, task=task, judge=codec, live=live)
         if not live or (asked is not None and price_of(asked, place.prices) is None):
             comparison["cost"] = None  # not 0: nobody knows
     outcome, reasons = verdict(evaluation, baseline, task)
@@ -203,9 +203,9 @@ def _given_ground(
             f"all {len(answered):,} rows with an answer repeat rows that {specialist.id!r} was trained on, so they prove "
             f"nothing; give other rows, or none: `shokunin prove {specialist.name}` takes the sealed ones"
         )
-    rows = _grouped(unseen, specialist.task.group, recorded, progress)
+    rows = _grouped(unseen, specialist.task, recorded, progress)
     known = {*specialist.labels, *codec_of(specialist).none_labels}
-    strange = sorted({e.expected or "" for e in rows} - known)
+    strange = sorted({e.expected or "" for e in rows} - known) if specialist.labels else []
     about = {
         "source": str(data) if isinstance(data, (str, Path)) else "rows",
         "digest": specialist.manifest["dataset"]["digest"],
@@ -217,12 +217,10 @@ def _given_ground(
         "labels_never_learnt": strange[:20],
         **_recorded(table.about, specialist.task),
     }
-    # The baseline answers what was commonest in training, as far as that is recorded; else what is commonest here.
-    majority = (published.get("baseline") or {}).get("label") or Counter(e.expected or "" for e in rows).most_common(1)[
-        0
-    ][0]
+    # The baseline answers what it answered when it was trained, as far as that is recorded; else what is commonest here.
+    trivial = (published.get("baseline") or {}).get("label") or codec_of(specialist).trivial(rows)
     orders = tuple(tuple(e.origin for e in part) for part in (examples, answered))
-    return Ground(rows, majority, about, 0, recorded, orders, (*_about_seen(about), *_about_recorded(about)))
+    return Ground(rows, trivial, about, 0, recorded, orders, (*_about_seen(about), *_about_recorded(about)))
 
 
 def _dataset_at_hand(place: Project, specialist: Specialist) -> Dataset | None:
@@ -236,25 +234,22 @@ def _dataset_at_hand(place: Project, specialist: Specialist) -> Dataset | None:
 def _without_seen(rows: list[Example], dataset: Dataset, progress: Progress) -> list[Example]:
     """The rows whose text does not (nearly) repeat one of the training side, masked as that was masked."""
     masked = bool((dataset.facts.get("personal_data_rows") or {}).get("masked"))
-    learnt = [_text(e) for e in (*dataset.train, *dataset.validation, *dataset.none)]
-    given = [redact.mask(_text(e)) if masked else _text(e) for e in rows]
+    learnt = [text_of(e, dataset.task.inputs) for e in (*dataset.train, *dataset.validation, *dataset.none)]
+    told = [text_of(e, dataset.task.inputs) for e in rows]
+    given = [redact.mask(text) for text in told] if masked else told
     sketches = sketch([*learnt, *given], progress)
     leaks = find_leaks(sketches, np.arange(len(learnt) + len(given)) < len(learnt))
     return [e for e, of in zip(rows, leaks.of[len(learnt) :].tolist(), strict=True) if of < 0]
 
 
 def _grouped(
-    rows: list[Example], column: str | None, recorded: Mapping[str, Mapping[str, str]], progress: Progress
+    rows: list[Example], task: Task, recorded: Mapping[str, Mapping[str, str]], progress: Progress
 ) -> list[Example]:
     """The rows with groups: (nearly) the same text, or the same value of the task's group column, is one piece of proof."""
+    column = task.group
     values = None if column is None else [recorded.get(e.origin, {}).get(column) for e in rows]
-    groups = group_duplicates([_text(e) for e in rows], given_groups=values, progress=progress).groups
+    groups = group_duplicates([text_of(e, task.inputs) for e in rows], given_groups=values, progress=progress).groups
     return [replace(e, group=group) for e, group in zip(rows, groups.tolist(), strict=True)]
-
-
-def _text(example: Example) -> str:
-    """The text as it was compared when the dataset was built."""
-    return "\n".join(example.inputs.values())
 
 
 def _about_seen(about: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from shokunin import registry
 from shokunin.calibration import Calibration, calibration_to_dict
 from shokunin.dataset import Dataset, Example
 from shokunin.files import read_json, write_json, write_text
-from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.ladder import Ladder
 from shokunin.pipeline.mixing import written
 from shokunin.pipeline.proof import make_report, sealed_ground
@@ -27,6 +27,7 @@ from shokunin.report import Report, report_from_dict, report_to_dict
 from shokunin.serve.process import ServerProcess
 from shokunin.specialist import FORMAT, Specialist, read_specialist
 from shokunin.task import task_to_dict
+from shokunin.tasks import kind
 from shokunin.version import __version__
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def publish(
     with registry.making(project.specialists, name) as (made, version):
         _assemble(made, dataset, ladder, calibration, version, steps, parent)
         specialist = open_specialist(read_specialist(made))
-        ground = sealed_ground(dataset, why=f"proof of {specialist.id}")
+        ground = sealed_ground(dataset, codec_of(specialist), why=f"proof of {specialist.id}")
         report = make_report(specialist, ground, rungs=ladder.rungs, why=ladder.why, place=project, progress=progress)
         _write_report(made, report)
         if replayed:
@@ -115,7 +116,7 @@ def _assemble(
     side_files = made / "side_files"
     side_files.mkdir()
     weights = written(ladder.chosen.weights, made / "weights")
-    write_json(side_files / "labels.json", list(dataset.labels))
+    kind(dataset.task.kind).prepare(dataset.task, dataset.train, side_files)
     write_json(side_files / "calibration.json", calibration_to_dict(calibration))
     write_json(side_files / "golden.json", [])
     manifest = {

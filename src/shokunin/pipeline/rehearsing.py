@@ -224,19 +224,19 @@ def _try(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # many labels on few rows are meant; they are no regression
             ladder = climb(
-                dataset, codec, work, bases=[], budget_seconds=seconds, seed=seed,
+                dataset, codec, work, bases={}, budget_seconds=seconds, seed=seed,
             # The first is fitted whatever the time, so it must be one that reads.
             learners=sorted(learners, key=lambda name: name == CHEAP[0]),
                 shaping=lambda n: shaping_rows(n, seed), progress=progress,
             )  # fmt: skip
         index = {label: i for i, label in enumerate(ladder.judged.names)}
         unseen = [e for e in dataset.sealed.open("a rehearsal") if e.expected in index]
-        raw = ladder.raw_of(codec.encode([e.inputs for e in unseen]))
-    assert raw is not None
+        raw = ladder.raw_of([e.inputs for e in unseen])
+    assert isinstance(raw, np.ndarray)
     labels = np.array([index[e.expected or ""] for e in unseen], dtype=np.int64)
     held_out = np.arange(len(ladder.judged) + len(unseen)) >= len(ladder.judged)
     return _Trial(
-        np.concatenate([ladder.chosen.raw, raw]),
+        np.concatenate([ladder.chosen.scores, raw]),
         np.concatenate([ladder.judged.labels, labels]),
         held_out if ladder.out_of_fold else None,
         len(dataset.train) + len(dataset.validation) + len(unseen),
@@ -250,7 +250,7 @@ def _error_of_the_cheapest(ladder: Ladder) -> float:
     """On the rows that the choice was made by; of the cheapest learner that reads, or of what there was time for."""
     climb_of = {c.name: c for c in ladder.climbs}
     cheap = climb_of.get(CHEAP[-1], ladder.climbs[0])
-    return float((cheap.raw.argmax(axis=1) != ladder.judged.labels).mean())
+    return float((cheap.scores.argmax(axis=1) != ladder.judged.labels).mean())
 
 
 def _left_by_doubling(

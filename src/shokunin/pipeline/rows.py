@@ -23,11 +23,13 @@ from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
+from shokunin.discover.answers import CLASSIFY
 from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
+from shokunin.pipeline.choosing import columns_for, kind_of_rows, settled
 from shokunin.pipeline.kinds import check_kind
-from shokunin.pipeline.ladder import folds_of, out_of_fold
+from shokunin.pipeline.rungs import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.specialist import Specialist
@@ -90,12 +92,20 @@ def curate(
         data = _only_file(Path(data) / "rows")
     assert not isinstance(data, Dataset)
     table = _phrased_table(data, task, inputs, target)
-    if (target or (task.target if task is not None else LABEL)) == LABEL and is_recorded(table.about):
+    told = "kind" in asked or (task is not None and task.kind != CLASSIFY)
+    if not told and (target or (task.target if task is not None else LABEL)) == LABEL and is_recorded(table.about):
         check_kind(_answers(table), str(table.about["name"]))
-    columns = _columns(table, task, inputs, target)
+    sample = _sample(table)
+    work = asked.pop("kind", None) or (task.kind if task is not None else kind_of_rows(table, sample, target))
+    columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
-        task = Task(name=name or _name_of(data), inputs=columns.inputs, target=columns.target, group=columns.group)
+        task = Task(
+            name=name or _name_of(data), kind=work, inputs=columns.inputs, target=columns.target, group=columns.group
+        )
+    if work != task.kind:
+        asked = {"kind": work, "metric": "", **asked}
     task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, **asked)
+    task = settled(task, table, sample, target)
     if not task.templates and table.templates:
         first, *others = _with_none(table, task)
         task = replace(task, template=first, wordings=tuple(others))
@@ -150,7 +160,7 @@ def examples_of(
         DataError: the file lacks one of the task's columns.
     """
     table = _table(data, "rows", task.templates)
-    needed = (*task.inputs, *([task.target] if needs_target else []))
+    needed = (*task.inputs, *_answer_columns(task, needs_target))
     missing = [c for c in needed if c not in table.columns]
     if missing:
         names, there = (", ".join(map(repr, c)) for c in (needed, table.columns))
@@ -158,6 +168,11 @@ def examples_of(
             f"the rows have no column {missing[0]!r}; task {task.name!r} needs {names}; the rows have {there}"
         )
     return list(kind(task.kind).gather(task, table.rows())), table
+
+
+def _answer_columns(task: Task, needed: bool) -> tuple[str, ...]:
+    """The columns that rows must have to be scored; an answer of fields may stand in a column for each."""
+    return (task.target,) if needed and "fields" not in task.options else ()
 
 
 def _phrased_table(
@@ -209,14 +224,23 @@ def _keep(dataset: Dataset, project: Project) -> Path:
     return place
 
 
-def _columns(table: Table, task: Task | None, inputs: Sequence[str] | None, target: str | None) -> Columns:
+def _columns(
+    table: Table,
+    sample: Sequence[Mapping[str, str]],
+    work: str,
+    task: Task | None,
+    inputs: Sequence[str] | None,
+    target: str | None,
+) -> Columns:
     if table.templates:
         return _columns_of_template(table, task, inputs, target)
     if task is None:
-        return guess_columns(table.columns, _sample(table), inputs=inputs, target=target)
-    return guess_columns(
-        table.columns,
-        _sample(table),
+        return columns_for(work, table, sample, None, inputs=inputs, target=target, group=None, guess_group=True)
+    return columns_for(
+        work,
+        table,
+        sample,
+        task,
         inputs=inputs or task.inputs,
         target=target or task.target,
         group=task.group,
@@ -266,7 +290,7 @@ def _build(
     scratch: Path,
     progress: Progress,
 ) -> Dataset:
-    gather = kind(task.kind).gather
+    gather, labels = kind(task.kind).gather, kind(task.kind).LABELS
 
     def cheap_out_of_fold(
         texts: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]
@@ -290,7 +314,8 @@ def _build(
         mask=mask,
         keep_leaks=keep_leaks,
         seed=seed,
-        out_of_fold=cheap_out_of_fold,
+        out_of_fold=cheap_out_of_fold if labels else None,
+        labels=labels,
         progress=progress,
     )
 

@@ -11,8 +11,8 @@ from shokunin.answer import Answer, Predictor
 from shokunin.dataset import Example
 from shokunin.errors import DataError
 from shokunin.progress import Progress, silent
-from shokunin.prove.evaluate import Correct, ask, compare_cases, scores
-from shokunin.prove.wording import LEVEL, METRIC_NAMES, p_value
+from shokunin.prove.evaluate import Judge, ask, compare_cases, scores
+from shokunin.prove.wording import LEVEL, metric_name, p_value
 from shokunin.report import Case
 from shokunin.task import Task
 
@@ -68,7 +68,7 @@ def compare_against(
     *,
     name: str,
     task: Task,
-    correct: Correct,
+    judge: Judge,
     live: bool,
     seed: int = 0,
 ) -> tuple[dict[str, Any], list[Case]]:
@@ -80,18 +80,18 @@ def compare_against(
         passed on: `passed_on`, `scores`, `difference` to the other alone, `p`) and `sentence`.
     """
     theirs = [
-        replace(c, value=a.value, confidence=a.confidence, correct=_right(c, a, correct), sure=True, problem=a.problem)
+        replace(c, value=a.value, confidence=a.confidence, correct=_right(c, a, judge), sure=True, problem=a.problem)
         for c, a in zip(cases, answers, strict=True)
     ]
     together = [ours if ours.sure else other for ours, other in zip(cases, theirs, strict=True)]
-    alone, both = (compare_cases(first, theirs, task, seed=seed) for first in (cases, together))
+    alone, both = (compare_cases(first, theirs, judge, seed=seed) for first in (cases, together))
     seconds = sorted(a.seconds for a in answers if a.problem is None)
     about = {
         "name": name,
         "live": live,
         "rows": len(cases),
         "answered": sum(a.problem is None for a in answers),
-        "scores": _plain(scores(theirs, task.none_labels, seed=seed)),
+        "scores": _plain(scores(theirs, judge, seed=seed)),
         "difference": asdict(alone.difference),
         "p": alone.p,
         "agreement": asdict(metrics.accuracy(_agree(cases, theirs, task), [c.group for c in cases], seed=seed)),
@@ -99,7 +99,7 @@ def compare_against(
         "cost": sum(a.cost for a in answers),
         "together": {
             "passed_on": sum(not c.sure for c in cases) / len(cases),
-            "scores": _plain(scores(together, task.none_labels, seed=seed)),
+            "scores": _plain(scores(together, judge, seed=seed)),
             "difference": asdict(both.difference),
             "p": both.p,
         },
@@ -108,8 +108,8 @@ def compare_against(
     return about, [replace(c, against=a.value) for c, a in zip(cases, answers, strict=True)]
 
 
-def _right(case: Case, answer: Answer, correct: Correct) -> bool:
-    return answer.problem is None and correct(case.expected, answer.value)
+def _right(case: Case, answer: Answer, judge: Judge) -> bool:
+    return answer.problem is None and judge.correct(case.expected, answer.value)
 
 
 def _agree(ours: Sequence[Case], theirs: Sequence[Case], task: Task) -> list[bool]:
@@ -130,7 +130,7 @@ def _sentence(found: metrics.Comparison, name: str, task: Task) -> str:
     side, way = ("better", "higher") if gap.value > 0 else ("worse", "lower")
     ends = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}".replace("-", "−")
     span = f"(95 % interval {ends}, {p_value(found.p)})"
-    metric = METRIC_NAMES[task.metric]
+    metric = metric_name(task.metric)
     if found.p >= LEVEL:
         return f"The specialist and {name} cannot be told apart on these rows: {metric} {points} {way} {span}."
     return f"The specialist is measurably {side} than {name}: {metric} {points} {way} {span}."

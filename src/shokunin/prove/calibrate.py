@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logsumexp
 
 from shokunin.calibration import Calibration, Promise
@@ -88,6 +88,66 @@ def calibrate(
         validation_rows=len(raw) + len(none),
     )
     return Calibration(temperature, scope, made)
+
+
+def calibrate_answers(
+    evidence: npt.NDArray[np.float64],
+    correct: npt.NDArray[np.bool_],
+    *,
+    task: Task,
+    candidates: int,
+    groups: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """The same for answers that are no labels: a confidence by Platt scaling, then the promise.
+
+    Args:
+        evidence: log-odds of validation rows that their answers are right, shape (n,), by the very weights that will be served.
+        correct: shape (n,), whether they are.
+        task: its `max_error` and `promise_confidence` are promised.
+        candidates: how many models these rows chose among.
+        groups: shape (n,); of rows that share a group one takes part in the promise.
+        seed: of the random quarter that shapes the confidence.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = _random_share(len(evidence), rng)
+    temperature, offset = fit_platt(evidence[shapes], correct[shapes])
+    confidence = np.asarray(expit(evidence / temperature + offset), dtype=np.float64)
+    tests = ~shapes & _one_of_each(groups, shapes, rng)
+    made = promise(
+        confidence[tests],
+        correct[tests],
+        max_error=task.max_error,
+        confidence_level=task.promise_confidence,
+        candidates=candidates,
+        exact=True,
+        hints=(confidence[shapes], correct[shapes]),
+        validation_rows=len(evidence),
+    )
+    return Calibration(temperature, None, made, offset)
+
+
+def fit_platt(evidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Temperature and offset that make what happened likeliest (Platt, 1999; his smoothed targets keep few rows in check).
+
+    A weak prior (standard normal on the temperature's logarithm) keeps the slope positive and near 1 where a few rows say
+    little.
+
+    Args:
+        evidence: log-odds, shape (n,).
+        correct: shape (n,).
+    """
+    if len(evidence) == 0:
+        return 1.0, 0.0
+    hits, misses = int(correct.sum()), int((~correct).sum())
+    target = np.where(correct, (hits + 1) / (hits + 2), 1 / (misses + 2))
+
+    def cost(at: npt.NDArray[np.float64]) -> float:
+        scaled = evidence / np.exp(at[0]) + at[1]
+        return float((np.logaddexp(0.0, scaled) - target * scaled).sum() + at[0] ** 2 / 2)
+
+    found = minimize(cost, np.zeros(2), method="Nelder-Mead", options={"maxiter": 600, "xatol": 1e-3, "fatol": 1e-4})
+    return float(np.exp(np.clip(found.x[0], -3.0, 3.0))), float(np.clip(found.x[1], -20.0, 20.0))
 
 
 def shaping_rows(n: int, seed: int) -> npt.NDArray[np.bool_]:

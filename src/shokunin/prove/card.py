@@ -8,7 +8,7 @@ from typing import Any
 
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.wording import (
-    METRIC_NAMES,
+    metric_name,
     milliseconds,
     percent,
     points,
@@ -42,7 +42,7 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
         lines += [f"base_model: {_yaml(base['name'])}", "base_model_relation: finetune"]
     tag = PIPELINE_TAGS.get(report.kind)
     lines += ["library_name: shokunin", *([f"pipeline_tag: {tag}"] if tag else [])]
-    lines += ["tags:", "- shokunin", "- specialist", "metrics:", *(f"- {HUB_METRICS[m]}" for m in report.scores)]
+    lines += ["tags:", "- shokunin", "- specialist", "metrics:", *(f"- {HUB_METRICS.get(m, m)}" for m in report.scores)]
     lines += ["model-index:", f"- name: {_yaml(f'{report.specialist}@{report.version}')}", "  results:"]
     lines += ["  - task:", f"      type: {tag or report.kind}", "    dataset:"]
     lines += [f"      name: {_yaml('sealed rows of ' + report.specialist)}", f"      type: {_yaml(report.specialist)}"]
@@ -51,8 +51,8 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
     lines += ["    metrics:"]
     for metric, interval in report.scores.items():
         lines += [
-            f"    - type: {HUB_METRICS[metric]}",
-            f"      name: {_yaml(METRIC_NAMES[metric])}",
+            f"    - type: {HUB_METRICS.get(metric, metric)}",
+            f"      name: {_yaml(metric_name(metric))}",
             f"      value: {interval.value:.4f}",
         ]
     return [*lines, "---"]
@@ -70,7 +70,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     ]
     lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
-        "| | " + " | ".join(METRIC_NAMES[m] for m in report.scores) + " |",
+        "| | " + " | ".join(metric_name(m) for m in report.scores) + " |",
         "|---" * (1 + len(report.scores)) + "|",
     ]
     lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]

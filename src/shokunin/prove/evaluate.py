@@ -7,9 +7,9 @@ looked at row by row, and a comparison is always paired.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,15 +17,38 @@ from shokunin import metrics
 from shokunin.answer import Answer, Predictor
 from shokunin.calibration import Calibration
 from shokunin.dataset import Example
-from shokunin.metrics import Interval
+from shokunin.metrics import Comparison, Interval
 from shokunin.progress import Progress, silent
-from shokunin.prove.wording import LEVEL, METRIC_NAMES, percent, round_percent
+from shokunin.prove.wording import LEVEL, metric_name, percent, round_percent
 from shokunin.report import Case
 from shokunin.task import Task
 
 BATCH = 64
 WORST_PAIRS = 20
-Correct = Callable[[str, str | None], bool]
+SHOWN_ANSWER = 60
+
+
+class Judge(Protocol):
+    """What knows whether answers are right: the kind's codec."""
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether an answer is right."""
+
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """The kind's metrics with 95 % intervals; None is a row without an answer."""
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors' answers to the same rows by the task's metric, paired."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +57,7 @@ class Evaluation:
 
     Attributes:
         cases: one a row, in the order of the rows.
-        scores: `accuracy` and `macro_f1` with 95 % intervals; an unanswered row is wrong.
+        scores: the kind's metrics with 95 % intervals; an unanswered row is wrong.
         worst_pairs: the commonest confusions, most frequent first: `expected`, `given`, `count`.
         calibration: `ece`, `temperature` if known, the reliability `bins`, and `aurc`, the area under `risk_coverage`.
         risk_coverage: pairs (share answered, share of those wrong), at most 200.
@@ -55,7 +78,7 @@ def evaluate(
     predictor: Predictor,
     examples: Sequence[Example],
     *,
-    correct: Correct,
+    judge: Judge,
     none_labels: Sequence[str] = (),
     temperature: float | None = None,
     progress: Progress = silent,
@@ -66,7 +89,7 @@ def evaluate(
     Args:
         predictor: who is asked.
         examples: rows with an expected answer.
-        correct: whether a value is right for an expected one (the kind's codec knows).
+        judge: knows whether a value is right for an expected one.
         none_labels: spellings of "none of these".
         temperature: of the predictor's calibration, to be shown in the report.
         progress: told after each batch.
@@ -76,14 +99,14 @@ def evaluate(
         ValueError: there are no rows, one has no expected answer, or the predictor did not answer every row.
     """
     answers = ask(predictor, examples, progress)
-    cases = [_case(e, a, correct) for e, a in zip(examples, answers, strict=True)]
+    cases = [_case(e, a, judge) for e, a in zip(examples, answers, strict=True)]
     confidence, right = [c.confidence for c in cases], [c.correct for c in cases]
     bins = [asdict(b) for b in metrics.reliability_bins(confidence, right)]
     ece = metrics.expected_calibration_error(confidence, right)
     aurc = metrics.area_under_risk_coverage(confidence, right)
     return Evaluation(
         cases=cases,
-        scores=scores(cases, none_labels, seed=seed),
+        scores=scores(cases, judge, seed=seed),
         worst_pairs=_worst_pairs(cases),
         calibration={"ece": ece, "aurc": aurc, "temperature": temperature, "bins": bins},
         risk_coverage=metrics.risk_coverage(confidence, right),
@@ -109,46 +132,28 @@ def ask(predictor: Predictor, examples: Sequence[Example], progress: Progress = 
     return answers
 
 
-def scores(cases: Sequence[Case], none_labels: Sequence[str] = (), *, seed: int = 0) -> dict[str, Interval]:
-    """Accuracy and macro-F1 with their intervals."""
-    groups = [c.group for c in cases]
-    expected, given = classes(cases, none_labels)
-    return {
-        "accuracy": metrics.accuracy([c.correct for c in cases], groups, seed=seed),
-        "macro_f1": metrics.macro_f1(expected, given, groups, seed=seed),
-    }
+def scores(cases: Sequence[Case], judge: Judge, *, seed: int = 0) -> dict[str, Interval]:
+    """The kind's metrics over cases, with their intervals."""
+    return judge.scores([c.expected for c in cases], [c.value for c in cases], [c.group for c in cases], seed=seed)
 
 
-def classes(cases: Sequence[Case], none_labels: Sequence[str]) -> tuple[list[str], list[str | None]]:
-    """Expected and given classes, so that an answer is of the expected class exactly when it counts as correct."""
-    one = none_labels[0] if none_labels else None
-    expected = [one if c.expected in none_labels and one is not None else c.expected for c in cases]
-    given = [e if c.correct else (None if c.value == e else c.value) for e, c in zip(expected, cases, strict=True)]
-    return expected, given
-
-
-def baseline_scores(
-    majority: str, evaluation: Evaluation, *, task: Task, correct: Correct, seed: int = 0
-) -> dict[str, Any]:
-    """The trivial answer on the same rows: always the commonest label of the training rows.
+def baseline_scores(trivial: str, evaluation: Evaluation, *, judge: Judge, seed: int = 0) -> dict[str, Any]:
+    """The trivial answer on the same rows: one that needs no reading, such as the commonest label of the training rows.
 
     Returns:
         `label`, `scores` with intervals, and `p`: how likely the specialist would look so much better by chance.
     """
-    trivial = [_case_of(c, majority, correct) for c in evaluation.cases]
-    found = compare_cases(evaluation.cases, trivial, task, seed=seed)
-    plain = {name: asdict(i) for name, i in scores(trivial, task.none_labels, seed=seed).items()}
-    return {"label": majority, "scores": plain, "difference": asdict(found.difference), "p": found.p_better}
+    always = [_case_of(c, trivial, judge) for c in evaluation.cases]
+    found = compare_cases(evaluation.cases, always, judge, seed=seed)
+    plain = {name: asdict(i) for name, i in scores(always, judge, seed=seed).items()}
+    return {"label": trivial, "scores": plain, "difference": asdict(found.difference), "p": found.p_better}
 
 
-def compare_cases(a: Sequence[Case], b: Sequence[Case], task: Task, *, seed: int = 0) -> metrics.Comparison:
+def compare_cases(a: Sequence[Case], b: Sequence[Case], judge: Judge, *, seed: int = 0) -> metrics.Comparison:
     """Two predictors' cases of the same rows by the task's metric."""
-    groups = [c.group for c in a]
-    if task.metric == "accuracy":
-        return metrics.compare_accuracy([c.correct for c in a], [c.correct for c in b], groups, seed=seed)
-    expected, first = classes(a, task.none_labels)
-    _, second = classes(b, task.none_labels)
-    return metrics.compare_macro_f1(expected, first, second, groups, seed=seed)
+    return judge.compare(
+        [c.expected for c in a], [c.value for c in a], [c.value for c in b], [c.group for c in a], seed=seed
+    )
 
 
 def verdict(evaluation: Evaluation, baseline: dict[str, Any], task: Task) -> tuple[str, list[str]]:
@@ -157,12 +162,12 @@ def verdict(evaluation: Evaluation, baseline: dict[str, Any], task: Task) -> tup
     It passes when the lower end of the task metric's interval reaches `task.target_score`, if one is set, and it is
     measurably better than the trivial baseline.
     """
-    name, score = METRIC_NAMES[task.metric], evaluation.scores[task.metric]
+    name, score = metric_name(task.metric), evaluation.scores[task.metric]
     trivial = baseline["scores"][task.metric]["value"]
     beats = baseline["p"] < LEVEL
     is_it = "is" if beats else "is not"
     reasons = [
-        f"It {is_it} measurably better than always answering {baseline['label']!r}: "
+        f"It {is_it} measurably better than always answering {_shortly(baseline['label'])}: "
         f"{name} {percent(score.value)} against {percent(trivial)}."
     ]
     reached = task.target_score is None or score.low >= task.target_score
@@ -197,7 +202,12 @@ def threshold(calibration: Calibration, evaluation: Evaluation) -> dict[str, Any
     return promised | evaluation.given
 
 
-def _case(example: Example, answer: Answer, correct: Correct) -> Case:
+def _shortly(answer: str) -> str:
+    shown = repr(answer)
+    return shown if len(shown) <= SHOWN_ANSWER else f"{shown[: SHOWN_ANSWER - 1]}…"
+
+
+def _case(example: Example, answer: Answer, judge: Judge) -> Case:
     if example.expected is None:
         raise ValueError(f"{example.origin} has no expected answer; only rows that have one can be scored")
     answered = answer.problem is None
@@ -208,16 +218,19 @@ def _case(example: Example, answer: Answer, correct: Correct) -> Case:
         expected=example.expected,
         value=value,
         confidence=answer.confidence if answered else 0.0,
-        correct=answered and correct(example.expected, value),
+        correct=answered and judge.correct(example.expected, value),
         sure=answered and answer.sure,
         group=example.group,
         problem=answer.problem,
+        details=dict(answer.details),
     )
 
 
-def _case_of(case: Case, value: str | None, correct: Correct) -> Case:
+def _case_of(case: Case, value: str | None, judge: Judge) -> Case:
     """The same row, answered otherwise."""
-    return Case(case.origin, case.inputs, case.expected, value, 1.0, correct(case.expected, value), True, case.group)
+    return Case(
+        case.origin, case.inputs, case.expected, value, 1.0, judge.correct(case.expected, value), True, case.group
+    )
 
 
 def _worst_pairs(cases: Sequence[Case]) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ from shokunin.prove import plots
 from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
 from shokunin.prove.wording import (
     LEVEL,
-    METRIC_NAMES,
+    SHARES,
     duration,
+    metric_name,
     milliseconds,
     p_value,
     percent,
@@ -28,6 +29,7 @@ from shokunin.prove.wording import (
     size,
     span,
     speaker,
+    whole,
 )
 from shokunin.report import Case, Report, Rung
 
@@ -51,7 +53,7 @@ def report_html(report: Report) -> str:
     wrong = [c for c in report.cases if not c.correct]
     covered, error = report.threshold.get("coverage_here") or 0.0, report.threshold.get("error_here") or 0.0
     rivals = _rivals(report)
-    order = [report.metric, *(m for m in report.scores if m != report.metric)]
+    order = [report.metric, *(m for m in whole(report.scores) if m != report.metric)]
     own = [row["scores"] for row in rivals[1:]]
     scales = {m: plots.scale_of([scores[m] for scores in own]) for m in order}
     return _template().render(
@@ -61,10 +63,13 @@ def report_html(report: Report) -> str:
         headline=headline(report),
         summary=summary(report),
         main=report.scores[report.metric],
-        metric_name=METRIC_NAMES[report.metric],
+        main_told=_told(report),
+        fields=[(metric_name(m), i) for m, i in report.scores.items() if m.startswith("f1[")],
+        pairs=report.worst_pairs if report.kind == "classify_text" else [],
+        metric_name=metric_name(report.metric),
         promised=made,
         shares={"right": covered * (1 - error), "wrong": covered * error, "rest": 1 - covered},
-        metrics=[{"key": m, "name": METRIC_NAMES[m], "low": scales[m][0], "high": scales[m][1]} for m in order],
+        metrics=[{"key": m, "name": metric_name(m), "low": scales[m][0], "high": scales[m][1]} for m in order],
         rivals=rivals,
         ladder_scale=plots.scale_of([r.score for r in report.ladder if r.score is not None and _is_near(r, report)]),
         risk_plot=Markup(plots.risk_coverage_plot(report.risk_coverage, report.threshold if made else {})),
@@ -102,11 +107,18 @@ def summary(report: Report) -> str:
 
 def _scored(report: Report) -> str:
     cases, recorded = _cases(report), report.dataset.get("recorded")
-    if report.metric != "accuracy":
+    if report.metric not in SHARES:
         beside = f" beside the recorded answers of {speaker(recorded['models'])}" if recorded else ""
-        return f"Its macro-F1{beside} is {share(report.scores['macro_f1'])} on {cases}."
+        return f"Its {metric_name(report.metric)}{beside} is {share(report.scores[report.metric])} on {cases}."
     right = f"agrees with the recorded answers of {speaker(recorded['models'])}" if recorded else "is right"
-    return f"It {right} in {share(report.scores['accuracy'])} of {cases}."
+    return f"It {right} in {share(report.scores[report.metric])} of {cases}."
+
+
+def _told(report: Report) -> str:
+    """What the first figure of the page is about."""
+    if report.metric not in SHARES:
+        return metric_name(report.metric)
+    return "of answers are as recorded" if report.dataset.get("recorded") else "of answers are right"
 
 
 @cache

@@ -11,7 +11,7 @@ from rich.text import Text
 from shokunin.prove.card import model_card
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.page import headline, promised, report_html, summary
-from shokunin.prove.wording import METRIC_NAMES, duration, milliseconds, p_value, percent, printable, share, size
+from shokunin.prove.wording import duration, metric_name, milliseconds, p_value, percent, printable, share, size, whole
 from shokunin.report import Report, report_to_dict
 
 __all__ = ["model_card", "report_html", "report_json", "report_terminal"]
@@ -57,7 +57,11 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
                     Text(f"  {printable(rung.learner, 40)}: {printable(rung.note or 'not tried', 300)}", style="dim")
                 )
         out.print(Text(f"  {printable(report.why_chosen, 600)}", style="dim"))
-    if report.worst_pairs:
+    fields = _fields(report)
+    if fields.row_count:
+        out.print()
+        out.print(fields)
+    if report.worst_pairs and report.kind == "classify_text":
         out.print()
         out.print(_confusions(report))
     out.print()
@@ -85,34 +89,43 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
 
 
 def _comparison(report: Report) -> Table:
-    table = _table("", *(METRIC_NAMES[m] for m in report.scores), "paired test")
+    shown = whole(report.scores)
+    table = _table("", *(metric_name(m) for m in shown), "paired test")
     trivial = report.baseline
     table.add_row(
         Text(f"always {printable(trivial['label'], 40)!r}"),
-        *(share(trivial["scores"][m]) for m in report.scores),
+        *(share(trivial["scores"][m]) for m in shown),
         Text(p_value(trivial["p"])),
     )
     table.add_row(
-        Text("this specialist", style="bold"), *(Text(share(i), style="bold") for i in report.scores.values()), ""
+        Text("this specialist", style="bold"), *(Text(share(report.scores[m]), style="bold") for m in shown), ""
     )
     if report.against is not None:
         other = report.against
         table.add_row(
             Text(printable(other["name"], 40)),
-            *(share(other["scores"][m]) for m in report.scores),
+            *(share(other["scores"][m]) for m in shown),
             Text(p_value(other["p"])),
         )
         passed = percent(other["together"]["passed_on"])
         table.add_row(
             Text(f"both together, {passed} passed on"),
-            *(share(other["together"]["scores"][m]) for m in report.scores),
+            *(share(other["together"]["scores"][m]) for m in shown),
             Text(f"{p_value(other['together']['p'])} beside {printable(other['name'], 40)}"),
         )
     return table
 
 
+def _fields(report: Report) -> Table:
+    table = _table("field", "found right (F1)", "")
+    for metric, interval in report.scores.items():
+        if metric not in whole([metric]):
+            table.add_row(Text(printable(metric_name(metric).removesuffix(" (F1)"), 40)), share(interval), "")
+    return table
+
+
 def _ladder(report: Report) -> Table:
-    table = _table("learner", METRIC_NAMES[report.metric], "size", "trained", "one answer", "")
+    table = _table("learner", metric_name(report.metric), "size", "trained", "one answer", "")
     table.columns[0].no_wrap = True
     for rung in report.ladder:
         if rung.score is not None:

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shokunin.metrics import Interval
 
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "field_f1": "field F1",
+    "document_exact": "documents all right",
+    "exact_match": "exact match",
+    "execution": "same result when run",
+    "rouge_l": "ROUGE-L",
+    "chrf": "chrF",
+}
+SHARES = ("accuracy", "document_exact", "exact_match", "execution")
+"""Metrics that are a share of right answers."""
 LEVEL = 0.05
 """A difference counts as measured when its p-value is below this."""
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of the text around them."""
+
+
+def metric_name(metric: str) -> str:
+    """A metric's name for people; one of a single field is named after it: `f1[total]` is `total (F1)`."""
+    if metric.startswith("f1[") and metric.endswith("]"):
+        return f"{metric[3:-1]} (F1)"
+    return METRIC_NAMES.get(metric, metric)
+
+
+def whole(scores: Iterable[str]) -> list[str]:
+    """The metrics about whole answers, without those of a single field."""
+    return [metric for metric in scores if not metric.startswith("f1[")]
 
 
 def percent(share: float | None, digits: int = 1) -> str:

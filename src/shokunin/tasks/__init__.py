@@ -18,12 +18,15 @@ from shokunin.answer import Answer, Inputs
 from shokunin.calibration import Calibration
 from shokunin.dataset import Example
 from shokunin.errors import TaskError
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form, Lessons, Raw
+from shokunin.metrics import Comparison, Interval
 from shokunin.task import Task
 from shokunin.template import Template
 
 KINDS = {
     "classify_text": "shokunin.tasks.classify_text",
+    "extract_fields": "shokunin.tasks.extract_fields",
+    "generate_text": "shokunin.tasks.generate_text",
 }
 
 
@@ -38,11 +41,11 @@ class Codec(Protocol):
     def none_labels(self) -> tuple[str, ...]:
         """Every spelling of "none of these", first the one that the specialist itself gives."""
 
-    def lessons(self, examples: Sequence[Example]) -> Lessons:
-        """What a learner is handed."""
+    def lessons(self, examples: Sequence[Example], form: Form = ...) -> Lessons:
+        """What a learner is handed that eats this form; by default the first that the kind gives."""
 
-    def encode(self, batch: Sequence[Inputs]) -> list[Any]:
-        """What an engine is handed: one form an input.
+    def encode(self, batch: Sequence[Inputs], form: Form = ...) -> list[Any]:
+        """What an engine is handed for weights of this form: one an input.
 
         Raises:
             TaskError: an input lacks a field.
@@ -51,11 +54,30 @@ class Codec(Protocol):
     def problem(self, inputs: Inputs) -> str | None:
         """Why this input cannot be answered, or None."""
 
-    def decode(self, raw: npt.NDArray[np.float32], answered_by: str) -> list[Answer]:
-        """Answers from an engine's raw outputs, one a row."""
+    def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
+        """Answers from an engine's raw outputs, one a row; `batch` are the inputs they belong to, where they are at hand."""
 
     def correct(self, expected: str, value: str | None) -> bool:
         """Whether an answer is right."""
+
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """The kind's metrics with 95 % intervals, the task's among them; None is a row without an answer."""
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors' answers to the same rows by the task's metric, paired."""
+
+    def trivial(self, examples: Sequence[Example]) -> str:
+        """The answer that needs no reading, from the training rows: whatever does not beat it has learnt nothing."""
 
     def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
         """The wording of the task that a chat request has, so that its reply must have that wording's shape; None: another."""
@@ -77,10 +99,34 @@ class Codec(Protocol):
         """The answer that a large model's reply to this wording means, by default the most used; None: none that there is."""
 
 
+class AnswerCodec(Codec, Protocol):
+    """The codec of a kind whose answers are not labels out of a fixed set."""
+
+    def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
+        """The log-odds, before calibration, that each answer is right; shape (n,)."""
+
+
 class Kind(Protocol):
     """A task kind, checked structurally: a module with these names."""
 
     FORMS: tuple[Form, ...]
+    """What it can give to learners, the first by default."""
+    LABELS: bool
+    """Whether the answers are labels out of a fixed set, each of which has to be learnt; else the codec is an `AnswerCodec`."""
+
+    def check(self, task: Task) -> None:
+        """Do nothing if the task's options are what this kind needs.
+
+        Raises:
+            TaskError: one is unknown, missing or wrong; the message says what to write.
+        """
+
+    def settle(self, task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+        """The task with the options that nobody gave and that some of the rows show.
+
+        Raises:
+            TaskError: one that is needed is not to be seen.
+        """
 
     def gather(self, task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
         """Examples from (origin, raw row) pairs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shokunin import metrics
 from shokunin.answer import Answer, Inputs
 from shokunin.calibration import Calibration, calibration_from_dict
 from shokunin.dataset import Example
 from shokunin.errors import ArtefactError, TaskError
 from shokunin.files import read_json, write_json
-from shokunin.forms import Form, Lessons, TextLessons
+from shokunin.forms import Form, Lessons, Raw, TextLessons
+from shokunin.metrics import Comparison, Interval
 from shokunin.task import Task
-from shokunin.template import Template, fitting, text_of
+from shokunin.tasks import chat
+from shokunin.template import Template
 from shokunin.template.labels import find_label
 
 FORMS: tuple[Form, ...] = ("labelled_text",)
+LABELS = True
 NONE = "none_of_these"
 SHOWN_SCORES = 5
 LONGEST = 100_000
 """Characters of one text that are looked at; no learner of this kind reads further."""
+
+
+def check(task: Task) -> None:
+    """A classification has no options of its own.
+
+    Raises:
+        TaskError: the task has some.
+    """
+    if task.options:
+        raise TaskError(f"task {task.name!r} of kind {task.kind!r} has no options; take out {sorted(task.options)}")
+
+
+def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+    """The task as it is."""
+    return task
 
 
 def gather(task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
@@ -73,33 +92,27 @@ class TextCodec:
         """`none_of_these`, which is what this codec says, and the task's own spellings."""
         return tuple(dict.fromkeys((NONE, *self._task.none_labels)))
 
-    def lessons(self, examples: Sequence[Example]) -> Lessons:
+    def lessons(self, examples: Sequence[Example], form: Form = "labelled_text") -> Lessons:
         """The examples as `labelled_text`; all must have a known label."""
         texts = tuple(self.encode([e.inputs for e in examples]))
         labels = np.asarray([self._index[e.expected or ""] for e in examples], dtype=np.int64)
         return TextLessons(texts, labels, self._names, np.asarray([e.group for e in examples], dtype=np.int64))
 
-    def encode(self, batch: Sequence[Inputs]) -> list[str]:
+    def encode(self, batch: Sequence[Inputs], form: Form = "labelled_text") -> list[str]:
         """One text an input: the only field, or the fields under each other, named."""
-        if len(self._task.inputs) == 1:
-            return [self._field(row, self._task.inputs[0])[:LONGEST] for row in batch]
-        return ["\n".join(f"{name}: {self._field(row, name)}" for name in self._task.inputs)[:LONGEST] for row in batch]
+        return [chat.input_text(self._task, row)[:LONGEST] for row in batch]
 
     def problem(self, inputs: Inputs) -> str | None:
         """Why this input cannot be answered, or None."""
-        for name in self._task.inputs:
-            if not isinstance(inputs.get(name), str):
-                return f"the input field {name!r} is missing or not a text"
-        if not any(inputs[name].strip() for name in self._task.inputs):
-            return "the text is empty"
-        return None
+        return chat.problem(inputs, self._task.inputs)
 
-    def decode(self, raw: npt.NDArray[np.float32], answered_by: str) -> list[Answer]:
+    def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
         """Answers from raw log-scores of shape (n, k).
 
         The confidence is the largest softmax of the scores over the temperature. A row whose best score stays below the scope
         threshold is answered "none of these" with what is left, and is never sure: the promise was made about labels.
         """
+        assert isinstance(raw, np.ndarray)
         probabilities = softmax(raw / self._calibration.temperature)
         best = probabilities.argmax(axis=1)
         return [
@@ -112,10 +125,37 @@ class TextCodec:
         none = self.none_labels
         return value is not None and (value == expected or (value in none and expected in none))
 
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """Accuracy and macro-F1; every spelling of "none of these" is one class."""
+        truth, answers = self._classes(expected, given)
+        right = [e == g for e, g in zip(truth, answers, strict=True)]
+        return {
+            "accuracy": metrics.accuracy(right, groups, seed=seed),
+            "macro_f1": metrics.macro_f1(truth, answers, groups, seed=seed),
+        }
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors' answers to the same rows by the task's metric."""
+        truth, first = self._classes(expected, a)
+        return metrics.compare(self._task.metric, truth, first, self._classes(expected, b)[1], groups, seed=seed)
+
+    def trivial(self, examples: Sequence[Example]) -> str:
+        """The commonest label."""
+        return Counter(e.expected or "" for e in examples).most_common(1)[0][0]
+
     def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
         """The wording that fits; one that is hardly more than a slot does not count, as every bare text fits it."""
-        found = fitting(self._task.templates, messages)
-        return found[0] if found is not None and found[0].is_specific else None
+        return chat.phrased(self._task, messages)
 
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
         """The slots of the wording that fits; in other requests the last user message, for several fields a JSON object.
@@ -123,17 +163,7 @@ class TextCodec:
         Raises:
             TaskError: there is no user message with text.
         """
-        found = fitting(self._task.templates, messages)
-        if found is not None:
-            return found[1]
-        text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
-        if not text:
-            raise TaskError(
-                "the request has no user message with text; put the text to classify into the last user message"
-            )
-        if len(self._task.inputs) == 1:
-            return {self._task.inputs[0]: text}
-        return self._fields_of(text)
+        return chat.read_chat(self._task, messages)
 
     def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
         """The label and nothing else; or the label in the reply pattern of the wording."""
@@ -145,7 +175,7 @@ class TextCodec:
     def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
         """The wording filled in; without any, or where it has slots that are no input, the plain question."""
         template = wording or self._task.template
-        if template is None or not all(slot in inputs for pattern in template.patterns for slot in pattern.slots):
+        if template is None or not chat.fits(template, inputs):
             declines = self._calibration.scope_threshold is not None
             return plain_question(inputs, (*self._names, NONE) if declines else self._names)
         return template.render(inputs)
@@ -167,23 +197,10 @@ class TextCodec:
             return Answer(NONE, 1 - confidence, answered_by, sure=False, scores=scores)
         return Answer(self._names[best], confidence, answered_by, sure=sure, scores=scores)
 
-    def _field(self, row: Inputs, name: str) -> str:
-        value = row.get(name)
-        if not isinstance(value, str):
-            raise TaskError(
-                f"the input field {name!r} is missing; task {self._task.name!r} needs {', '.join(self._task.inputs)}"
-            )
-        return value
-
-    def _fields_of(self, text: str) -> Inputs:
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            fields = None
-        if not isinstance(fields, dict) or not all(isinstance(fields.get(n), str) for n in self._task.inputs):
-            names = ", ".join(repr(n) for n in self._task.inputs)
-            raise TaskError(f"the last user message must be a JSON object with the text fields {names}")
-        return {n: fields[n] for n in self._task.inputs}
+    def _classes(self, expected: Sequence[str], given: Sequence[str | None]) -> tuple[list[str], list[str | None]]:
+        """Both with one spelling of "none of these", so that an answer is right exactly when it is equal."""
+        none = dict.fromkeys(self.none_labels, NONE)
+        return [none.get(e, e) for e in expected], [None if g is None else none.get(g, g) for g in given]
 
 
 def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
 from shokunin.errors import MissingExtraError, UsageError
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form
 from shokunin.progress import Progress
 from shokunin.weights import Weights
 
@@ -24,26 +24,38 @@ LEARNERS = {
     "encoder_lora": "shokunin.train.encoder_lora",
 }
 
+EATS: dict[str, Form] = {
+    "baseline": "labelled_text",
+    "text_linear": "labelled_text",
+    "encoder_head": "labelled_text",
+    "encoder_lora": "labelled_text",
+    "field_candidates": "labelled_fields",
+    "field_tagger": "labelled_fields",
+    "nearest_answer": "conversation",
+    "answer_templates": "conversation",
+    "causal_lora": "conversation",
+}
+"""Which form each learner eats, so that those of another kind of work need not be imported; the contract suite checks it."""
 
 EXTRA_OF = {"torch": "train", "transformers": "train", "peft": "train"}
 """Which extra a library comes with."""
 
 
 class Learner(Protocol):
-    """A training method, checked structurally: a module with these names."""
+    """A training method, checked structurally: a module with these names. Lessons are of the form that it eats."""
 
     EATS: Form
     EXTRA: str | None
     """The extra that its libraries come with, or None for the base install."""
     Options: type[BaseModel]
 
-    def forecast(self, lessons: Lessons, options: BaseModel) -> float:
+    def forecast(self, lessons: Any, options: BaseModel) -> float:
         """About how many seconds `fit` needs on this machine; measured on a few lessons where that is cheap.
 
         A limit of time among the options is not taken into account: whoever asks wants to know what the limit would cut.
         """
 
-    def fit(self, lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+    def fit(self, lessons: Any, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
         """Learn from `lessons` and write the weights into the existing, empty `folder`.
 
         Raises:

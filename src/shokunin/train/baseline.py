@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from shokunin.files import write_json
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
 
@@ -22,12 +22,12 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def forecast(lessons: Lessons, options: BaseModel) -> float:
+def forecast(lessons: TextLessons, options: BaseModel) -> float:
     """Next to nothing."""
     return 0.01
 
 
-def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
     """Count the labels and write their smoothed log-shares as `constant.json`."""
     counts = np.bincount(lessons.labels, minlength=len(lessons.names)) + 1.0
     scores = [float(s) for s in np.log(counts / counts.sum())]

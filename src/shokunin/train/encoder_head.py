@@ -18,7 +18,7 @@ from shokunin.encoders.linear_head import GRID, fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import TextEncoder, length_for
 from shokunin.errors import UsageError
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
 
@@ -41,7 +41,7 @@ class Options(BaseModel):
     )
 
 
-def forecast(lessons: Lessons, options: BaseModel) -> float:
+def forecast(lessons: TextLessons, options: BaseModel) -> float:
     """About how many seconds `fit` will take here: a few texts are timed, and the fit itself is estimated."""
     chosen = cast(Options, options)
     texts = list(dict.fromkeys(lessons.texts))
@@ -55,7 +55,7 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
     )
 
 
-def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
     """Embed the lessons, fit the head, and write encoder and head as one graph into `folder`.
 
     Raises:

@@ -35,7 +35,7 @@ from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokeniz
 from shokunin.encoders.text_encoder import length_for
 from shokunin.encoders.tokens import read_pad_id, token_ids
 from shokunin.errors import UsageError
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress, silent
 from shokunin.train.torch_encoder import LINEAR, TorchEncoder, batch_of, tensor_name
 from shokunin.weights import Weights
@@ -89,7 +89,7 @@ class Options(BaseModel):
     )
 
 
-def forecast(lessons: Lessons, options: BaseModel) -> float:
+def forecast(lessons: TextLessons, options: BaseModel) -> float:
     """About how many seconds `fit` needs here for all epochs, whatever `minutes` says; from the measured speed of a few texts."""
     chosen = cast(Options, options)
     rows = np.arange(0, len(lessons), max(1, len(lessons) // 64))[:64]
@@ -108,7 +108,7 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
     )
 
 
-def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
     """Tune the encoder and its head on the lessons, merge, and write one graph into `folder`.
 
     Raises:
@@ -167,7 +167,7 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
 class _Tuner:
     """The encoder with its adapters, and the lessons as tokens."""
 
-    def __init__(self, lessons: Lessons, options: Options, progress: Progress) -> None:
+    def __init__(self, lessons: TextLessons, options: Options, progress: Progress) -> None:
         progress("opening the base model", 0, None)
         self.options = options
         self.labels = torch.from_numpy(np.asarray(lessons.labels, np.int64))
@@ -415,7 +415,7 @@ def _bank_rows(rows: int, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(rows, BANK, replace=False))
 
 
-def _rows_a_label(lessons: Lessons) -> float:
+def _rows_a_label(lessons: TextLessons) -> float:
     return float(np.median(np.unique(lessons.labels, return_counts=True)[1]))
 
 

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 
 from shokunin.encoders.tfidf import fit_tfidf
 from shokunin.errors import UsageError
-from shokunin.forms import Form, Lessons
+from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
 
@@ -39,13 +39,13 @@ class Options(BaseModel):
     tol: float = Field(default=0.1, gt=0)
 
 
-def forecast(lessons: Lessons, options: BaseModel) -> float:
+def forecast(lessons: TextLessons, options: BaseModel) -> float:
     """From measured fits: the time grows with the number of characters and, for the linear layer, with the labels."""
     characters = sum(map(len, lessons.texts))
     return 0.2 + characters * (3e-6 + 2.5e-7 * len(lessons.names))
 
 
-def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
+def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
     """Write `vocabulary.json`, `idf.safetensors` and `linear.safetensors` (`weight` (d, k) float16, `bias` (k,) float32).
 
     Raises:

@@ -1,0 +1,81 @@
+"""Which kind of work rows are, and which of their columns it reads: what the user said, else what the rows show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from shokunin.curate.answer_columns import FIELDS, answer_column, columns_of_fields, guess_answer_columns
+from shokunin.curate.columns import Columns, guess_columns
+from shokunin.curate.table import Table
+from shokunin.discover.answers import CHAT
+from shokunin.fields.schema import guess_fields
+from shokunin.pipeline.kinds import kind_of_answers
+from shokunin.task import KINDS, Task
+from shokunin.tasks import kind
+
+LABELS, TEXT = "classify_text", "generate_text"
+
+
+def kind_of_rows(table: Table, sample: Sequence[Mapping[str, str]], target: str | None) -> str:
+    """The kind of work that a table shows: labels unless its answers are plainly something else.
+
+    Args:
+        table: the rows.
+        sample: some of them.
+        target: the column with the answers, or several with its fields, as the user said.
+    """
+    if columns_of_fields(target, table.columns):
+        return "extract_fields"
+    column = target or answer_column(table.columns)
+    if column is None or column not in table.columns:
+        return LABELS
+    found = kind_of_answers([row.get(column, "") for row in sample])
+    # Short answers that hardly ever come twice may be labels that are too many; curation says what is wrong with them.
+    return {CHAT: TEXT}.get(found, found if found in KINDS else LABELS)
+
+
+def columns_for(
+    work: str,
+    table: Table,
+    sample: Sequence[Mapping[str, str]],
+    task: Task | None,
+    *,
+    inputs: Sequence[str] | None,
+    target: str | None,
+    group: str | None,
+    guess_group: bool,
+) -> Columns:
+    """The columns that a kind of work reads.
+
+    Raises:
+        DataError: a column does not exist, or a guess would be a toss-up.
+    """
+    if kind(work).LABELS:
+        return guess_columns(table.columns, sample, inputs=inputs, target=target, group=group, guess_group=guess_group)
+    given = target
+    if given is not None and given not in table.columns and task is not None and "fields" in task.options:
+        given = ",".join(name for name in task.options["fields"] if name in table.columns) + ","
+    return guess_answer_columns(
+        table.columns, sample, inputs=inputs, target=given, group=group, guess_group=guess_group
+    )
+
+
+def settled(task: Task, table: Table, sample: Sequence[Mapping[str, str]], target: str | None) -> Task:
+    """The task with what its kind needs to know, read off the rows where nobody said it.
+
+    Raises:
+        TaskError: the options are wrong, or the rows do not show what is missing.
+    """
+    the_kind = kind(task.kind)
+    if not the_kind.LABELS:
+        fields = columns_of_fields(target, table.columns)
+        if fields and "fields" not in task.options:
+            told: dict[str, Any] = {
+                f.name: f.type for f in guess_fields([{name: row[name] or None for name in fields} for row in sample])
+            }
+            task = replace(task, target=FIELDS, options={**task.options, "fields": told})
+        task = the_kind.settle(task, table.columns, sample)
+    the_kind.check(task)
+    return task

@@ -1,0 +1,300 @@
+"""The kind `generate_text`: a text is written in answer to a text: a reply in the house's tone, or SQL for a question."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.special import expit
+
+from shokunin import metrics
+from shokunin.answer import Answer, Inputs
+from shokunin.calibration import Calibration, calibration_from_dict
+from shokunin.dataset import Example
+from shokunin.errors import TaskError
+from shokunin.files import read_json
+from shokunin.forms import Conversation, Conversations, Form, Lessons, Raw, Written
+from shokunin.language import sql
+from shokunin.language.writing_metrics import chrf, exact_match, rouge_l
+from shokunin.metrics import Comparison, Interval
+from shokunin.task import Task
+from shokunin.tasks import chat
+from shokunin.template import Template
+
+FORMS: tuple[Form, ...] = ("conversation",)
+LABELS = False
+LONGEST = 200_000
+SURE = 30.0
+_FENCE = re.compile(r"^```[a-zA-Z]*\s*\n?|\s*```$")
+MEASURES = {"exact_match": exact_match, "rouge_l": rouge_l, "chrf": chrf}
+
+
+class Options(BaseModel):
+    """What writing has to be told; nothing must be.
+
+    Attributes:
+        instructions: what the model is told before every request; the shorter the faster. A small model that was trained on
+            the task needs none.
+        language: `sql` where every answer is one SELECT; it is then parsed before it is given.
+        dialect: of the SQL, as sqlglot names it.
+        database: an SQLite file that answers are run on, read-only, when they are proven (metric `execution`).
+        good_enough: with the metrics `rouge_l` and `chrf` an answer counts as right from this value on.
+        longest: an answer has at most so many tokens.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    instructions: str = ""
+    language: Literal["text", "sql"] = "text"
+    dialect: str = "sqlite"
+    database: str | None = None
+    good_enough: float = Field(default=0.7, gt=0, le=1)
+    longest: int = Field(default=256, gt=0, le=8192)
+
+
+def check(task: Task) -> None:
+    """The options must be those of writing, and fit the metric.
+
+    Raises:
+        TaskError: one is unknown or wrong, or the database that the metric needs is not named.
+    """
+    options = _options(task)
+    if task.metric == "execution" and options.database is None:
+        raise TaskError(
+            f'task {task.name!r} is measured by execution, so it needs a database: database = "shop.sqlite" under [options]'
+        )
+    if options.database is not None and options.language != "sql":
+        raise TaskError(
+            f'task {task.name!r} has a database but its answers are no SQL; write language = "sql" beside it'
+        )
+
+
+def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+    """The task with its language and the longest answer, as the rows show them."""
+    told = _options(task)
+    answers = [row[task.target].strip() for row in rows if row.get(task.target, "").strip()]
+    if "language" not in told.model_fields_set and answers and _are_sql(answers, told.dialect):
+        told = told.model_copy(update={"language": "sql"})
+    if "longest" not in told.model_fields_set and answers:
+        # No tokenizer makes more than a token a character; words mostly take one for three or four.
+        told = told.model_copy(update={"longest": min(2048, 32 + max(map(len, answers)) * 2 // 3)})
+    return replace(task, options=told.model_dump(exclude_none=True))
+
+
+def gather(task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
+    """One row is one example; where answers are SQL, one that cannot be parsed is set aside."""
+    told = _options(task)
+    for origin, row in rows:
+        answer = str(row.get(task.target) or "").strip()
+        problem = None
+        if answer and told.language == "sql":
+            found = sql.parse(answer, told.dialect).problem
+            problem = None if found is None else "the answer is no SQL that can be parsed"
+        yield Example({name: str(row.get(name) or "") for name in task.inputs}, answer or None, origin, problem=problem)
+
+
+def prepare(task: Task, examples: Sequence[Example], side_files: Path) -> None:
+    """Nothing: all that the codec needs is in the task's options."""
+
+
+def codec(task: Task, side_files: Path) -> WritingCodec:
+    """The codec, from the task and, once it is there, `calibration.json`."""
+    path = side_files / "calibration.json"
+    return WritingCodec(task, calibration_from_dict(read_json(path)) if path.exists() else Calibration())
+
+
+class WritingCodec:
+    """Requests to conversations, what was written to answers, and how good they are."""
+
+    none_labels: tuple[str, ...] = ()
+
+    def __init__(self, task: Task, calibration: Calibration) -> None:
+        self._task = task
+        self._told = _options(task)
+        self._calibration = calibration
+        self._run = lru_cache(maxsize=20_000)(self._executed)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The numbers that turn log-odds into confidence and decisions."""
+        return self._calibration
+
+    def lessons(self, examples: Sequence[Example], form: Form = "conversation") -> Lessons:
+        """The examples as conversations with their answers; all must have one."""
+        asked = tuple(self.encode([e.inputs for e in examples], form))
+        groups = np.asarray([e.group for e in examples], dtype=np.int64)
+        return Conversations(asked, tuple(e.expected or "" for e in examples), groups)
+
+    def encode(self, batch: Sequence[Inputs], form: Form = "conversation") -> list[Conversation]:
+        """The instructions, if there are any, and the request."""
+        told = ({"role": "system", "content": self._told.instructions},) if self._told.instructions else ()
+        return [
+            Conversation(
+                (*told, {"role": "user", "content": chat.input_text(self._task, row)}), longest=self._told.longest
+            )
+            for row in batch
+        ]
+
+    def problem(self, inputs: Inputs) -> str | None:
+        """Why this input cannot be answered, or None."""
+        found = chat.problem(inputs, self._task.inputs)
+        if found is None and sum(len(inputs[name]) for name in self._task.inputs) > LONGEST:
+            return f"the request has more than {LONGEST:,} characters; shorten it"
+        return found
+
+    def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
+        """What was written; an answer that did not end, or is no SQL where it should be, is a problem."""
+        rows = cast(Sequence[Written], raw)
+        return [self._answer(row, e, answered_by) for row, e in zip(rows, self.evidence(raw), strict=True)]
+
+    def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
+        """The log-odds of the probability that the model gave to the whole answer."""
+        return np.asarray([_log_odds(row) for row in cast(Sequence[Written], raw)], dtype=np.float64)
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether the answer is right by the task's metric; one measured by likeness is from `good_enough` on."""
+        return value is not None and self._mark(self._task.metric, expected, value) >= self._least
+
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """`exact_match`, `rouge_l`, `chrf`, and `execution` where there is a database."""
+        measures = [*(["execution"] if self._told.database is not None else []), *MEASURES]
+        return {m: metrics.mean(self._marks(m, expected, given), groups, seed=seed) for m in measures}
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors' answers to the same rows by the task's metric."""
+        first, second = (self._marks(self._task.metric, expected, given) for given in (a, b))
+        if np.isin([*first, *second], (0.0, 1.0)).all():
+            return metrics.compare_accuracy(first == 1.0, second == 1.0, groups, seed=seed)
+        return metrics.paired_bootstrap(first, second, groups, seed=seed)
+
+    def trivial(self, examples: Sequence[Example]) -> str:
+        """The commonest answer."""
+        return Counter(e.expected or "" for e in examples).most_common(1)[0][0]
+
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
+        """The wording that fits, if it is specific."""
+        return chat.phrased(self._task, messages)
+
+    def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
+        """The request in the slots of the wording that fits, or in the last user message."""
+        return chat.read_chat(self._task, messages)
+
+    def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
+        """The answer, in the reply pattern of the wording if there is one."""
+        if answer.value is None or wording is None:
+            return answer.value or ""
+        return wording.write(answer.value)
+
+    def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
+        """The wording filled in; else the request with the instructions, and for SQL the tables of the database."""
+        template = wording or self._task.template
+        if template is not None and chat.fits(template, inputs):
+            return template.render(inputs)
+        told = [self._told.instructions] if self._told.instructions else []
+        if self._told.language == "sql":
+            told.append(f"Answer with one {self._told.dialect} SELECT and nothing else.")
+            if self._told.database is not None:
+                told.append("The tables:\n" + sql.schema_text(Path(self._told.database)))
+        system = [{"role": "system", "content": "\n".join(told)}] if told else []
+        return [*system, {"role": "user", "content": chat.input_text(self._task, inputs)}]
+
+    def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
+        """The answer in a large model's reply; of SQL without the fence around it, and None where it cannot be parsed."""
+        template = wording or self._task.template
+        inner = None if template is None else template.read(reply)
+        text = (reply if inner is None else inner).strip()
+        if self._told.language == "sql":
+            text = _FENCE.sub("", text).strip()
+            return text if text and sql.parse(text, self._told.dialect).problem is None else None
+        return text or None
+
+    def verify(self, inputs: Inputs, value: str) -> str | None:
+        """What is wrong with an answer as such: SQL that cannot be parsed or does not run; else None."""
+        if self._told.language != "sql":
+            return None if value.strip() else "the answer is empty"
+        if (problem := sql.parse(value, self._told.dialect).problem) is not None:
+            return problem
+        return sql.run(value, Path(self._told.database)).problem if self._told.database is not None else None
+
+    @property
+    def _least(self) -> float:
+        return self._told.good_enough if self._task.metric in ("rouge_l", "chrf") else 1.0
+
+    def _marks(self, metric: str, expected: Sequence[str], given: Sequence[str | None]) -> npt.NDArray[np.float64]:
+        pairs = zip(expected, given, strict=True)
+        return np.asarray([0.0 if g is None else self._mark(metric, e, g) for e, g in pairs], dtype=np.float64)
+
+    def _mark(self, metric: str, expected: str, value: str) -> float:
+        if metric == "execution":
+            return self._run(expected, value)
+        if metric == "exact_match" and self._told.language == "sql":
+            canonical = [sql.parse(text, self._told.dialect).text for text in (expected, value)]
+            if None not in canonical:
+                return float(canonical[0] == canonical[1])
+        return MEASURES[metric](expected, value)
+
+    def _executed(self, expected: str, value: str) -> float:
+        assert self._told.database is not None
+        return float(sql.execution_match(expected, value, Path(self._told.database)).right is True)
+
+    def _answer(self, row: Written, evidence: float, answered_by: str) -> Answer:
+        value = row.text.strip()
+        problem = row.problem
+        if problem is None and not row.finished:
+            problem = f"the answer did not end within {self._told.longest} tokens"
+        if problem is None and not value:
+            problem = "the model wrote nothing"
+        if problem is None and self._told.language == "sql":
+            found = sql.parse(value, self._told.dialect).problem
+            problem = None if found is None else f"the model wrote no SQL that can be parsed: {found}"
+        if problem is not None:
+            return Answer(None, 0.0, answered_by, problem=problem, sure=False)
+        made = self._calibration
+        confidence = float(expit(evidence / made.temperature + made.offset))
+        sure = made.promise is None or confidence >= made.promise.threshold
+        return Answer(value, confidence, answered_by, sure=sure)
+
+
+def _options(task: Task) -> Options:
+    try:
+        return Options(**task.options)
+    except (ValidationError, TypeError) as error:
+        said = str(error).splitlines()
+        raise TaskError(
+            f"the options of task {task.name!r} are not those of writing: {'; '.join(s.strip() for s in said[1:3])}; "
+            f"known are {', '.join(Options.model_fields)}"
+        ) from error
+
+
+def _are_sql(answers: Sequence[str], dialect: str) -> bool:
+    sample = answers[:100]
+    return all(re.match(r"\s*(select|with)\b", a, re.I) for a in sample) and all(
+        sql.parse(a, dialect).problem is None for a in sample[:20]
+    )
+
+
+def _log_odds(row: Written) -> float:
+    if row.problem is not None or not row.finished:
+        return -SURE
+    if not row.logprobs:
+        return 0.0
+    p = min(sum(row.logprobs), -1e-13)
+    return max(-SURE, min(SURE, p - math.log(-math.expm1(p))))
