@@ -208,7 +208,8 @@ def _tokens(specialist: Specialist, texts: Sequence[Inputs]) -> tuple[float, flo
     codec = codec_of(specialist)
     step = max(1, len(texts) // MOST_TEXTS)
     asked = fmean(prompt_tokens(codec.ask_chat(text)) for text in texts[::step][:MOST_TEXTS])
-    return asked, fmean(prompt_tokens([{"content": label}]) for label in specialist.labels)
+    answers = specialist.labels or [golden["value"] or "" for golden in read_golden(specialist)]
+    return asked, fmean(prompt_tokens([{"content": answer}]) for answer in answers)
 
 
 def _per_1000(plan: Plan, latency_ms: float) -> dict[str, float]:

@@ -21,7 +21,7 @@ from shokunin.prove.wording import (
 from shokunin.report import Report
 
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
-PIPELINE_TAGS = {"classify_text": "text-classification"}
+PIPELINE_TAGS = {"classify_text": "text-classification", "generate_text": "text-generation"}
 
 
 def model_card(report: Report, manifest: Mapping[str, Any]) -> str:
@@ -66,7 +66,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     lines += [
         f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}."
         if labels
-        else f"Kind of work: {report.kind}."
+        else _told(report, manifest)
     ]
     lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
@@ -104,6 +104,16 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     if manifest.get("parent"):
         lines += [f"- Derived from: {_md(str(manifest['parent']))}"]
     return [*lines, f"- Sealed rows opened: {report.openings:,} times", f"- Made: {report.created}"]
+
+
+def _told(report: Report, manifest: Mapping[str, Any]) -> str:
+    """What it does, where it gives no labels."""
+    options = (manifest.get("task") or {}).get("options") or {}
+    if report.kind == "extract_fields":
+        return f"It finds in a document: {', '.join(map(_code, options.get('fields') or ()))}; the answer is a JSON object."
+    if report.kind == "generate_text":
+        return "It writes SQL." if options.get("language") == "sql" else "It writes a text in answer to a text."
+    return f"Kind of work: {report.kind}."
 
 
 def _of(report: Report) -> str:

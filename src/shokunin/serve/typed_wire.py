@@ -142,6 +142,7 @@ def _row(asked: Asked, param: str) -> Row:
 
 
 def _entry(answer: Answer) -> dict[str, object]:
+    more = {"details": dict(answer.details)} if answer.details else {}
     return {
         "value": answer.value,
         "confidence": answer.confidence,
@@ -151,4 +152,5 @@ def _entry(answer: Answer) -> dict[str, object]:
         "problem": answer.problem,
         "seconds": answer.seconds,
         "cost": answer.cost,
+        **more,
     }

@@ -45,13 +45,13 @@ def phrased(task: Task, messages: Sequence[Mapping[str, Any]]) -> Template | Non
     return found[0] if found is not None and found[0].is_specific else None
 
 
-def read_chat(task: Task, messages: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> Inputs:
+def read_chat(task: Task, messages: Sequence[Mapping[str, Any]], also: str | None = None) -> Inputs:
     """The slots of the wording that fits; in other requests the last user message, for several fields a JSON object.
 
     Args:
         task: says which fields and wordings there are.
         messages: of the request.
-        names: only these fields have to be there; by default all the task's inputs.
+        also: a field that a row may have beside the task's; with it, one input comes in a JSON object too.
 
     Raises:
         TaskError: there is no user message with text.
@@ -62,8 +62,10 @@ def read_chat(task: Task, messages: Sequence[Mapping[str, Any]], names: Sequence
     text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
     if not text:
         raise TaskError("the request has no user message with text; put the text to work on into the last user message")
-    wanted = tuple(names) or task.inputs
-    return {wanted[0]: text} if len(wanted) == 1 else _fields_of(text, wanted)
+    whole = _object(text) if also is not None and text.startswith("{") else None
+    if whole is not None and set(whole) == {*task.inputs, also} and all(isinstance(v, str) for v in whole.values()):
+        return whole
+    return {task.inputs[0]: text} if len(task.inputs) == 1 else _fields_of(text, task.inputs)
 
 
 def fits(template: Template | None, inputs: Inputs) -> bool:
@@ -79,11 +81,16 @@ def _field(task: Task, row: Inputs, name: str) -> str:
 
 
 def _fields_of(text: str, wanted: Sequence[str]) -> Inputs:
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict) or not all(isinstance(fields.get(n), str) for n in wanted):
+    fields = _object(text)
+    if fields is None or not all(isinstance(fields.get(n), str) for n in wanted):
         names = ", ".join(repr(n) for n in wanted)
         raise TaskError(f"the last user message must be a JSON object with the text fields {names}")
     return {n: fields[n] for n in wanted}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

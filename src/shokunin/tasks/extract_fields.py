@@ -245,7 +245,7 @@ class FieldsCodec:
 
     def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
         """The document in the slots of the wording that fits, or in the last user message."""
-        return chat.read_chat(self._task, messages)
+        return chat.read_chat(self._task, messages, also=LAYOUT)
 
     def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
         """The JSON object, in the reply pattern of the wording if there is one."""
