@@ -23,11 +23,12 @@ ENGINES = {
     "linear": "shokunin.engines.linear",
     "onnx": "shokunin.engines.onnx",
     "mixture": "shokunin.engines.mixture",
+    "field_candidates": "shokunin.engines.field_candidates",
     "language_model": "shokunin.engines.language_model",
 }
 
-READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "gguf": "language_model",
-         "openvino_text": "language_model"}  # fmt: skip
+READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture",
+         "field_candidates": "field_candidates", "gguf": "language_model", "openvino_text": "language_model"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 

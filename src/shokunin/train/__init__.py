@@ -22,6 +22,8 @@ LEARNERS = {
     "text_linear": "shokunin.train.text_linear",
     "encoder_head": "shokunin.train.encoder_head",
     "encoder_lora": "shokunin.train.encoder_lora",
+    "field_candidates": "shokunin.train.field_candidates",
+    "causal_lora": "shokunin.train.causal_lora",
 }
 
 EATS: dict[str, Form] = {
