@@ -1,7 +1,7 @@
 """language_model: conversations to what a small language model writes, on the processor, many at once.
 
 Greedy: the most probable token each time. Sessions of the same weights share one model in memory, and decode together
-whatever their callers ask at the same moment.
+whatever their callers ask at the same moment; so do sessions whose weights are adapters on one base.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from shokunin.errors import ArtefactError, BaseModelError
 from shokunin.files import sha256_of
 from shokunin.forms import Conversation, Written
-from shokunin.language.prepared import Prepared, prepare_gguf, read_ir
+from shokunin.language.adapter import Adapter, read_adapter
+from shokunin.language.base_models import resolve
+from shokunin.language.prepared import Prepared, prepare, prepare_gguf, read_ir
 from shokunin.language.runner import Piece, Runner, runner_for
 from shokunin.weights import Weights
 
-FORMATS: tuple[str, ...] = ("gguf", "openvino_text")
+FORMATS: tuple[str, ...] = ("gguf", "gguf_adapter", "openvino_text")
 MODEL = "model.gguf"
 
 
@@ -26,17 +28,18 @@ class LanguageSession:
         context: tokens of prompt and answer together.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, adapter: Adapter | None = None) -> None:
         self._runner = runner
+        self._adapter = adapter
         self.context = runner.prepared.context
 
     def run(self, forms: Sequence[Conversation]) -> list[Written]:
         """What the model writes for each conversation, in their order; one that it cannot answer has a `problem`."""
-        return self._runner.write(forms)
+        return self._runner.write(forms, adapter=self._adapter)
 
     def stream(self, form: Conversation) -> Iterator[Piece]:
         """The answer to one conversation, piece by piece as it is written; closing the iterator stops the work."""
-        return self._runner.stream(form)
+        return self._runner.stream(form, adapter=self._adapter)
 
     def count(self, text: str) -> int:
         """How many tokens a text has."""
@@ -52,6 +55,9 @@ def load(weights: Weights, *, threads: int | None = None) -> LanguageSession:
     """
     if weights.format not in FORMATS:
         raise ArtefactError(f"the language_model engine reads {', '.join(FORMATS)}, not {weights.format!r}")
+    if weights.format == "gguf_adapter":
+        base = _base(weights)
+        return LanguageSession(runner_for(base, threads=threads, adapters=True), read_adapter(weights.folder, base))
     return LanguageSession(runner_for(_prepared(weights), threads=threads))
 
 
@@ -68,3 +74,21 @@ def _prepared(weights: Weights) -> Prepared:
         return prepare_gguf(path, sha256_of(path), MODEL)
     except BaseModelError as error:
         raise ArtefactError(str(error)) from error
+
+
+def _base(weights: Weights) -> Prepared:
+    """The model that an adapter was trained on, found by the name and digest that the learner recorded."""
+    told = weights.facts.get("base")
+    name, sha256 = (told.get("name"), told.get("sha256")) if isinstance(told, dict) else (None, None)
+    if not isinstance(name, str) or not isinstance(sha256, str):
+        raise ArtefactError("the facts of an adapter's weights must say its base's 'name' and 'sha256'; train it again")
+    try:
+        model = resolve(name)
+    except BaseModelError as error:
+        raise ArtefactError(f"the adapter needs its base {name!r} (SHA-256 {sha256[:12]}…): {error}") from error
+    if model.sha256 != sha256:
+        raise ArtefactError(
+            f"the adapter was trained on {name!r} with the SHA-256 {sha256[:12]}…, and the one here has "
+            f"{model.sha256[:12]}…; install the version that it names, or train it again"
+        )
+    return prepare(model)

@@ -2,6 +2,11 @@
 
 Requests of all callers are decoded together (continuous batching: Yu et al., Orca, OSDI 2022), and prompts that begin
 alike share what was computed for the beginning. One thread steps the engine while there is work, and ends with it.
+
+Adapters are laid on a model of their own (`adapters=True`), shared by all adapters on that base. The engine lays one
+adapter on at a time: requests for another wait until those for the present one are answered. It also takes what one
+adapter computed of a prompt for what another would compute (measured: another answer), so beginnings are shared only as
+long as there is one adapter.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from typing import Any
 from shokunin.encoders.shared import shared
 from shokunin.errors import ArtefactError, MissingExtraError, UsageError
 from shokunin.forms import Conversation, Written
+from shokunin.language.adapter import Adapter
 from shokunin.language.chat_template import render
 from shokunin.language.prepared import Prepared
 
@@ -67,8 +73,8 @@ class _Asked:
     config: Any
     pieces: queue.SimpleQueue[tuple[list[int], list[float]] | BaseException | str]
     handle: Any = None
+    adapter: Adapter | None = None
     gone: bool = False
-    adapter: Any = None
 
 
 @dataclass
@@ -81,14 +87,15 @@ class _Work:
     busy: bool = False
 
 
-def runner_for(prepared: Prepared, *, threads: int | None = None) -> Runner:
+def runner_for(prepared: Prepared, *, threads: int | None = None, adapters: bool = False) -> Runner:
     """The one runner of this model in the process; the first that asks for it decides about its threads.
 
     Raises:
         ArtefactError: the engine cannot open the folder.
         MissingExtraError: the engine is not installed.
     """
-    return shared(Runner, prepared.content, lambda: Runner(prepared, threads=threads))
+    make = AdaptedRunner if adapters else Runner
+    return shared(make, prepared.content, lambda: make(prepared, threads=threads))
 
 
 class Runner:
@@ -112,18 +119,26 @@ class Runner:
 
     # --- what callers ask
 
-    def write(self, asked: Sequence[Conversation], sampling: Sequence[Sampling] | Sampling = GREEDY) -> list[Written]:
+    def write(
+        self,
+        asked: Sequence[Conversation],
+        sampling: Sequence[Sampling] | Sampling = GREEDY,
+        *,
+        adapter: Adapter | None = None,
+    ) -> list[Written]:
         """An answer for each conversation, in their order; decoded together."""
         each = [sampling] * len(asked) if isinstance(sampling, Sampling) else list(sampling)
-        started = [self._start(one, how) for one, how in zip(asked, each, strict=True)]
+        started = [self._start(one, how, adapter) for one, how in zip(asked, each, strict=True)]
         return [one if isinstance(one, Written) else self._finish(one) for one in started]
 
-    def stream(self, asked: Conversation, sampling: Sampling = GREEDY) -> Iterator[Piece]:
+    def stream(
+        self, asked: Conversation, sampling: Sampling = GREEDY, *, adapter: Adapter | None = None
+    ) -> Iterator[Piece]:
         """The answer in pieces as they are written. Closing the iterator stops the work.
 
         A problem comes as the only piece, in `done`.
         """
-        started = self._start(asked, sampling)
+        started = self._start(asked, sampling, adapter)
         if isinstance(started, Written):
             yield Piece("", done=started)
             return
@@ -168,7 +183,7 @@ class Runner:
 
     # --- one request
 
-    def _start(self, asked: Conversation, sampling: Sampling) -> _Asked | Written:
+    def _start(self, asked: Conversation, sampling: Sampling, adapter: Adapter | None) -> _Asked | Written:
         try:
             tokens = self._encode(self.prompt(asked.messages))
             config = self._config(asked, sampling)
@@ -184,7 +199,7 @@ class Runner:
                 problem=f"the prompt has {len(tokens)} tokens and the answer may have {asked.longest}; together the "
                 f"model's context holds {self.prepared.context}",
             )
-        one = _Asked(tokens, config, queue.SimpleQueue())
+        one = _Asked(tokens, config, queue.SimpleQueue(), adapter=adapter)
         with self._work.changing:
             self._work.waiting.append(one)
             if not self._work.busy:
@@ -246,16 +261,16 @@ class Runner:
 
     # --- the engine's thread
 
-    def _open(self) -> Any:
+    def _open(self, *, share_beginnings: bool = True, **more: Any) -> Any:
         scheduler = self._genai.SchedulerConfig()
         scheduler.cache_size = CACHE_GB
-        scheduler.enable_prefix_caching = True
+        scheduler.enable_prefix_caching = share_beginnings
         scheduler.max_num_batched_tokens = PROMPT_TOKENS_A_STEP
         properties: dict[str, Any] = dict(EXACT)
         if self._threads is not None:
             properties["INFERENCE_NUM_THREADS"] = self._threads
         return self._genai.ContinuousBatchingPipeline(
-            str(self.prepared.folder), self._tokenizer, scheduler, "CPU", **properties
+            str(self.prepared.folder), self._tokenizer, scheduler, "CPU", **properties, **more
         )
 
     def _steps(self) -> None:
@@ -274,15 +289,16 @@ class Runner:
                 for one in work.running:
                     one.pieces.put(error)
                 work.running.clear()
-                self._pipeline = self._open()
+                self._reopen()
 
     def _admit(self) -> None:
         work = self._work
-        while work.waiting:
+        while work.waiting and (work.waiting[0].gone or self._may_start(work.waiting[0])):
             one = work.waiting.popleft()
             if one.gone:
                 continue
             try:
+                self._ready(one)
                 tensor = self._openvino.Tensor(_matrix(one.prompt))
                 one.handle = self._pipeline.add_request(next(self._ids), tensor, one.config)
             except Exception as error:
@@ -309,8 +325,66 @@ class Runner:
                 one.pieces.put("IGNORED" if end == status.IGNORED else reason or "STOP")
         self._work.running = still
 
+    def _may_start(self, one: _Asked) -> bool:
+        """Whether it can be decoded beside those that run."""
+        return True
+
+    def _ready(self, one: _Asked) -> None:
+        """Make the engine ready for it."""
+
+    def _reopen(self) -> None:
+        self._pipeline = self._open()
+
     def _let_go(self, one: _Asked) -> None:
         one.gone = True
+
+
+class AdaptedRunner(Runner):
+    """A model with adapters, one laid on at a time; each request brings its own."""
+
+    def __init__(self, prepared: Prepared, *, threads: int | None = None) -> None:
+        self._laid: Adapter | None = None
+        self._opened: dict[str, Any] = {}  # of each adapter what the engine made of its file
+        self._known: dict[frozenset[str], Adapter] = {}  # for each set of projections one adapter that changes them
+        super().__init__(prepared, threads=threads)
+
+    def _open(self, *, share_beginnings: bool = True, **more: Any) -> Any:
+        if not self._known:
+            return None  # which projections must be changeable is known with the first adapter
+        registered = self._genai.AdapterConfig([(self._file(one), 0.0) for one in self._known.values()])
+        return super()._open(share_beginnings=len(self._opened) < 2, adapters=registered, **more)
+
+    def _reopen(self) -> None:
+        self._pipeline, self._laid = self._open(), None
+
+    def _may_start(self, one: _Asked) -> bool:
+        assert one.adapter is not None
+        return not self._work.running or (self._laid is not None and self._laid.digest == one.adapter.digest)
+
+    def _ready(self, one: _Asked) -> None:
+        adapter = one.adapter
+        assert adapter is not None
+        if self._laid is not None and self._laid.digest == adapter.digest:
+            return
+        sharing = len(self._opened) < 2
+        self._file(adapter)
+        new = not any(adapter.projections <= known for known in self._known)
+        if new:
+            self._known[adapter.projections] = adapter
+        if new or self._pipeline is None or (sharing and len(self._opened) == 2):
+            self._pipeline = None  # let go of the old one before there is a new one
+            self._reopen()
+        config = self._genai.GenerationConfig()
+        config.max_new_tokens, config.apply_chat_template = 1, False
+        config.adapters = self._genai.AdapterConfig(self._file(adapter), adapter.scale)
+        # Only `generate` changes the adapter, and only with a prompt; one token is the least.
+        self._pipeline.generate([self._openvino.Tensor(_matrix([0]))], [config])
+        self._laid = adapter
+
+    def _file(self, adapter: Adapter) -> Any:
+        if adapter.digest not in self._opened:
+            self._opened[adapter.digest] = self._genai.Adapter(str(adapter.path))
+        return self._opened[adapter.digest]
 
 
 def confidence_of(written: Written) -> float:
