@@ -9,6 +9,7 @@ import sys
 HEAVY = {
     "torch", "transformers", "peft", "sklearn", "scipy", "numpy", "onnx", "onnxruntime", "duckdb", "fastapi", "uvicorn",
     "openpyxl", "huggingface_hub", "tokenizers", "httpx", "pydantic",
+    "pypdfium2", "rapidocr", "PIL", "cv2",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -211,3 +212,13 @@ def test_progress_is_told_after_every_page() -> None:
     told: list[tuple[str, float, float | None]] = []
     read_document(pdf([PAGE, PAGE]), progress=lambda *what: told.append(what))
     assert told == [("reading pages", 1, 2), ("reading pages", 2, 2)]
+
+
+def test_what_reads_documents_loads_its_libraries_only_for_one() -> None:
+    code = """
+import sys
+import shokunin.curate.read, shokunin.curate.read_documents, shokunin.curate.documents.apart, shokunin.pipeline.predicting
+print(sorted({"pypdfium2", "rapidocr", "PIL", "cv2"} & {name.split(".")[0] for name in sys.modules}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
