@@ -222,3 +222,17 @@ print(sorted({"pypdfium2", "rapidocr", "PIL", "cv2"} & {name.split(".")[0] for n
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_typed_into_a_form_is_text_like_the_rest() -> None:
+    plain = pdf([[(50, 100, "Order number")]])
+    body = plain[: plain.index(b"xref\n")]
+    body = body.replace(b"/Type /Catalog", b"/Type /Catalog /AcroForm << /Fields [6 0 R] /DA (/F 10 Tf) >>")
+    body = body.replace(b"/Type /Page /Parent", b"/Type /Page /Annots [6 0 R] /Parent")
+    shown = b"/Tx BMC BT /F 10 Tf 2 4 Td (PO-4711) Tj ET EMC"
+    body += b"6 0 obj\n<< /Type /Annot /Subtype /Widget /FT /Tx /T (number) /V (PO-4711) /Rect [200 735 300 755] /F 4 /P 5 0 R "
+    body += (
+        b"/DA (/F 10 Tf) /AP << /N 7 0 R >> >>\nendobj\n7 0 obj\n<< /Type /XObject /Subtype /Form /BBox [0 0 100 20] "
+    )
+    body += b"/Resources << /Font << /F 3 0 R >> >> /Length %d >> stream\n%b\nendstream\nendobj\n" % (len(shown), shown)
+    assert said(body + b"trailer << /Size 8 /Root 1 0 R >>\n%%EOF") == ["Order number PO-4711"]
