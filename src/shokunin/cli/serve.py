@@ -31,6 +31,12 @@ def serve(
     specialist: Annotated[
         list[Path] | None, typer.Option(help="Serve this specialist's folder, published or not.")
     ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Answer with this base language model too: pkg:NAME, hf:org/name, a .gguf file or a model folder."
+        ),
+    ] = None,
     host: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +69,7 @@ def serve(
         serving.serve(
             names or [],
             folders=specialist or [],
+            bases=base or [],
             host=host,
             port=port,
             threads=threads,

@@ -28,7 +28,8 @@ ENGINES = {
 }
 
 READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture",
-         "field_candidates": "field_candidates", "gguf": "language_model", "openvino_text": "language_model"}  # fmt: skip
+         "field_candidates": "field_candidates", "gguf": "language_model",
+         "gguf_adapter": "language_model", "openvino_text": "language_model"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 

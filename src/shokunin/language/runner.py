@@ -25,6 +25,7 @@ from shokunin.errors import ArtefactError, MissingExtraError, UsageError
 from shokunin.forms import Conversation, Written
 from shokunin.language.adapter import Adapter
 from shokunin.language.chat_template import render
+from shokunin.language.json_grammar import grammar
 from shokunin.language.prepared import Prepared
 
 CACHE_GB = 1
@@ -154,10 +155,10 @@ class Runner:
                 logprobs += found[1]
                 whole = self._tokenizer.decode(self._spoken(ids))
                 stable = whole[: len(whole) - len(_unfinished(whole))]
-                if len(stable) > shown or found[0]:
-                    tokens = tuple(self._tokenizer.decode([one]) for one in found[0])
-                    yield Piece(stable[shown:], tokens, tuple(found[1]))
-                    shown = max(shown, len(stable))
+                spoken = [(one, p) for one, p in zip(*found, strict=True) if self._spoken([one])]
+                tokens = tuple(self._tokenizer.decode([one]) for one, _ in spoken)
+                yield Piece(stable[shown:], tokens, tuple(p for _, p in spoken))
+                shown = max(shown, len(stable))
             done = self._written(started, ids, logprobs, found)
             yield Piece(done.text[shown:], done=done)
         finally:
@@ -166,6 +167,15 @@ class Runner:
     def count(self, text: str) -> int:
         """How many tokens a text has."""
         return len(self._encode(text))
+
+    def check_schema(self, schema: str | None) -> None:
+        """Whether answers can be held to this JSON Schema.
+
+        Raises:
+            UsageError: it is no schema, or uses what cannot be enforced token by token.
+        """
+        if schema is not None:
+            grammar(schema)
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The text that the model is given for these messages.
@@ -251,7 +261,7 @@ class Runner:
         if sampling.stop:
             config.stop_strings = set(sampling.stop)
         if asked.schema is not None:
-            config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=asked.schema)
+            config.structured_output_config = self._genai.StructuredOutputConfig(grammar=grammar(asked.schema))
         config.validate()
         return config
 

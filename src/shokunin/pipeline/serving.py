@@ -27,6 +27,7 @@ from shokunin.exchange import Exchange
 from shokunin.files import sha256_of
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.pipeline.embedding import embedders
+from shokunin.pipeline.local_models import Local, open_local
 from shokunin.pipeline.promises import Promises
 from shokunin.pipeline.reloading import Reloader
 from shokunin.project import CONFIG, Project, open_project
@@ -40,6 +41,7 @@ from shokunin.serve.ledger import Ledger
 from shokunin.serve.limits import Limits
 from shokunin.serve.logs import Logs, Style, setup_logging
 from shokunin.serve.metrics import Metrics
+from shokunin.serve.model_client import ModelClient
 from shokunin.serve.parts import Parts
 from shokunin.serve.process import bind, run
 from shokunin.serve.quota import Quota
@@ -62,6 +64,7 @@ def serve(
     names: Sequence[str],
     *,
     folders: Sequence[Path] = (),
+    bases: Sequence[str] = (),
     host: str | None = None,
     port: int | None = None,
     threads: int | None = None,
@@ -74,9 +77,10 @@ def serve(
     """Serve until stopped; `started` is told the address and what answers there.
 
     Without names or folders: of each specialist the champion, else the newest version. Without any specialist the server
-    passes everything on to the upstream, and keeps it.
+    passes everything on to the upstream, and keeps it. `bases` are base language models to answer with beside them.
 
     Raises:
+        BaseModelError: a base model cannot be found or read.
         ProjectError: there is nothing to serve and no upstream, a name is not there, or somebody else records here.
         UsageError: the port is in use, or the address is not loopback and there are no keys.
     """
@@ -94,8 +98,9 @@ def serve(
         fixed = [read_specialist(folder) for folder in folders]
         count = threads or place.limits.threads
         opened = {s.id: served_of(open_specialist(s, threads=count), place) for s in (*found, *fixed)}
-        if not opened and not place.gateway.upstream:
+        if not opened and not place.gateway.upstream and not bases:
             names_or_error(place)
+        local = open_local(bases, place.upstreams, threads=count)
         shelf = Shelf(opened)
         recorder = stack.enter_context(_recorder(place)) if record else None
         decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None
@@ -112,7 +117,7 @@ def serve(
         promises = Promises(place, recorder.store if recorder else None, decisions)
         ledger = Ledger(place.usage)
         parts, tally = compose(
-            place, shelf, recorder=recorder, promises=promises, logs=logs, ledger=ledger, threads=count
+            place, shelf, recorder=recorder, promises=promises, logs=logs, ledger=ledger, threads=count, local=local
         )
         for one in shelf.served.values():
             parts.watches.of(one)  # what was known of a promise is read now, not while a client waits
@@ -127,7 +132,7 @@ def serve(
             tally=tally,
             name=place.root.name or "shokunin",
         )
-        run(app, host, port, started=lambda url: started(url, list(opened)), keyed=keyed)
+        run(app, host, port, started=lambda url: started(url, [*opened, *bases]), keyed=keyed)
 
 
 def compose(
@@ -140,14 +145,19 @@ def compose(
     ledger: Ledger | None = None,
     threads: int | None = None,
     limits: Limits | None = None,
+    local: Mapping[str, Local] | None = None,
 ) -> tuple[Parts, Tally]:
     """What the project's settings make of the server, and what counts for its page.
+
+    `local` are models in this process, asked like upstreams.
 
     Raises:
         ProjectError: the key of an upstream is not where the settings say.
     """
     prices = place.prices
-    clients = {name: UpstreamClient(settings) for name, settings in upstream_settings(place).items()}
+    local = local or {}
+    clients: dict[str, ModelClient] = {name: one.client for name, one in local.items()}
+    clients |= {name: UpstreamClient(settings) for name, settings in upstream_settings(place).items()}
 
     def price(model: str, prompt: int, completion: int) -> float | None:
         known = price_of(model, prices)
@@ -165,10 +175,19 @@ def compose(
         return price(target.model, exchange.prompt_tokens, exchange.completion_tokens)
 
     routes = Routes(
-        {name: (upstream.model, upstream.models) for name, upstream in place.upstreams.items()}, place.gateway.upstream
+        {name: (upstream.model, upstream.models) for name, upstream in place.upstreams.items()}
+        | {name: (one.model.name, ()) for name, one in local.items()},
+        place.gateway.upstream,
     )
     metrics = Metrics(
-        models=[*shelf.names, *(u.model for u in place.upstreams.values()), *prices, "auto"],
+        models=[
+            *shelf.names,
+            *local,
+            *(one.model.name for one in local.values()),
+            *(u.model for u in place.upstreams.values()),
+            *prices,
+            "auto",
+        ],
         tasks=sorted({one.name for one in shelf.served.values()}),
         upstreams=list(clients),
         served=lambda: shelf.names,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shokunin.serve.entry import Entry
+from shokunin.serve.model_client import ModelClient
 from shokunin.serve.rebuild import whole_body
-from shokunin.serve.upstream import UpstreamClient, UpstreamFailure
+from shokunin.serve.upstream import UpstreamFailure
 
 REPLY_BYTES = 1 << 20
 PAUSES = (1.0, 5.0, 20.0)
@@ -33,7 +34,7 @@ class Audit:
         told: told what was found, None where nothing was, and the finished entry.
     """
 
-    client: UpstreamClient
+    client: ModelClient
     path: str
     body: bytes
     headers: Sequence[tuple[str, str]]
@@ -49,9 +50,9 @@ class Audits:
 
     def __init__(self, *, at_a_time: int = 8, waiting: int = 512, pauses: Sequence[float] = PAUSES) -> None:
         self._pauses = pauses
-        self._rooms: dict[UpstreamClient, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_a_time))
+        self._rooms: dict[ModelClient, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_a_time))
         self._limit = at_a_time + waiting
-        self._under_way: Counter[UpstreamClient] = Counter()
+        self._under_way: Counter[ModelClient] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -78,7 +79,7 @@ class Audits:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
 
-    def _done(self, task: asyncio.Task[None], client: UpstreamClient) -> None:
+    def _done(self, task: asyncio.Task[None], client: ModelClient) -> None:
         self._tasks.discard(task)
         self._under_way[client] -= 1
 

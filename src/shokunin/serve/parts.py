@@ -13,13 +13,13 @@ from shokunin.serve.embedding import Embeddings
 from shokunin.serve.entry import Entry, Price, Span
 from shokunin.serve.limits import Limits
 from shokunin.serve.metrics import Metrics
+from shokunin.serve.model_client import ModelClient
 from shokunin.serve.outgoing import Mask
 from shokunin.serve.quota import Quota
 from shokunin.serve.recognise import Recogniser
 from shokunin.serve.routing import Routes, TaskPolicy
 from shokunin.serve.served import Served
 from shokunin.serve.shelf import Shelf
-from shokunin.serve.upstream import UpstreamClient
 from shokunin.serve.watching import Watches
 
 _log = logging.getLogger("shokunin.serve")
@@ -60,7 +60,7 @@ class Parts:
 
     shelf: Shelf
     limits: Limits = field(default_factory=Limits)
-    upstreams: Mapping[str, UpstreamClient] = field(default_factory=dict)
+    upstreams: Mapping[str, ModelClient] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes({}))
     policy_of: Callable[[str], TaskPolicy] = _nobody
     watches: Watches = field(default_factory=lambda: Watches(lambda one: None))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from shokunin.exchange import Route
 from shokunin.serve.callers import caller_of
 from shokunin.serve.entries import Asked, Entries
+from shokunin.serve.model_client import ModelReply
 from shokunin.serve.outgoing import Mask, clean_headers, clean_query, outgoing
 from shokunin.serve.parts import Parts
 from shokunin.serve.quota import EXPECTED_TOKENS
@@ -21,7 +22,7 @@ from shokunin.serve.receiving import unless_gone
 from shokunin.serve.refusal import Refusal
 from shokunin.serve.relay import Relay
 from shokunin.serve.routing import Target
-from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
+from shokunin.serve.upstream import UpstreamFailure
 from shokunin.template.tokens import BYTES_PER_TOKEN
 
 REPLY_BYTES = 64 << 20
@@ -50,7 +51,7 @@ class Passing:
         headers: Sequence[tuple[str, str]],
         *,
         mask: Mask | None = None,
-    ) -> UpstreamReply:
+    ) -> ModelReply:
         """The head of the upstream's reply; given up when the client goes. `body` has been masked already.
 
         Raises:
@@ -130,7 +131,7 @@ class Passing:
         return self._entries.finish(entry, asked.request, response)
 
     def _relayed(
-        self, asked: Asked, target: Target, reply: UpstreamReply, headers: Mapping[str, str], heard: Heard
+        self, asked: Asked, target: Target, reply: ModelReply, headers: Mapping[str, str], heard: Heard
     ) -> Response:
         entry = asked.entry
         copy = StreamRebuilder(encoding=reply.content_encoding)

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shokunin.serve.model_client import ModelReply
 from shokunin.serve.receiving import Watching
-from shokunin.serve.upstream import UpstreamFailure, UpstreamReply
+from shokunin.serve.upstream import UpstreamFailure
 
 KEEP_ALIVE = 15.0
 """After so many silent seconds a comment is sent, so that nothing between here and the client hangs up."""
@@ -42,7 +43,7 @@ class Relay(Response):
     """Sends an upstream's stream on. `ended` is called whatever happens."""
 
     def __init__(
-        self, reply: UpstreamReply, copy: Copy, headers: Mapping[str, str], *, began: Callable[[], None], ended: Ended
+        self, reply: ModelReply, copy: Copy, headers: Mapping[str, str], *, began: Callable[[], None], ended: Ended
     ) -> None:
         super().__init__(status_code=reply.status)
         self.raw_headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers if n not in headers]
