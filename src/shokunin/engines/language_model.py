@@ -31,7 +31,7 @@ class LanguageSession:
     def __init__(self, runner: Runner, adapter: Adapter | None = None) -> None:
         self._runner = runner
         self._adapter = adapter
-        self.context = runner.prepared.context
+        self.context = runner.context
 
     def run(self, forms: Sequence[Conversation]) -> list[Written]:
         """What the model writes for each conversation, in their order; one that it cannot answer has a `problem`."""

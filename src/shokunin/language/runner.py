@@ -104,6 +104,7 @@ class Runner:
 
     Attributes:
         prepared: what it runs.
+        context: tokens of prompt and answer together.
     """
 
     def __init__(self, prepared: Prepared, *, threads: int | None = None) -> None:
@@ -114,6 +115,8 @@ class Runner:
         self._genai, self._openvino = _libraries()
         try:
             self._tokenizer = self._genai.Tokenizer(str(prepared.folder))
+            # The tokenizer cuts what is longer than its own limit and says nothing; so its limit is the context, too.
+            self.context = min(prepared.context, self.count("x " * (prepared.context + 1)))
             self._pipeline = self._open()
         except RuntimeError as error:
             raise ArtefactError(f"the engine cannot open {prepared.name!r}: {_last_line(error)}") from error
@@ -201,13 +204,13 @@ class Runner:
             return Written("", finished=False, problem=str(error))
         except (RuntimeError, ValueError) as error:
             return Written("", finished=False, problem=f"the engine refuses this request: {_last_line(error)}")
-        if len(tokens) + asked.longest > self.prepared.context:
+        if len(tokens) + asked.longest > self.context:
             return Written(
                 "",
                 finished=False,
                 tokens_in=len(tokens),
-                problem=f"the prompt has {len(tokens)} tokens and the answer may have {asked.longest}; together the "
-                f"model's context holds {self.prepared.context}",
+                problem=f"the prompt has {_at_least(len(tokens), self.context)} tokens and the answer may have "
+                f"{asked.longest}; together the model's context holds {self.context}",
             )
         one = _Asked(tokens, config, queue.SimpleQueue(), adapter=adapter)
         with self._work.changing:
@@ -400,6 +403,10 @@ class AdaptedRunner(Runner):
 def confidence_of(written: Written) -> float:
     """The probability of the whole answer, as the model sees it: the product of its tokens' probabilities."""
     return math.exp(sum(written.logprobs)) if written.logprobs else math.nan
+
+
+def _at_least(tokens: int, limit: int) -> str:
+    return f"{tokens} or more" if tokens >= limit else str(tokens)
 
 
 def _matrix(ids: Sequence[int]) -> Any:

@@ -125,13 +125,13 @@ class LocalModel:
             tokens = self._runner.count(self._runner.prompt(messages))
         except UsageError as error:
             raise Refusal(400, str(error), "invalid_value", "messages") from error
-        room = self._runner.prepared.context - tokens
+        room = self._runner.context - tokens
         asked = request.max_completion_tokens or request.max_tokens
         if room < (asked or 1):
             raise Refusal(
                 400,
-                f"the prompt has {tokens} tokens and {asked or 1} are asked for; the model's context holds "
-                f"{self._runner.prepared.context} together",
+                f"the prompt has {tokens}{' or more' if room <= 0 else ''} tokens and {asked or 1} are asked for; the model's context holds "
+                f"{self._runner.context} together",
                 "context_length_exceeded",
                 "messages",
             )
