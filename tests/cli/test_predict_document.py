@@ -103,3 +103,29 @@ def test_a_folder_and_rows_that_name_documents(shop: Path, tmp_path: Path) -> No
 def test_a_folder_needs_a_place_for_its_answers(shop: Path) -> None:
     code, said = run(shop, "nothing of that name", "--out", str(shop / "out.csv"))
     assert code == 2 and "--out is for files of rows and folders of documents" in said
+
+
+def test_a_tasks_rows_may_be_documents(shop: Path, tmp_path: Path) -> None:
+    task = tmp_path / "papers"
+    (task / "rows").parent.mkdir()
+    (task / "rows").symlink_to(shop / "papers")
+    (task / "task.toml").write_text('name = "papers"\ninputs = ["text"]\ntarget = "label"\n', encoding="utf-8")
+    done = CliRunner().invoke(app, ["curate", str(task), "--project", str(tmp_path), "--output", "json"])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert "the PDF is damaged" in json.dumps(facts)
+
+
+def test_documents_prove_a_specialist(shop: Path, tmp_path: Path) -> None:
+    draw = random.Random(5)
+    with (tmp_path / "held.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label"])
+        for n in range(12):
+            label = ("invoice", "delivery")[n % 2]
+            (tmp_path / f"{n}.pdf").write_bytes(pdf([f"New {draw.randrange(10**6)}", *draw.sample(WORDS[label], 3)]))
+            writer.writerow([f"{n}.pdf", label])
+    asked = ["prove", "papers", str(tmp_path / "held.csv"), "--project", str(shop), "--output", "json"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code in (0, 1), done.output
+    assert json.loads(done.stdout)["rows"] == 12

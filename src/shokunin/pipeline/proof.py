@@ -191,7 +191,7 @@ def _given_ground(
     place: Project,
     progress: Progress,
 ) -> Ground:
-    examples, table = examples_of(data, specialist.task, needs_target=True)
+    examples, table = examples_of(data, specialist.task, needs_target=True, progress=progress)
     answered = [e for e in examples if e.expected is not None]
     if not answered:
         raise DataError(f"no row has an answer in column {specialist.task.target!r}; nothing can be scored")

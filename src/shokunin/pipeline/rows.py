@@ -20,6 +20,7 @@ import numpy.typing as npt
 from shokunin.curate.build import build_dataset
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.columns import Columns, guess_columns
+from shokunin.curate.documents.content import SUFFIXES
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
@@ -91,7 +92,7 @@ def curate(
         task = task or read_task(Path(data) / "task.toml")
         data = _only_file(Path(data) / "rows")
     assert not isinstance(data, Dataset)
-    table = _phrased_table(data, task, inputs, target)
+    table = _phrased_table(data, task, inputs, target, progress)
     told = "kind" in asked or (task is not None and task.kind != CLASSIFY)
     if not told and (target or (task.target if task is not None else LABEL)) == LABEL and is_recorded(table.about):
         check_kind(_answers(table), str(table.about["name"]))
@@ -111,7 +112,7 @@ def curate(
         task = replace(task, template=first, wordings=tuple(others))
     dataset = _build(
         table,
-        None if test is None else _table(test, "test rows", table.templates),
+        None if test is None else _table(test, "test rows", table.templates, progress=progress),
         columns,
         task,
         mask=mask,
@@ -152,14 +153,14 @@ def dataset_folder(place: Project, specialist: Specialist) -> Path:
 
 
 def examples_of(
-    data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool
+    data: str | Path | Sequence[Mapping[str, Any]], task: Task, *, needs_target: bool, progress: Progress = silent
 ) -> tuple[list[Example], Table]:
-    """The rows of a file as examples of an existing task.
+    """The rows of a file as examples of an existing task; `progress` is told of documents that are read.
 
     Raises:
         DataError: the file lacks one of the task's columns.
     """
-    table = _table(data, "rows", task.templates)
+    table = _table(data, "rows", task.templates, progress=progress)
     needed = (*task.inputs, *_answer_columns(task, needs_target))
     missing = [c for c in needed if c not in table.columns]
     if missing:
@@ -180,15 +181,16 @@ def _phrased_table(
     task: Task | None,
     inputs: Sequence[str] | None,
     target: str | None,
+    progress: Progress,
 ) -> Table:
     """The rows; recorded conversations by the task's wordings, or else by those that they show, if they fit the wishes."""
     if task is not None and task.templates:
-        return _table(data, "rows", task.templates)
-    table = _table(data, "rows", find_template=True)
+        return _table(data, "rows", task.templates, progress=progress)
+    table = _table(data, "rows", find_template=True, progress=progress)
     wanted = inputs or (task.inputs if task is not None else None)
     answer = target or (task.target if task is not None else LABEL)
     if table.templates and (answer != LABEL or (wanted and sorted(wanted) != sorted(table.templates[0].inputs))):
-        return _table(data, "rows")
+        return _table(data, "rows", progress=progress)
     return table
 
 
@@ -198,9 +200,10 @@ def _table(
     templates: Sequence[Template] = (),
     *,
     find_template: bool = False,
+    progress: Progress = silent,
 ) -> Table:
     if isinstance(data, (str, Path)):
-        return read_rows(Path(data), templates, find_template=find_template)
+        return read_rows(Path(data), templates, find_template=find_template, progress=progress)
     if not data:
         raise DataError(f"there are no {what}; pass at least two labels with a few rows each")
     columns = tuple(dict.fromkeys(str(key) for row in data for key in row))
@@ -333,9 +336,11 @@ def _answers(table: Table) -> list[str]:
 
 def _only_file(folder: Path) -> Path:
     files = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
+    if len(files) != 1 and any(p.suffix.lower() in SUFFIXES for p in files):
+        return folder
     if len(files) != 1:
         raise DataError(
-            f"{str(folder)!r} should hold one file of rows; it holds {len(files)}; name the file instead of the folder"
+            f"{str(folder)!r} should hold one file of rows, or documents; it holds {len(files)}; name the file instead"
         )
     return files[0]
 
