@@ -111,7 +111,7 @@ def usual_order(dates: Iterable[DateAt]) -> Order | None:
     """The order in which most dates make sense, told by those that make sense in fewer than all; None: nothing tells."""
     votes: dict[Order, float] = {}
     for date in dates:
-        if date.numeric and len(date.readings) < len(ORDERS):
+        if date.numeric and not {"dmy", "mdy"} <= date.readings.keys():
             for which in date.readings:
                 votes[which] = votes.get(which, 0.0) + 1 / len(date.readings)
     if not votes:

@@ -91,7 +91,7 @@ def learn_scalar(
     missing = sum(map(is_missing, values))
     if not written:
         odds = float(np.log((missing + 0.5) / (len(values) - missing + 0.5)))
-        return ScalarModel(field, setup, style, Judgement((0, 0, LEAST), (0, 0, odds)), Memory({}, {}))
+        return ScalarModel(field, setup, style, Judgement((0, 0, LEAST), (0, 0, odds), odds), Memory({}, {}))
     looked = [look(d, field, setup, s) for d, s in zip(pages, seen, strict=True)]
     targets = [
         _targets(field, setup, d, v, s, found) for d, v, s, (found, _) in zip(pages, values, spans, looked, strict=True)
@@ -272,6 +272,8 @@ def _judgement(
     A document whose right values are struck out stands for one without the field; all of these together count as much as one
     real document, so that even a field that every past row had can be found missing.
     """
+    empty = [gone for scores, gone in zip(judged, missing, strict=True) if not len(scores)]
+    nothing = float(np.log((sum(empty) + 0.5) / (len(empty) - sum(empty) + 0.5)))
     tops, is_right, is_absent, weights = [], [], [], []
     for scores, good, gone in zip(judged, right, missing, strict=True):
         if len(scores):
@@ -290,9 +292,9 @@ def _judgement(
     right_labels = np.asarray(is_right + [False] * len(struck), np.float64)
     absent_labels = np.asarray(is_absent + [True] * len(struck), np.float64)
     if not real:
-        return Judgement((0, 0, LEAST), (0, 0, 0.0))
+        return Judgement((0, 0, LEAST), (0, 0, 0.0), nothing)
     x, w = np.asarray(tops), np.asarray(weights)
-    return Judgement(_logistic(x, right_labels, w, seed), _logistic(x, absent_labels, w, seed))
+    return Judgement(_logistic(x, right_labels, w, seed), _logistic(x, absent_labels, w, seed), nothing)
 
 
 def _logistic(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -53,10 +52,7 @@ class OpenList:
 
     def __init__(self, model: ListModel) -> None:
         self.model = model
-
-    @cached_property
-    def _parts(self) -> list[OpenScalar]:
-        return [part.open() for part in self.model.parts]
+        self._parts: list[OpenScalar] = [part.open() for part in model.parts]
 
     def find(self, page: Places, seen: Seen | None = None) -> Found:
         """The items in a document, in order; the log-odds are those of all parts being right together."""

@@ -100,8 +100,8 @@ class Places:
 
 def _relative(document: Document) -> Geometry:
     """Boxes (n, 4) with each page's text reaching from 0 to 1 both ways; pages stand under each other."""
-    boxes = np.asarray([line.box for line in document.lines], np.float32)
-    boxes = np.nan_to_num(boxes, posinf=0.0, neginf=0.0)
+    told = np.nan_to_num(np.asarray([line.box for line in document.lines], np.float64), posinf=0.0, neginf=0.0)
+    boxes = np.clip(told, -1e9, 1e9).astype(np.float32)
     boxes = np.stack(
         [boxes[:, [0, 2]].min(1), boxes[:, [1, 3]].min(1), boxes[:, [0, 2]].max(1), boxes[:, [1, 3]].max(1)], axis=1
     )

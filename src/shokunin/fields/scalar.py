@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shokunin.errors import ArtefactError
 from shokunin.fields.candidates import Mention, Segment, mentions, segments
 from shokunin.fields.dates import Order
 from shokunin.fields.memory import Memory, memory_from_dict
 from shokunin.fields.places import Places
-from shokunin.fields.proposals import Proposals, propose_blocks, propose_values
+from shokunin.fields.proposals import BLOCK_NUMBERS, VALUE_NUMBERS, Proposals, propose_blocks, propose_values
 from shokunin.fields.signs import LinearSigns, Signs, mention_signs, segment_signs
 from shokunin.fields.style import Style, write
 from shokunin.forms import Field, Found
@@ -52,10 +53,12 @@ class Judgement:
     Attributes:
         right: weights of (best, lead, bias): the log-odds that the best value is right.
         absent: the same for: the document does not say the field.
+        nothing: the log-odds that it does not, where it offers no value at all.
     """
 
     right: tuple[float, float, float]
     absent: tuple[float, float, float]
+    nothing: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class OpenScalar:
         """The field's value in a document; `seen` is what other fields looked at in it, and is added to."""
         model = self.model
         if model.signs is None or self._trees is None:
-            return Found(None, model.judgement.absent[2])
+            return Found(None, model.judgement.nothing)
         looked, signs = look(page, model.field, model.setup, seen)
         proposals = propose(page, model.field, model.setup, looked, model.signs.logits(signs), model.memory)
         judged = judge(self._trees, proposals.numbers)
@@ -134,10 +137,20 @@ def propose(
 
 
 def booster(text: str) -> Any:
-    """Boosted trees from their text."""
+    """Boosted trees from their text.
+
+    Raises:
+        ArtefactError: it is none, or of trees that judge by other numbers.
+    """
     import lightgbm
 
-    return lightgbm.Booster(model_str=text)
+    try:
+        trees = lightgbm.Booster(model_str=text)
+    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
+        raise ArtefactError(f"the trees of a field are damaged: {error}") from error
+    if trees.num_feature() not in (VALUE_NUMBERS, BLOCK_NUMBERS):
+        raise ArtefactError(f"the trees of a field judge by {trees.num_feature()} numbers; expected {VALUE_NUMBERS}")
+    return trees
 
 
 def judge(trees: Any, numbers: Numbers) -> npt.NDArray[np.float64]:
@@ -150,7 +163,7 @@ def judge(trees: Any, numbers: Numbers) -> npt.NDArray[np.float64]:
 def decide(judgement: Judgement, judged: npt.NDArray[np.float64]) -> tuple[int | None, float]:
     """The number of the value to give, or None for "it is not there", and the log-odds that this is right."""
     if not len(judged):
-        return None, max(judgement.absent[2], 0.0)
+        return None, judgement.nothing
     top = best_and_lead(judged)
     right, absent = (_log_odds(weights, top) for weights in (judgement.right, judgement.absent))
     return (None, absent) if absent > right else (int(judged.argmax()), right)
@@ -189,18 +202,18 @@ def scalar_from_dict(kept: dict[str, Any], tensors: dict[str, Numbers], name: st
             bool(setup["marked"]),
         ),
         Style(**kept["style"]),
-        Judgement(_three(kept["judgement"]["right"]), _three(kept["judgement"]["absent"])),
+        _judgement(**kept["judgement"]),
         memory_from_dict(kept["memory"]),
         signs,
         None if signs is None else (folder / f"{name}.trees.txt").read_text(encoding="utf-8"),
     )
 
 
-def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
-    a, b, c = (float(n) for n in numbers)
-    if not all(map(math.isfinite, (a, b, c))):
+def _judgement(right: Sequence[float], absent: Sequence[float], nothing: float) -> Judgement:
+    told = Judgement((right[0], right[1], right[2]), (absent[0], absent[1], absent[2]), nothing)
+    if not all(isinstance(n, float | int) and math.isfinite(n) for n in (*told.right, *told.absent, told.nothing)):
         raise ValueError("a number of the judgement is not finite")
-    return a, b, c
+    return told
 
 
 def _log_odds(weights: tuple[float, float, float], top: tuple[float, float]) -> float:

@@ -190,4 +190,7 @@ def _is_amount(text: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
-    return len(text) <= 40 and bool(re.search(r"\d", text)) and bool(re.fullmatch(r"[\w./#-]+( [\w./#-]+)?", text))
+    """One word with a digit in it, or several of mostly digits."""
+    digits = sum(c.isdigit() for c in text)
+    written = re.fullmatch(r"[\w./#-]+( [\w./#-]+)*", text)
+    return bool(written) and len(text) <= 40 and digits > 0 and (" " not in text or digits >= len(text) / 2)

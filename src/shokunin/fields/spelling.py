@@ -8,8 +8,8 @@ from functools import lru_cache
 
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
 QUOTES = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("\u00a0"): " ", ord("\u202f"): " "}
-MEANT = frozenset("%&#@+")
-"""Signs that make another value: "A+" is not "A". Other punctuation is how somebody happened to write it."""
+MEANT = frozenset("%&#@+±×÷≤≥°")
+"""Signs that make another value, as those of currencies do: "A+" is not "A". Other punctuation is how it happened to be written."""
 
 
 def fold(text: str) -> str:
@@ -31,7 +31,7 @@ def keyed(text: str) -> tuple[str, list[int]]:
     places: list[int] = []
     gap = False
     for place, char in enumerate(fold(text).upper() if text.isascii() else map(_upper, text)):
-        if not (char.isalnum() or char in MEANT or unicodedata.category(char[0]) in ("Sc", "Sm")):
+        if not (char.isalnum() or char in MEANT or unicodedata.category(char[0]) == "Sc"):
             gap = True
             continue
         if gap and kept and kept[-1].isdigit() and char.isdigit():

@@ -1,0 +1,245 @@
+"""Four fields from 626 scanned receipts (SROIE 2019), five folds by id modulo 5: the cheap rungs against trivial baselines.
+
+The learners' settings were chosen on the training part of fold 0 alone (receipts whose id modulo 5 is not 0); fold 0 is therefore
+also shown by itself. "Unseen shops" are the receipts whose company no receipt of their training part has.
+`python -m benchmarks.sroie [--only NAME,…] [--quick]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.rows import data_file
+from shokunin.engines import engine_for
+from shokunin.fields.amounts import find_amounts
+from shokunin.fields.dates import find_dates
+from shokunin.fields.normalise import is_missing
+from shokunin.fields.places import Places
+from shokunin.fields.scoring import f1, field_scores
+from shokunin.fields.spelling import key, tidy
+from shokunin.files import write_json
+from shokunin.forms import Document, Field, FieldLessons, Line
+from shokunin.progress import silent
+from shokunin.train import learner
+
+FOLDS = 5
+DRAWS = 2_000
+FIELDS = (Field("company"), Field("address"), Field("date", "date"), Field("total", "money"))
+NAMES = tuple(f.name for f in FIELDS)
+Answers = list[dict[str, Any]]
+PUBLISHED = "official test set, so only roughly comparable: LayoutLM 0.952 (Xu et al. 2020); character LSTM 0.756 (the carrier repository)"
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """n receipts: what they say, what was asked for, and the fold each is tested in."""
+
+    documents: tuple[Document, ...]
+    expected: tuple[dict[str, Any], ...]
+    fold: np.ndarray
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one competitor answered to one fold, and what that cost."""
+
+    answers: Answers
+    facts: dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(COMPETITORS), help="competitors, parted by commas")
+    parser.add_argument("--quick", action="store_true", help="one fold, to see whether it runs")
+    arguments = parser.parse_args()
+    receipts = read_receipts()
+    folds = range(1 if arguments.quick else FOLDS)
+    result: dict[str, Any] = {
+        **harness.record("sroie", arguments.quick),
+        "receipts": len(receipts.documents),
+        "published": PUBLISHED,
+        "compared": "date as a date, total as a number, texts by letters and digits (case, blanks, punctuation ignored)",
+        "expected": [{n: row[n] for n in NAMES} for row in receipts.expected],
+        "competitors": {},
+    }
+    result.pop("settings")
+    for name in arguments.only.split(","):
+        answers: Answers = [{} for _ in receipts.documents]
+        runs = []
+        for fold in folds:
+            test = np.flatnonzero(receipts.fold == fold)
+            given = COMPETITORS[name](receipts, np.flatnonzero(receipts.fold != fold), test)
+            for i, answer in zip(test, given.answers, strict=True):
+                answers[i] = answer
+            runs.append({"fold": fold, **given.facts})
+        tested = np.flatnonzero(np.isin(receipts.fold, folds))
+        result["competitors"][name] = {**measured(receipts, answers, tested), "runs": runs}
+        print(name, json.dumps({k: v for k, v in result["competitors"][name].items() if k != "right"}, indent=1))
+    result.pop("expected")
+    stamp = result["created"].replace("-", "").replace(":", "")
+    path = harness.RESULTS / f"sroie-{stamp}-{result['commit']}.json"
+    if not arguments.quick:
+        write_json(path, result)
+        print(f"written to {path.name}")
+
+
+def read_receipts() -> Receipts:
+    """All receipts in the file's order; a value that is empty there is one that nobody found."""
+    with data_file("sroie_receipts", "receipts.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    documents = tuple(Document(tuple(Line(x["text"], tuple(x["box"])) for x in row["lines"])) for row in rows)
+    expected = tuple({n: row["fields"].get(n) or None for n in NAMES} for row in rows)
+    return Receipts(documents, expected, np.asarray([int(row["id"]) % FOLDS for row in rows]))
+
+
+def trained(
+    name: str, boxes: bool = True, most: int | None = None, **options: Any
+) -> Callable[[Receipts, np.ndarray, np.ndarray], Given]:
+    """A competitor: a learner with these options, on documents with or without boxes, on at most so many lessons."""
+
+    def run(receipts: Receipts, train: np.ndarray, test: np.ndarray) -> Given:
+        documents = receipts.documents if boxes else tuple(map(_without_boxes, receipts.documents))
+        train = train if most is None else np.sort(np.random.default_rng(0).permutation(train)[:most])
+        lessons = FieldLessons(
+            tuple(documents[i] for i in train), tuple(receipts.expected[i] for i in train), FIELDS, train
+        )
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            module = learner(name)
+            began, cpu = time.perf_counter(), time.process_time()
+            weights = module.fit(lessons, module.Options(**options), Path(folder), seed=0, progress=silent)
+            facts: dict[str, Any] = {
+                "fit_seconds": round(time.perf_counter() - began, 2),
+                "fit_cpu_seconds": round(time.process_time() - cpu, 2),
+                "size_bytes": weights.size_bytes(),
+            }
+            began = time.perf_counter()
+            session = engine_for(weights.format).load(weights, threads=1)
+            facts["load_seconds"] = round(time.perf_counter() - began, 3)
+            session.run([documents[train[0]]])
+            answers, wall, busy = [], [], []
+            for i in test:
+                began, cpu = time.perf_counter(), time.process_time()
+                found = session.run([documents[i]])[0]
+                wall.append(time.perf_counter() - began)
+                busy.append(time.process_time() - cpu)
+                answers.append({f: told.value for f, told in found.items()})
+        for what, seconds in (("latency_ms", wall), ("latency_cpu_ms", busy)):
+            facts[what] = {f"p{q}": round(float(np.percentile(seconds, q)) * 1000, 2) for q in (50, 95)}
+        return Given(answers, facts)
+
+    return run
+
+
+def regular_expressions(receipts: Receipts, train: np.ndarray, test: np.ndarray) -> Given:
+    """What one writes in an hour: first line, lines 2 to 4, first date, largest amount on a row that says "total"."""
+    return Given([_by_rule(receipts.documents[i]) for i in test], {})
+
+
+def majority(receipts: Receipts, train: np.ndarray, test: np.ndarray) -> Given:
+    """For every receipt the most frequent value of each field."""
+    usual = {n: Counter(receipts.expected[i][n] for i in train).most_common(1)[0][0] for n in NAMES}
+    return Given([usual] * len(test), {})
+
+
+def measured(receipts: Receipts, answers: Answers, tested: np.ndarray) -> dict[str, Any]:
+    """Scores with 95 % intervals (bootstrap over receipts), and for each receipt which fields were right."""
+    expected = [receipts.expected[i] for i in tested]
+    given = [answers[i] for i in tested]
+    unseen = np.asarray([_is_unseen(receipts, i) for i in tested])
+    fold = receipts.fold[tested]
+    scores = field_scores(FIELDS, expected, given)
+    right = {n: scores.counts[n][:, 0].astype(bool) for n in NAMES}
+    counts = np.stack([scores.counts[n] for n in NAMES])
+    draws = np.random.default_rng(0).integers(0, len(tested), (DRAWS, len(tested)))
+    out: dict[str, Any] = {
+        "mean_f1": _interval(counts, draws),
+        "f1": {n: _interval(counts[[k]], draws) for k, n in enumerate(NAMES)},
+        "all_right": _share(scores.exact, draws),
+        "mean_f1_fold_0": round(_mean_f1(counts[:, fold == 0]), 4),
+        "unseen_shops": {
+            "receipts": int(unseen.sum()),
+            "mean_f1": round(_mean_f1(counts[:, unseen]), 4),
+            "f1": {n: round(f1(counts[k, unseen].sum(0)), 4) for k, n in enumerate(NAMES)},
+            "all_right": round(float(scores.exact[unseen].mean()), 4),
+        },
+        "spelled_alike": _spelling(expected, given, lambda n, v: tidy(v).upper() if n in ("company", "address") else v),
+        "letter_for_letter": _spelling(expected, given, lambda n, v: v),
+        "right": {n: "".join("01"[int(r)] for r in right[n]) for n in NAMES},
+    }
+    return out
+
+
+def _spelling(expected: Sequence[dict[str, Any]], given: Answers, spell: Callable[[str, str], str]) -> dict[str, float]:
+    """Shares of receipts whose value is the same after `spell`, by field, and their mean."""
+    out = {}
+    for name in NAMES:
+        pairs = [(e[name], g.get(name)) for e, g in zip(expected, given, strict=True)]
+        same = [a == b if is_missing(a) or is_missing(b) else spell(name, a) == spell(name, str(b)) for a, b in pairs]
+        out[name] = round(float(np.mean(same)), 4)
+    return {**out, "mean": round(float(np.mean(list(out.values()))), 4)}
+
+
+def _interval(counts: np.ndarray, draws: np.ndarray) -> dict[str, float]:
+    """Mean F1 over the fields of `counts` (fields, n, 3), with its interval."""
+    summed = np.stack([part[draws].sum(axis=1) for part in counts])
+    drawn = (2 * summed[..., 0] / np.maximum(2 * summed[..., 0] + summed[..., 1] + summed[..., 2], 1)).mean(axis=0)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"value": round(_mean_f1(counts), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def _share(flags: np.ndarray, draws: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(flags[draws].mean(axis=1), [0.025, 0.975])
+    return {"value": round(float(flags.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def _mean_f1(counts: np.ndarray) -> float:
+    return float(np.mean([f1(part.sum(axis=0)) for part in counts]))
+
+
+def _is_unseen(receipts: Receipts, row: int) -> bool:
+    mine = key(receipts.expected[row]["company"] or "")
+    others = np.flatnonzero(receipts.fold != receipts.fold[row])
+    return mine not in {key(receipts.expected[i]["company"] or "") for i in others}
+
+
+def _by_rule(document: Document) -> dict[str, Any]:
+    page = Places(document)
+    dates = find_dates(page.text)
+    rows = [" ".join(page.lines[i] for i in row) for row in page.rows]
+    said = [a for text in rows if re.search(r"total", text, re.I) for a in find_amounts(text) if a.decimals == 2]
+    amounts = said or [a for a in find_amounts(page.text) if a.decimals == 2]
+    return {
+        "company": page.lines[0] if page.lines else None,
+        "address": " ".join(page.lines[1:4]) or None,
+        "date": page.text[dates[0].start : dates[0].end] if dates else None,
+        "total": str(max(a.value for a in amounts)) if amounts else None,
+    }
+
+
+def _without_boxes(document: Document) -> Document:
+    return Document(tuple(Line(line.text) for line in document.lines))
+
+
+COMPETITORS: dict[str, Callable[[Receipts, np.ndarray, np.ndarray], Given]] = {
+    "majority": majority,
+    "regular_expressions": regular_expressions,
+    "field_candidates": trained("field_candidates"),
+    "field_candidates_without_memory": trained("field_candidates", memory=False),
+    "field_candidates_without_boxes": trained("field_candidates", boxes=False),
+    "field_candidates_100_lessons": trained("field_candidates", most=100),
+}
+
+if __name__ == "__main__":
+    main()
