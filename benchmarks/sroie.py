@@ -39,7 +39,10 @@ DRAWS = 2_000
 FIELDS = (Field("company"), Field("address"), Field("date", "date"), Field("total", "money"))
 NAMES = tuple(f.name for f in FIELDS)
 Answers = list[dict[str, Any]]
-PUBLISHED = "official test set, so only roughly comparable: LayoutLM 0.952 (Xu et al. 2020); character LSTM 0.756 (the carrier repository)"
+PUBLISHED = (
+    "on the official test set, so only roughly comparable: LayoutLM 0.952 (Xu et al. 2020), "
+    "character LSTM 0.756 (the repository that carries the data)"
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
 QUOTES = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("\u00a0"): " ", ord("\u202f"): " "}
 MEANT = frozenset("%&#@+±×÷≤≥°")
-"""Signs that make another value, as those of currencies do: "A+" is not "A". Other punctuation is how it happened to be written."""
+"""Signs that make another value, as those of currencies do: "A+" is not "A". Other punctuation means nothing."""
 
 
 def fold(text: str) -> str:
