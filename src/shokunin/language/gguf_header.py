@@ -39,11 +39,13 @@ class GgufHeader:
         version: of the format.
         facts: its key-value pairs; a list as a tuple.
         tensors: of each tensor its dimensions, the fastest first, as the file has them.
+        types: of each tensor the number of its type, a key of `BLOCKS`.
     """
 
     version: int
     facts: Mapping[str, Any]
     tensors: Mapping[str, tuple[int, ...]]
+    types: Mapping[str, int]
 
     @property
     def architecture(self) -> str:
@@ -99,17 +101,22 @@ def _read(data: _Bytes, name: str) -> GgufHeader:
     if step < 1 or step > 1 << 20:
         raise BaseModelError(f"{name!r} is damaged: it aligns its tensors to {step} bytes")
     start = -(-data.at // step) * step
-    for tensor, _, offset, size in places:
+    for tensor, _, _, offset, size in places:
         if start + offset + size > data.size:
             raise BaseModelError(
                 f"{name!r} is cut short: tensor {tensor!r} ends at byte {start + offset + size}, "
                 f"and the file has {data.size}; fetch it again"
             )
-    return GgufHeader(version, facts, {tensor: shape for tensor, shape, _, _ in places})
+    return GgufHeader(
+        version,
+        facts,
+        {tensor: shape for tensor, shape, *_ in places},
+        {tensor: kind for tensor, _, kind, *_ in places},
+    )
 
 
-def _place(data: _Bytes, name: str) -> tuple[str, tuple[int, ...], int, int]:
-    """One tensor: its name, dimensions, where it begins after the header, and its bytes."""
+def _place(data: _Bytes, name: str) -> tuple[str, tuple[int, ...], int, int, int]:
+    """One tensor: its name, dimensions, type, where it begins after the header, and its bytes."""
     tensor = data.string()
     count = int(data.number("I"))
     if not 1 <= count <= MOST_DIMENSIONS:
@@ -124,7 +131,7 @@ def _place(data: _Bytes, name: str) -> tuple[str, tuple[int, ...], int, int]:
     block, size = BLOCKS[kind]
     if numbers < 1 or shape[0] % block:
         raise BaseModelError(f"{name!r} is damaged: tensor {tensor!r} has the dimensions {shape}")
-    return tensor, shape, offset, numbers // block * size
+    return tensor, shape, kind, offset, numbers // block * size
 
 
 def _check_facts(facts: Mapping[str, Any], name: str) -> None:

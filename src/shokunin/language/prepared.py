@@ -1,8 +1,8 @@
 """Prepared: a GGUF file as a folder that the engine opens quickly, made once into the cache.
 
 The engine's reader of GGUF gives the projections of a graph running numbers for names. Here they get the names that
-PEFT adapters use (`model.layers.0.self_attn.q_proj`), without which no adapter could be laid on them. Nothing is
-re-quantised: the folder holds the same 4- or 8-bit numbers as the file.
+PEFT adapters use (`model.layers.0.self_attn.q_proj`), without which no adapter could be laid on them. Numbers are kept as
+the file has them, but for types that the engine does not know (`readable_gguf`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from shokunin.files import folder_in_making, publish_folder
 from shokunin.language.base_models import IR, LanguageModel
 from shokunin.language.chat_template import template_in
 from shokunin.language.gguf_header import GgufHeader, read_header
+from shokunin.language.readable_gguf import unreadable, write_readable
 
 ABOUT = "language_model.json"
 PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
@@ -132,10 +133,10 @@ def _make(path: Path, header: GgufHeader, place: Path, name: str) -> None:
     openvino, genai = _libraries()
     with folder_in_making(place.parent) as made:
         source = made / "source.gguf"
-        try:
-            source.symlink_to(path.resolve())
-        except OSError:  # where links are not allowed
-            shutil.copyfile(path, source)
+        if unreadable(header):
+            write_readable(path, source, name)
+        else:
+            _link(path, source)
         try:
             tokenizer = genai.Tokenizer(str(source), {"enable_save_ov_model": True})
             genai.ContinuousBatchingPipeline(
@@ -162,6 +163,13 @@ def _make(path: Path, header: GgufHeader, place: Path, name: str) -> None:
         except ProjectError:
             if not place.is_dir():  # else another process was faster, with the same content
                 raise
+
+
+def _link(path: Path, to: Path) -> None:
+    try:
+        to.symlink_to(path.resolve())
+    except OSError:  # where links are not allowed
+        shutil.copyfile(path, to)
 
 
 def _name_projections(graph: Any, header: GgufHeader, name: str) -> None:

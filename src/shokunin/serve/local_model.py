@@ -130,7 +130,8 @@ class LocalModel:
         if room < (asked or 1):
             raise Refusal(
                 400,
-                f"the prompt has {tokens}{' or more' if room <= 0 else ''} tokens and {asked or 1} are asked for; the model's context holds "
+                f"the prompt has {tokens}{' or more' if room <= 0 else ''} tokens and {asked or 1} are asked for; "
+                "the model's context holds "
                 f"{self._runner.context} together",
                 "context_length_exceeded",
                 "messages",
