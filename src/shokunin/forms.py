@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Form = Literal["labelled_text", "conversation", "labelled_fields"]
+Form = Literal["labelled_text", "conversation", "labelled_fields", "series_window"]
 Rows = npt.NDArray[np.int64]
 L = TypeVar("L", covariant=True)
 
