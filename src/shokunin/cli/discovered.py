@@ -11,7 +11,7 @@ from shokunin.discover.found import Found
 from shokunin.discover.sentences import audited, headline, percent, prices_from, unmeasured
 from shokunin.pipeline.discovering import Discovery
 
-COLOURS = {"TRAIN": "green", "COLLECT MORE": "yellow", "LEAVE": "dim"}
+COLOURS = {"TRAIN": "green", "TRY": "yellow", "COLLECT MORE": "yellow", "LEAVE": "dim"}
 LONGEST = 200
 
 
@@ -37,20 +37,20 @@ def show(
     _table(found.tasks, unit)
     say()
     say(title=headline(found.tasks, unit))
-    for verdict in ("TRAIN", "COLLECT MORE"):
+    for verdict in ("TRAIN", "TRY", "COLLECT MORE"):
         tasks = [task for task in found.tasks if task.verdict == verdict]
         for task in tasks:
             say()
             say(f"  {_sentence(task.reason)}", title=f"{verdict}  {task.name}")
             for line in _about(task, unit):
                 note(f"  {line}")
-            if not (verdict == "TRAIN" and again):
-                say(f"  {'next:' if verdict == 'TRAIN' else 'with more calls:'} {following[task.name]}")
-    if again and any(task.verdict == "TRAIN" for task in found.tasks):
+            if not (verdict != "COLLECT MORE" and again):
+                say(f"  {'with more calls:' if verdict == 'COLLECT MORE' else 'next:'} {following[task.name]}")
+    if again and any(task.verdict in ("TRAIN", "TRY") for task in found.tasks):
         say()
         say(f" {again}", title="next, to make their folders:")
         for task in found.tasks:
-            if task.verdict == "TRAIN":
+            if task.verdict in ("TRAIN", "TRY"):
                 say(f"  then: {following[task.name]}")
     left = [task for task in found.tasks if task.verdict == "LEAVE"]
     if left:

@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 6.0, 24.0
 """Radii of the dots, whose area goes by what the task costs."""
 LETTER, LINE = 7.4, 16.0
 LONGEST = 40
-CLASSES: Mapping[Verdict, str] = {"TRAIN": "train", "COLLECT MORE": "collect", "LEAVE": "leave"}
+CLASSES: Mapping[Verdict, str] = {"TRAIN": "train", "TRY": "collect", "COLLECT MORE": "collect", "LEAVE": "leave"}
 _Box = tuple[float, float, float, float]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from shokunin.metrics import Interval
 from shokunin.template import Template
 
-Verdict = Literal["TRAIN", "COLLECT MORE", "LEAVE"]
+Verdict = Literal["TRAIN", "TRY", "COLLECT MORE", "LEAVE"]
 
 
 @dataclass(frozen=True)

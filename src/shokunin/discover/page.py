@@ -72,7 +72,7 @@ def discovery_html(
         tasks=tasks,
         worth=worth,
         more=more,
-        left=[task for task in tasks if task.verdict == "LEAVE"],
+        left=[task for task in tasks if task.verdict in ("LEAVE", "TRY")],
         tone="well" if worth else "mild",
         headline=headline(tasks, unit),
         share=answered(tasks),

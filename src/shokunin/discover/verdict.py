@@ -18,6 +18,7 @@ def verdict_of(
     kind: str,
     *,
     trainable: bool,
+    rehearsed: bool = True,
     records: int,
     recognised: float,
     patternedness: Interval,
@@ -30,6 +31,7 @@ def verdict_of(
     Args:
         kind: the kind of work.
         trainable: whether this release trains it.
+        rehearsed: whether a training of this kind is rehearsed before it is advised.
         records: calls in the log.
         recognised: share of the calls that a gateway would recognise.
         patternedness: how well the answers can be foretold.
@@ -43,6 +45,8 @@ def verdict_of(
         return "LEAVE", f"{percent(served)} of it is answered by a specialist already"
     if not trainable:
         return "LEAVE", f"this release trains no {kind!r} specialists yet; {_told(patternedness)}"
+    if not rehearsed:
+        return _untold(records, recognised, patternedness)
     if rehearsal is None:
         return "COLLECT MORE", f"{records:,} calls are too few of each label to learn from and to test; keep recording"
     if recognised < ENOUGH:
@@ -74,6 +78,22 @@ def verdict_of(
     return "LEAVE", (
         f"the cheap learners are right in {right} of all answers, and in too few of the surest ones to promise at most "
         f"{promised} of wrong ones; as far as this sample can tell, not even sixteen times the rows would change that"
+    )
+
+
+def _untold(records: int, recognised: float, patternedness: Interval) -> tuple[Verdict, str]:
+    """Of a kind that is trained but not rehearsed no share can be foretold; only whether trying makes sense."""
+    if records < FEWEST:
+        return "COLLECT MORE", f"{records:,} calls are too few to learn from and to test; keep recording"
+    if recognised < ENOUGH:
+        return (
+            "LEAVE",
+            f"the prompts have no fixed frame: only {percent(recognised)} of the requests could be recognised",
+        )
+    if patternedness.low < PATTERNED:
+        return "LEAVE", _told(patternedness)
+    return "TRY", (
+        f"{_told(patternedness).partition(', so')[0]}; how much of it a specialist would answer is only known when it is trained"
     )
 
 

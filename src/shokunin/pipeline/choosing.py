@@ -14,6 +14,7 @@ from shokunin.fields.schema import guess_fields
 from shokunin.pipeline.kinds import kind_of_answers
 from shokunin.task import KINDS, Task
 from shokunin.tasks import kind
+from shokunin.tasks.generate_text import sql_like
 
 LABELS, TEXT = "classify_text", "generate_text"
 
@@ -31,7 +32,10 @@ def kind_of_rows(table: Table, sample: Sequence[Mapping[str, str]], target: str 
     column = target or answer_column(table.columns)
     if column is None or column not in table.columns:
         return LABELS
-    found = kind_of_answers([row.get(column, "") for row in sample])
+    answers = [row[column].strip() for row in sample if row.get(column, "").strip()]
+    if answers and all(sql_like(answer) for answer in answers):
+        return TEXT  # however often the same query comes again
+    found = kind_of_answers(answers)
     # Short answers that hardly ever come twice may be labels that are too many; curation says what is wrong with them.
     return {CHAT: TEXT}.get(found, found if found in KINDS else LABELS)
 

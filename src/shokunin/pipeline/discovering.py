@@ -260,7 +260,7 @@ def _named(judged: Sequence[Judged]) -> list[Judged]:
 
 
 def _rank(found: Found) -> tuple[int, float, float, int]:
-    order = ("TRAIN", "COLLECT MORE", "LEAVE").index(found.verdict)
+    order = ("TRAIN", "TRY", "COLLECT MORE", "LEAVE").index(found.verdict)
     return order, -(found.money.saving or 0), -(found.money.cost or 0), -found.records
 
 

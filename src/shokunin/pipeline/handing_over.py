@@ -20,7 +20,7 @@ from shokunin.recorded.call import Call
 from shokunin.task import Task, task_to_toml
 
 ROWS_FILE = "calls.jsonl"
-WORTH = ("TRAIN", "COLLECT MORE")
+WORTH = ("TRAIN", "TRY", "COLLECT MORE")
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shokunin.cost import Price, price_of
 from shokunin.discover import verdict
-from shokunin.discover.answers import CHAT, CLASSIFY, Answers
+from shokunin.discover.answers import CHAT, CLASSIFY, GENERATE, Answers
 from shokunin.discover.found import Found, Money, Rehearsal
 from shokunin.discover.groups import Group
 from shokunin.discover.patterned import patternedness
@@ -66,8 +66,9 @@ def judge(group: Group, tally: Tally, setting: Setting, progress: Progress) -> J
     known = [(inputs, label) for inputs, label in pairs if label is not None]
     per_month = tally.records * setting.months
     rehearsal: Rehearsal | None = None
-    trainable = group.kind in KINDS and group.kind == CLASSIFY
-    if trainable and len(known) >= verdict.FEWEST:
+    rehearsed = group.kind == CLASSIFY
+    trainable = group.kind in KINDS and (group.kind != GENERATE or answers.sql)
+    if rehearsed and len(known) >= verdict.FEWEST:
         task = task_of("rehearsal", group, answers, setting.max_error)
         total = round(tally.records * recognised * len(known) / max(1, len(replies)))
         rehearsal = rehearse(
@@ -92,6 +93,7 @@ def judge(group: Group, tally: Tally, setting: Setting, progress: Progress) -> J
     told = verdict.verdict_of(
         group.kind,
         trainable=trainable,
+        rehearsed=rehearsed,
         records=tally.records,
         recognised=recognised,
         patternedness=pattern,
@@ -150,7 +152,8 @@ def task_of(name: str, group: Group, answers: Answers, max_error: float) -> Task
     """The task of a group: its inputs, and the wordings that a gateway can recognise."""
     first, *more = group.templates(answers) or (None,)
     inputs = first.inputs if first is not None else ("text",)
-    return Task(name, CLASSIFY, inputs, max_error=max_error, template=first, wordings=tuple(more))
+    kind = group.kind if group.kind in KINDS else CLASSIFY
+    return Task(name, kind, inputs, max_error=max_error, template=first, wordings=tuple(more))
 
 
 def _cost(tally: Tally, setting: Setting) -> float | None:

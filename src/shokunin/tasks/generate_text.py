@@ -284,11 +284,13 @@ def _options(task: Task) -> Options:
         ) from error
 
 
+def sql_like(answer: str) -> bool:
+    """Whether an answer begins as a query does."""
+    return re.match(r"(?is)\s*(?:select\b.+\bfrom\b|with\b.+\bas\s*\()", answer) is not None
+
+
 def _are_sql(answers: Sequence[str], dialect: str) -> bool:
-    sample = answers[:100]
-    return all(re.match(r"\s*(select|with)\b", a, re.I) for a in sample) and all(
-        sql.parse(a, dialect).problem is None for a in sample[:20]
-    )
+    return all(map(sql_like, answers[:100])) and all(sql.parse(a, dialect).problem is None for a in answers[:20])
 
 
 def _log_odds(row: Written) -> float:
