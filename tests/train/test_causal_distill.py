@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from shokunin.progress import silent
+from tiny_decoder import colours, tiny_decoder
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -50,6 +54,7 @@ def teacher(seed: int, **more: Any) -> Any:
     for name, value in given.items():
         setattr(made, name, value)
     made.decoder = decoder(seed).eval()
+    made.words = WORDS
     made._known = {}
     return made
 
@@ -154,6 +159,40 @@ def test_on_policy_never_or_always(lmbda: float, expected: set[bool]) -> None:
     for (ids, prompt), (given, at) in zip(made, ROWS, strict=True):
         assert prompt == at and (ids[:prompt] == given[:at]).all()
         assert (len(ids) == len(given) and (ids == given).all()) if not lmbda else prompt < len(ids) <= prompt + 4
+
+
+def test_rows_of_a_head_that_belong_to_no_token_are_left_out() -> None:
+    student, batch = decoder(3), packed(ROWS, torch.device("cpu"))
+    wide = teacher(3, alpha=1.0)
+    wide.decoder.head = torch.nn.Parameter(torch.cat((wide.decoder.head, torch.ones(9, WIDTH))), False)
+    assert float(wide.loss(student, batch, ROWS)) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("lmbda", [0.0, 0.6])
+def test_the_learner_takes_a_teacher(lmbda: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gguf")
+    from shokunin.train import causal_lora
+
+    monkeypatch.setenv("SHOKUNIN_CACHE", str(tmp_path / "cache"))
+    small, large = tiny_decoder(tmp_path / "small"), tiny_decoder(tmp_path / "large", seed=1)
+    options = causal_lora.Options(
+        base=str(small), teacher=str(large), alpha=1.0, lmbda=lmbda, max_new_tokens=4, bf16=False, num_train_epochs=2,
+        per_device_train_batch_size=8, file_type="f16", learning_rate=0.02, validation_split=0.0,
+    )  # fmt: skip
+    (tmp_path / "out").mkdir()
+    weights = causal_lora.fit(colours(24), options, tmp_path / "out", seed=0, progress=silent)
+    assert weights.facts["teacher"]["base"]["name"] == "large" and weights.facts["teacher"]["alpha"] == 1.0
+    assert weights.facts["losses"][-1] < weights.facts["losses"][0]
+
+
+def test_answers_of_its_own_need_a_teacher(tmp_path: Path) -> None:
+    from shokunin.train import causal_lora
+
+    options = causal_lora.Options(base=str(tiny_decoder(tmp_path / "small")), lmbda=0.5, bf16=False)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UsageError, match="`lmbda` wants a teacher"):
+        causal_lora.fit(colours(8), options, tmp_path / "out", seed=0, progress=silent)
 
 
 def test_other_tokens_are_an_error_that_says_what_to_do() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from shokunin.train.causal_kernels import ROWS_OF_LOGITS
 from shokunin.train.causal_rows import ChatTokens, Row
 from shokunin.train.distillation_loss import Missing, TopK, mixed_loss, top_k_divergence, top_k_of
 from shokunin.train.torch_causal import Decoder, Packed, packed
+
+if TYPE_CHECKING:
+    from shokunin.train.causal_lora import Options
+    from shokunin.train.causal_tuner import Tuner
 
 SAMPLES_AT_ONCE = 16
 
@@ -66,6 +70,8 @@ class LocalTeacher:
         self.decoder = Decoder(self.base.config, self.base.tensors(), kind).to(device)
         self.decoder.share()
         self.decoder.eval()
+        # Models of one family may have heads of different sizes, filled up with rows that belong to no token.
+        self.words = min(len(self.decoder.head), int(student.config.vocab_size))
         self._known: dict[bytes, TopK] = {}
 
     def facts(self) -> dict[str, Any]:
@@ -124,12 +130,30 @@ class LocalTeacher:
         return TopK(found.log_probs, found.ids.long(), found.rest, found.temperature)
 
     def _asked(self, batch: Packed) -> TopK:
+        head = self.decoder.head[: self.words]
         with torch.no_grad():
             hidden = self.decoder.hidden(batch)
             pieces = (hidden[start : start + ROWS_OF_LOGITS] for start in range(0, len(hidden), ROWS_OF_LOGITS))
-            return joined(
-                [top_k_of(functional.linear(one, self.decoder.head), self.top_k, self.temperature) for one in pieces]
+            return joined([top_k_of(functional.linear(one, head), self.top_k, self.temperature) for one in pieces])
+
+
+def local_teacher(options: Options, base: Base, chat: ChatTokens, tuner: Tuner) -> LocalTeacher | None:
+    """The teacher that the options name, if any.
+
+    Raises:
+        UsageError: there is none although answers of the student's own are wanted, or its tokens are others.
+        BaseModelError: it cannot be opened.
+    """
+    if options.teacher is None:
+        if options.lmbda:
+            raise UsageError(
+                "`lmbda` wants a teacher to judge what the student writes; name one in `teacher`, or leave it 0"
             )
+        return None
+    return LocalTeacher(
+        options.teacher, base, chat, alpha=options.alpha, temperature=options.temperature, beta=options.beta,
+        device=tuner.device, kind=tuner.decoder.kind,
+    )  # fmt: skip
 
 
 def joined(parts: Sequence[TopK]) -> TopK:
@@ -166,9 +190,9 @@ def on_policy(
     end: int,
     *,
     lmbda: float,
-    temperature: float,
     max_new_tokens: int,
     random: np.random.Generator,
+    temperature: float = 0.9,
 ) -> tuple[list[Row], list[bool]]:
     """The rows, each with probability `lmbda` with an answer that the student samples, and which of them those are.
 
@@ -177,9 +201,9 @@ def on_policy(
         rows: with the given answers.
         end: the token that ends an answer.
         lmbda: as in GKD; 0 is never, 1 always.
-        temperature: of the sampling; the loss has its own.
         max_new_tokens: an answer that has not ended by then is taken as it is.
         random: decides.
+        temperature: of the sampling, as in TRL; the loss has its own.
     """
     own = [bool(random.random() < lmbda) for _ in rows]
     chosen = [n for n, sampled in enumerate(own) if sampled]

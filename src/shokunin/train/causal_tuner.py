@@ -15,6 +15,7 @@ from shokunin.train.causal_rows import Row, split_up
 from shokunin.train.torch_causal import ADAPTER, LINEAR, Decoder, checkpoint_module, packed
 
 if TYPE_CHECKING:
+    from shokunin.train.causal_distill import LocalTeacher
     from shokunin.train.causal_lora import Options
 
 
@@ -41,6 +42,7 @@ class Tuner:
             parameter.data = parameter.data.float()  # PEFT has made them in the precision of the frozen weights
             parameter.requires_grad_(True)
         self.best: dict[str, torch.Tensor] = {}
+        self.teacher: LocalTeacher | None = None
         self.optimizer = torch.optim.AdamW(
             list(self.adapters.values()), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
@@ -58,8 +60,10 @@ class Tuner:
             task_type="CAUSAL_LM",
         )
 
-    def learn(self, rows: Sequence[Row], rate: float | None) -> tuple[float, int, int]:
+    def learn(self, rows: Sequence[Row], rate: float | None, own: Sequence[bool] = ()) -> tuple[float, int, int]:
         """One step on a batch at the learning rate `rate`; with None the weights stay as they are.
+
+        `own` says which answers the student has written itself; there the teacher alone is learnt from.
 
         Returns:
             The batch's summed loss in nats, the number of tokens that it is summed over, and how many tokens went
@@ -68,11 +72,15 @@ class Tuner:
         self.decoder.train()
         told = sum(len(ids) - prompt for ids, prompt in rows)
         loss = 0.0
-        computed = 0
+        computed = at = 0
         for piece in split_up(rows, self.options.tokens_at_once):
             batch = packed(piece, self.device)
             computed += len(batch.ids)
-            part = self.decoder.loss(batch)
+            if self.teacher is None:
+                part = self.decoder.loss(batch)
+            else:
+                part = self.teacher.loss(self.decoder, batch, piece, own[at : at + len(piece)])
+            at += len(piece)
             (part / told).backward()
             loss += float(part.detach())
         if rate is not None:
