@@ -24,6 +24,8 @@ LEARNERS = {
     "encoder_lora": "shokunin.train.encoder_lora",
     "field_candidates": "shokunin.train.field_candidates",
     "causal_lora": "shokunin.train.causal_lora",
+    "last_readings": "shokunin.train.last_readings",
+    "boosted_trees": "shokunin.train.boosted_trees",
 }
 
 EATS: dict[str, Form] = {
@@ -36,6 +38,8 @@ EATS: dict[str, Form] = {
     "nearest_answer": "conversation",
     "answer_templates": "conversation",
     "causal_lora": "conversation",
+    "last_readings": "series_window",
+    "boosted_trees": "series_window",
 }
 """Which form each learner eats, so that those of another kind of work need not be imported; the contract suite checks it."""
 
