@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,3 +96,14 @@ def test_any_document_is_bearable(lines: list[Line]) -> None:
     for piece in segments(page):
         assert page.text[piece.start : piece.end].strip() == page.text[piece.start : piece.end] != ""
     assert word_key(page.text) is not None
+
+
+@pytest.mark.parametrize(
+    "piece", ["(", " ", "1'234", "123 ", "1,234,", "9", ":", "(1) ", "a:", "1.2.", "1.2.2018 ", "令和1", "\t("]
+)
+def test_a_long_line_of_one_thing_takes_no_longer_than_its_length(piece: str) -> None:
+    """Quadratic work on a hundred thousand characters would not end within the limit of a test."""
+    page = Places(Document((Line(piece * (100_000 // len(piece))),)))
+    for kind in ("date", "money", "number", "id"):
+        mentions(page, kind)  # type: ignore[arg-type]
+    assert len(segments(page)) <= 100_000

@@ -15,14 +15,17 @@ CURRENCY = (
     r"CAD|NZD|HKD|TWD|KRW|INR|IDR|THB|PHP|VND|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|ZAR|BRL|MXN|AED|ILS|Rs\.?)"
 )
 _DIGITS = (
-    r"(?:\d{1,3}(?:[,.'\u00a0\u202f\u2009]\d{3})+(?:[.,]\d{1,4})?|\d{1,3}(?: \d{3})+,\d{1,2}|\d+(?:[.,]\d+)?|[.,]\d{2})"
+    r"(?:\d{1,3}(?:[,.'\u00a0\u202f\u2009]\d{3}){1,6}(?:[.,]\d{1,4})?|\d{1,3}(?: \d{3}){1,4},\d{1,2}"
+    r"|\d+(?:[.,]\d+)?|[.,]\d{2})"
 )
 _AMOUNT = re.compile(
     rf"(?P<open>\()?(?P<sign>[-+])? ?(?:(?<![^\W\d_])(?P<before>{CURRENCY}) ?)?(?P<sign2>[-+])? ?"
-    rf"(?<![\d])(?<!\d[.,])(?P<digits>{_DIGITS})(?![\d])"
+    rf"(?<![\d])(?<!\d[.,'])(?P<digits>{_DIGITS})(?![\d])"
     rf"(?: ?(?P<after>{CURRENCY})(?![^\W_]))?(?P<minus>-(?![\w]))?(?P<close>\))?(?P<percent> ?%)?",
     re.IGNORECASE,
 )
+LONGEST = 26
+"""Characters of a number; what is longer is no amount."""
 _ANY = re.compile(r"\d")
 
 
@@ -62,6 +65,8 @@ def find_amounts(text: str, mark: Mark | None = None, *, money: bool = True) -> 
     found = []
     for match in _AMOUNT.finditer(fold(text)):
         part = match.groupdict()
+        if len(part["digits"]) > LONGEST:
+            continue
         value, decimals = _value(part["digits"], mark, money)
         start, end = match.span()
         closed = bool(part["open"] and part["close"])

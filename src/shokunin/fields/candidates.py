@@ -21,7 +21,7 @@ MOST = 400
 
 # A line is cut where its writer cut it: behind a colon, at a wide gap or tab, and around brackets with a number in them.
 _CUT = re.compile(
-    r"(?<=:)\s*(?!\d\d\b)(?!//)|\s{2,}|\t+|\s*(?=\([^)]*\d)|(?<=\d\))\s*|(?<=[A-Za-z]\))\s+(?=\()|\s+\|\s+"
+    r"(?<=:)\s*(?!\d\d\b)(?!//)|\s{2,}|\t+|\s*(?=\([^()]{0,40}?\d)|(?<=\d\))\s*|(?<=[A-Za-z]\))\s+(?=\()|\s+\|\s+"
 )
 
 
@@ -71,14 +71,16 @@ def mentions(page: Places, type: FieldType, order: Order = "dmy") -> list[Mentio
             for day in (d.read(order),)
         ]
     elif type in ("money", "number"):
-        dates = [(d.start, d.end) for d in page.dates]
+        dated = bytearray(len(page.text))
+        for d in page.dates:
+            dated[d.start : d.end] = b"\1" * (d.end - d.start)
         found = [
             Mention(
                 a.start, a.end, a.inner_start, a.inner_end, page.line_at(a.inner_start), plain(a.value), float(a.value),
                 a.decimals, bool(a.currency), a.percent,
             )
             for a in find_amounts(page.plain, money=type == "money")
-            if not any(a.start < end and start < a.end for start, end in dates)
+            if not any(dated[a.start : a.end])
         ]  # fmt: skip
     else:
         found = list(_codes(page))

@@ -90,13 +90,15 @@ def find_dates(text: str) -> list[DateAt]:
         return []
     plain = fold(text)
     found: list[DateAt] = []
+    taken = bytearray(len(plain))
     for pattern in _PATTERNS:
         for match in pattern.finditer(plain):
             start, end = match.span()
-            if any(start < other.end and other.start < end for other in found):
+            if any(taken[start:end]):
                 continue
             readings = _readings(match)
             if readings:
+                taken[start:end] = b"\1" * (end - start)
                 found.append(DateAt(start, end, readings, match.groupdict().get("a") is not None))
     return sorted(found, key=lambda date: date.start)
 

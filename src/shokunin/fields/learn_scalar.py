@@ -34,6 +34,7 @@ from shokunin.fields.scalar import (
     judge,
     look,
     propose,
+    trees_library,
 )
 from shokunin.fields.signs import LinearSigns, Numbers, Signs, columns_of, vocabulary_of
 from shokunin.fields.spelling import key
@@ -238,8 +239,7 @@ def _nearly(
 
 
 def _fit_trees(numbers: Sequence[Numbers], wanted: Sequence[npt.NDArray[np.bool_]], fitting: Fitting, seed: int) -> str:
-    import lightgbm
-
+    lightgbm = trees_library()
     rows, labels = np.concatenate(numbers), np.concatenate(wanted).astype(np.float32)
     settings = {
         "objective": "binary",

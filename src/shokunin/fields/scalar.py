@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.errors import ArtefactError
+from shokunin.errors import ArtefactError, UsageError
 from shokunin.fields.candidates import Mention, Segment, mentions, segments
 from shokunin.fields.dates import Order
 from shokunin.fields.memory import Memory, memory_from_dict
@@ -142,8 +142,7 @@ def booster(text: str) -> Any:
     Raises:
         ArtefactError: it is none, or of trees that judge by other numbers.
     """
-    import lightgbm
-
+    lightgbm = trees_library()
     try:
         trees = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
@@ -151,6 +150,21 @@ def booster(text: str) -> Any:
     if trees.num_feature() not in (VALUE_NUMBERS, BLOCK_NUMBERS):
         raise ArtefactError(f"the trees of a field judge by {trees.num_feature()} numbers; expected {VALUE_NUMBERS}")
     return trees
+
+
+def trees_library() -> Any:
+    """LightGBM.
+
+    Raises:
+        UsageError: it lacks the OpenMP library of the system.
+    """
+    try:
+        import lightgbm
+    except OSError as error:
+        raise UsageError(
+            f"LightGBM cannot be loaded: {error}; it needs OpenMP: apt install libgomp1, or on macOS brew install libomp"
+        ) from error
+    return lightgbm
 
 
 def judge(trees: Any, numbers: Numbers) -> npt.NDArray[np.float64]:
