@@ -138,7 +138,7 @@ def _make(path: Path, header: GgufHeader, place: Path, name: str) -> None:
         else:
             _link(path, source)
         try:
-            tokenizer = genai.Tokenizer(str(source), {"enable_save_ov_model": True})
+            tokenizer = genai.Tokenizer(str(source), enable_save_ov_model=True)
             genai.ContinuousBatchingPipeline(
                 str(source), tokenizer, genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
             )
