@@ -16,9 +16,10 @@ import torch
 from torch.nn import functional
 
 from shokunin.errors import UsageError
+from shokunin.language.chat_tokens import ChatTokens
 from shokunin.train.causal_base import Base, open_base
 from shokunin.train.causal_kernels import ROWS_OF_LOGITS
-from shokunin.train.causal_rows import ChatTokens, Row
+from shokunin.train.causal_rows import Row
 from shokunin.train.distillation_loss import Missing, TopK, mixed_loss, top_k_divergence, top_k_of
 from shokunin.train.torch_causal import Decoder, Packed, packed
 

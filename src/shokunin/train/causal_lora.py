@@ -24,11 +24,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from shokunin.errors import UsageError
 from shokunin.forms import Conversations, Form, Lessons
 from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL
+from shokunin.language.chat_tokens import ChatTokens
 from shokunin.progress import Progress, silent
 from shokunin.train.causal_base import open_base
 from shokunin.train.causal_checkpoint import SECONDS_BETWEEN, Checkpoint, Reached
+from shokunin.train.causal_distill import local_teacher, on_policy
 from shokunin.train.causal_results import write_result
-from shokunin.train.causal_rows import ChatTokens, Row, TokenRows, batches, fingerprint, held_back, split_up, token_rows
+from shokunin.train.causal_rows import Row, TokenRows, batches, fingerprint, held_back, split_up, token_rows
 from shokunin.train.causal_tuner import Tuner
 from shokunin.train.torch_causal import LINEAR
 from shokunin.weights import Weights
@@ -76,6 +78,17 @@ class Options(BaseModel):
         None, description="by default where the processor computes in it (AMX, AVX512-BF16, CUDA)"
     )
     file_type: Literal["q8_0", "f16"] = Field("q8_0", description="of the numbers in model.gguf")
+    teacher: str | None = Field(
+        None, description="a larger model with the same tokens, whose probabilities are learnt from too; as for base"
+    )
+    alpha: Share = Field(0.5, description="the teacher's share of the loss; the answers have the rest")
+    temperature: float = Field(1.0, gt=0, description="of both models' probabilities in the loss")
+    beta: Share = Field(0.0, description="0: KL(teacher ‖ student), 1: the reverse, between: Jensen-Shannon")
+    lmbda: Share = Field(0.0, description="share of the rows on which the student writes the answer itself")
+    max_new_tokens: int = Field(128, ge=1, description="the longest answer that it then writes")
+    merge: bool = Field(
+        True, description="False: leave the adapter alone, to be laid on the base that many specialists share"
+    )
 
 
 def forecast(lessons: Lessons, options: BaseModel) -> float:
@@ -101,9 +114,11 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = _Run(taught, chosen, seed, progress)
+        if not chosen.merge and run.base.model.kind != "gguf":
+            raise UsageError(f"merge=False needs a base that is a GGUF file; {chosen.base!r} is {run.base.model.kind}")
         reached = run.train(progress)
         progress("writing the weights", 0, None)
-        read_as, written = write_result(run.base, run.tuner, folder, file_type=chosen.file_type)
+        read_as, written = write_result(run.base, run.tuner, folder, file_type=chosen.file_type, merge=chosen.merge)
         facts = run.facts(reached) | written
     run.checkpoint.remove()
     return Weights(folder, EATS, read_as, exact=False, facts=facts)
@@ -141,11 +156,13 @@ class _Run:
         self.checked: list[Row] = [row for row, out in zip(self.told.rows, self.kept_out, strict=True) if out]
         self.lengths = np.array([len(ids) for ids, _ in self.rows], np.int64)
         self.tuner = Tuner(self.base, options)
+        self.tuner.teacher = teacher = local_teacher(options, self.base, self.chat, self.tuner)
         self.a_pass = math.ceil(len(self.rows) / options.per_device_train_batch_size)
         self.planned = max(1, round(options.num_train_epochs * self.a_pass))
         self.checkpoint = Checkpoint(
             {
                 "base": self.base.model.sha256,
+                "teacher": None if teacher is None else teacher.base.model.sha256,
                 "options": options.model_dump(mode="json", exclude={"base"}),
                 "rows": fingerprint(self.told).hex(),
                 "held_back": np.flatnonzero(self.kept_out).tolist(),
@@ -188,7 +205,8 @@ class _Run:
             self._order = list(batches(self.lengths, self.options.per_device_train_batch_size, random))
         rows = [self.rows[n] for n in self._order[place]]
         begun = time.perf_counter()
-        loss, told, computed = self.tuner.learn(rows, self.options.learning_rate * rate(reached.step))
+        rows, own = self._written(rows, reached.step)
+        loss, told, computed = self.tuner.learn(rows, self.options.learning_rate * rate(reached.step), own)
         reached.seconds += time.perf_counter() - begun
         reached.step += 1
         reached.tokens += sum(len(ids) for ids, _ in rows)
@@ -199,6 +217,16 @@ class _Run:
             reached.running = (0.0, 0)
             if self.checked:
                 self._check(reached)
+
+    def _written(self, rows: list[Row], step: int) -> tuple[list[Row], list[bool]]:
+        """The rows, some with answers of the student's own where there is a teacher to judge them; which those are."""
+        options = self.options
+        if self.tuner.teacher is None or not options.lmbda:
+            return rows, [False] * len(rows)
+        return on_policy(
+            self.tuner.decoder, rows, self.chat.end, lmbda=options.lmbda, max_new_tokens=options.max_new_tokens,
+            random=np.random.default_rng((self.seed, step, 1)),
+        )  # fmt: skip
 
     def _check(self, reached: Reached) -> None:
         total = count = 0.0
@@ -223,7 +251,8 @@ class _Run:
             middle = int(len(order) * (part + 0.5) / tries)
             chosen = order[max(0, min(middle - size // 2, len(order) - size)) :][:size]
             begun = time.perf_counter()
-            self.tuner.learn([self.rows[n] for n in chosen], None)
+            shown, own = self._written([self.rows[n] for n in chosen], part)
+            self.tuner.learn(shown, None, own)
             seconds.append(time.perf_counter() - begun)
         return float(np.median(seconds)) * 1.05
 
@@ -234,6 +263,7 @@ class _Run:
             "learner": "causal_lora",
             "base": self.base.model.facts(),
             "licence": self.base.model.licence,
+            **({} if self.tuner.teacher is None else {"teacher": self.tuner.teacher.facts()}),
             "options": options.model_dump(mode="json", exclude={"base"}),
             "max_length": self.max_length,
             **self.told.facts(),

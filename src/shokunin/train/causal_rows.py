@@ -6,21 +6,20 @@ The prompt is tokenised for itself, as an engine will do it. A row that is longe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.errors import BaseModelError, UsageError
-from shokunin.forms import Conversation, Conversations, Rows
+from shokunin.errors import UsageError
+from shokunin.forms import Conversations, Rows
+from shokunin.language.chat_tokens import ChatTokens
 
 BATCHES_SORTED_TOGETHER = 20
 NAMED = 20
 """So many rows that are too long are named; all are counted."""
-_PROBE = "7461"
 
 Ids = npt.NDArray[np.int64]
 Row = tuple[Ids, int]
@@ -51,71 +50,6 @@ class TokenRows:
         return {"rows": len(self.rows), "rows_too_long": len(self.too_long), "too_long": list(self.too_long[:NAMED])}
 
 
-class ChatTokens:
-    """Tokenizer and template of a base model's folder.
-
-    Raises:
-        BaseModelError: there is no chat template, or the tokenizer cannot be read.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        from transformers import AutoTokenizer
-
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise BaseModelError(f"the tokenizer of {name!r} cannot be read: {error}") from error
-        if not self.tokenizer.chat_template:
-            raise BaseModelError(
-                f"{name!r} has no chat template, so nobody knows how it is asked; choose the instruct version of it"
-            )
-        self.end = self._end(name)
-
-    def prompt(self, asked: Conversation) -> Ids:
-        """The tokens that a conversation is put to the model with."""
-        text = self.template([dict(m) for m in asked.messages], add_generation_prompt=True)
-        return self.plain(text)
-
-    def row(self, asked: Conversation, answer: str) -> Row:
-        """Prompt, answer and end."""
-        prompt = self.prompt(asked)
-        return np.concatenate([prompt, self.plain(answer), [self.end]]), len(prompt)
-
-    def plain(self, text: str) -> Ids:
-        """The tokens of a text, none added."""
-        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
-
-    def template(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
-        """Messages as the template writes them.
-
-        Raises:
-            UsageError: the template refuses them.
-        """
-        from jinja2 import TemplateError
-
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=add_generation_prompt
-                )
-            )
-        except TemplateError as error:
-            roles = ", ".join(str(m.get("role")) for m in messages)
-            raise UsageError(f"the base's chat template refuses messages of the roles {roles}: {error}") from error
-
-    def _end(self, name: str) -> int:
-        """The token with which the template ends an answer; else the tokenizer's own end."""
-        text = self.template([{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}])
-        after = self.plain(text[text.rindex(_PROBE) + len(_PROBE) :]) if _PROBE in text else np.empty(0, np.int64)
-        special = set(self.tokenizer.all_special_ids)
-        for token in after:
-            if int(token) in special:
-                return int(token)
-        if self.tokenizer.eos_token_id is None:
-            raise BaseModelError(f"the tokenizer of {name!r} has no token that ends an answer")
-        return int(self.tokenizer.eos_token_id)
-
-
 def token_rows(lessons: Conversations, chat: ChatTokens, max_length: int) -> TokenRows:
     """All lessons as tokens.
 
@@ -124,7 +58,8 @@ def token_rows(lessons: Conversations, chat: ChatTokens, max_length: int) -> Tok
     """
     rows, kept, too_long = [], [], []
     for number, (asked, answer) in enumerate(zip(lessons.asked, lessons.answers, strict=True)):
-        row = chat.row(asked, answer)
+        prompt = chat.prompt(asked.messages)
+        row = np.concatenate([prompt, chat.plain(answer), np.array([chat.end], np.int64)]), len(prompt)
         if len(row[0]) > max_length:
             too_long.append((len(row[0]), number))
         else:
