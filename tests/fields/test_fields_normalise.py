@@ -125,6 +125,8 @@ def test_a_text_is_found_over_line_breaks_but_not_inside_words() -> None:
     ((start, end),) = find_spans(text, "No 2 Jalan Besar 81750 Johor", "text")
     assert text[start:end] == "NO.2, JALAN BESAR,\n81750 JOHOR"
     assert find_spans("SUBTOTAL", "total", "text") == []
+    assert find_spans("A 1, 5", "5", "text") == [(5, 6)]
+    assert find_spans("Maß", "s", "text") == []
     assert find_spans("株式会社山田商店", "山田", "text") == [(4, 6)]
 
 

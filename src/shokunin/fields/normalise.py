@@ -85,8 +85,11 @@ def _find_text(text: str, value: str) -> list[tuple[int, int]]:
     found = []
     at = hay.find(wanted)
     while at >= 0:
-        start, end = places[at], places[at + len(wanted) - 1] + 1
-        if _is_edge(text, start) and _is_edge(text, end):
+        last = at + len(wanted) - 1
+        start, end = places[at], places[last] + 1
+        # One letter may be two in upper case, and half of it is nothing.
+        halved = (at > 0 and places[at - 1] == start) or (last + 1 < len(places) and places[last + 1] == end - 1)
+        if not halved and _is_edge(text, start) and _is_edge(text, end):
             found.append((start, end))
         at = hay.find(wanted, at + 1)
     return found

@@ -36,7 +36,7 @@ def keyed(text: str) -> tuple[str, list[int]]:
             continue
         if gap and kept and kept[-1].isdigit() and char.isdigit():
             kept.append(" ")
-            places.append(place)
+            places.append(place - 1)
         gap = False
         kept.append(char)
         places.append(place)
