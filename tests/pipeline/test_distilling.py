@@ -342,3 +342,34 @@ def test_a_process_killed_in_the_middle_goes_on_where_it_was(
     assert asked - kept <= 2, "no more is lost than what was under way"
     told = json.loads(run(*words).stdout)
     assert told["calls"]["bought"] == len(large.requests) - asked and told["calls"]["reused"] == kept
+
+
+def test_written_answers_are_voted_on_as_their_kind_compares_them(project: Path, large: ScriptedUpstream) -> None:
+    states = [f"state{i}" for i in range(90)]
+    made = [
+        {
+            "question": f"how many towns are there in {s} and its {s[::-1]}",
+            "sql": f"SELECT count(*) FROM town WHERE state = '{s}'" if i < 60 else "",
+        }
+        for i, s in enumerate(states)
+    ]
+    spelled = iter(range(10_000))
+
+    def say(text: str) -> str:
+        state = text.split()[6]
+        if next(spelled) % 5 == 4:
+            return "I cannot say."
+        return f"SELECT count(*)  FROM town\nWHERE state = '{state}'"  # the same but for white space
+
+    large.script = answering(say)
+    (project / "tasks" / "sql" / "rows").mkdir(parents=True)
+    (project / "tasks" / "sql" / "task.toml").write_text(
+        'name = "sql"\nkind = "generate_text"\ninputs = ["question"]\ntarget = "sql"\n', encoding="utf-8"
+    )
+    write(project / "tasks" / "sql" / "rows" / "rows.csv", made)
+    done = distill("sql", f"{large.base_url}#local-7b", options=Options(best_of=3, concurrency=1), yes=True)
+    assert done.gate is not None and done.gate.metric == "exact_match" and done.kept > 20
+    assert done.dataset is not None
+    taught = [e for e in read_dataset(done.dataset).train if e.labelled_by == "local-7b"]
+    assert len(taught) == done.kept and all(e.inputs["question"].split()[6] in (e.expected or "") for e in taught)
+    assert read_dataset(done.dataset).labels == () and done.agreement is not None and 0.6 < done.agreement < 1

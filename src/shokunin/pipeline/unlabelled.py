@@ -61,7 +61,7 @@ def rows_to_label(
         if number % 500 == 0:
             progress("comparing rows with those that are known", number, len(rows))
         text = text_of(example.inputs, dataset.task.inputs)
-        if problem := codec.problem(example.inputs):
+        if problem := example.problem or codec.problem(example.inputs):
             dropped[problem] += 1
         elif sealed.repeats(text):
             dropped[LEAK] += 1
@@ -102,4 +102,5 @@ def _further(more: Given | None, dataset: Dataset) -> list[Example]:
         raise DataError(
             f"{len(table.broken):,} of the rows without answers cannot be read; the first is {origin!r}: {reason}"
         )
-    return [replace(e, expected=None) for e in found]
+    # What is wrong with an answer that is not looked at does not matter.
+    return [e if e.expected is None else replace(e, expected=None, problem=None) for e in found]
