@@ -33,7 +33,7 @@ from shokunin.language.runner import runner_for
 from shokunin.weights import Weights
 
 LIBRARIES = ("shokunin", "openvino", "openvino-genai")
-TOKENS = 48
+TOKENS = 32
 """Of a free answer; the prompts ask for long ones."""
 SCHEMA = json.dumps(
     {
