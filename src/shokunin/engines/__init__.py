@@ -24,13 +24,16 @@ ENGINES = {
     "onnx": "shokunin.engines.onnx",
     "mixture": "shokunin.engines.mixture",
     "field_candidates": "shokunin.engines.field_candidates",
+    "nearest_answer": "shokunin.engines.nearest_answer",
+    "answer_templates": "shokunin.engines.answer_templates",
     "language_model": "shokunin.engines.language_model",
     "transformers_text": "shokunin.engines.transformers_text",
     "trees": "shokunin.engines.trees",
 }
 
 READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture",
-         "field_candidates": "field_candidates", "gguf": "language_model",
+         "field_candidates": "field_candidates", "nearest_answer": "nearest_answer",
+         "answer_templates": "answer_templates", "gguf": "language_model",
          "gguf_adapter": "language_model", "openvino_text": "language_model", "hf_text": "transformers_text",
          "series_trees": "trees"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""

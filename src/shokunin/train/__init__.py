@@ -23,6 +23,8 @@ LEARNERS = {
     "encoder_head": "shokunin.train.encoder_head",
     "encoder_lora": "shokunin.train.encoder_lora",
     "field_candidates": "shokunin.train.field_candidates",
+    "nearest_answer": "shokunin.train.nearest_answer",
+    "answer_templates": "shokunin.train.answer_templates",
     "causal_lora": "shokunin.train.causal_lora",
     "last_readings": "shokunin.train.last_readings",
     "boosted_trees": "shokunin.train.boosted_trees",
