@@ -16,8 +16,8 @@ TEMPLATE = (
 WORDS = ["the colour of the sky is blue", "SELECT name FROM city WHERE name = 'austin'", "river state border 12345"]
 
 
-def tiny_decoder(folder: Path, family: str = "llama", *, seed: int = 0, tied: bool = True) -> Path:
-    """A model of `family` (llama, qwen2, qwen3) in the new folder `folder`."""
+def tiny_decoder(folder: Path, family: str = "llama", *, seed: int = 0, tied: bool = True, sure: float = 0.08) -> Path:
+    """A model of `family` (llama, qwen2, qwen3) in the new folder `folder`; the larger `sure`, the surer what it says."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -63,7 +63,7 @@ def tiny_decoder(folder: Path, family: str = "llama", *, seed: int = 0, tied: bo
             if "norm" in name:
                 parameter.data.uniform_(0.8, 1.2)
             elif "embed" in name or "head" in name:
-                parameter.data.normal_(0, 0.4)  # so that it is sure of what it says
+                parameter.data.normal_(0, sure)
             else:
                 parameter.data.normal_(0, 0.5 if "bias" in name else 0.08)
     model.save_pretrained(folder)

@@ -75,7 +75,7 @@ def test_openvino_is_a_folder_that_the_engine_opens(tmp_path: Path, weights: Wei
 def test_an_adapter_alone_is_no_model(tmp_path: Path, weights: Weights, format: str) -> None:
     alone = Weights(weights.folder / "adapter", "conversation", "gguf_adapter", facts=weights.facts)
     with pytest.raises(UsageError, match="export it as peft"):
-        export_model(alone, tmp_path / "out", format, "sql")  # type: ignore[arg-type]
+        export_model(alone, tmp_path / "out", format, "sql")
     assert not (tmp_path / "out").exists()
     export_model(alone, tmp_path / "out", "peft", "sql")
 
@@ -84,7 +84,7 @@ def test_an_adapter_alone_is_no_model(tmp_path: Path, weights: Weights, format: 
 def test_what_is_no_language_model_is_told(tmp_path: Path, weights: Weights, format: str) -> None:
     other = Weights(tmp_path / "base", "labelled_text", "onnx_text")
     with pytest.raises(UsageError, match="onnx_text"):
-        export_model(other, tmp_path / "out", format, "inquiries")  # type: ignore[arg-type]
+        export_model(other, tmp_path / "out", format, "inquiries")
     assert not (tmp_path / "out").exists()
 
 
@@ -93,4 +93,4 @@ def test_nothing_is_overwritten(tmp_path: Path, weights: Weights) -> None:
     with pytest.raises(UsageError, match="exists already"):
         export_model(weights, tmp_path / "out", "gguf", "sql")
     with pytest.raises(UsageError, match="unknown format 'onnx'"):
-        export_model(weights, tmp_path / "new", "onnx", "sql")  # type: ignore[arg-type]
+        export_model(weights, tmp_path / "new", "onnx", "sql")

@@ -67,7 +67,7 @@ def test_the_engine_answers_as_the_model_that_was_written(tmp_path: Path, family
     pytest.importorskip("openvino_genai")
     from shokunin.engines import language_model, transformers_text
 
-    folder = tiny_decoder(tmp_path / family, family)
+    folder = tiny_decoder(tmp_path / family, family, sure=0.4)
     weights = Weights(tmp_path / "weights", "conversation", "gguf")
     weights.folder.mkdir()
     write_gguf(weights.folder / "model.gguf", load_file(folder / "model.safetensors"), folder, file_type="f16")

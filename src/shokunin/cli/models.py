@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,17 @@ app = typer.Typer(
 )
 
 SHOWN = ("labels", "weights", "dataset", "steps", "parent", "origin", "licences", "made_with", "files")
+
+
+class ExportFormat(StrEnum):
+    """What `models export` writes."""
+
+    archive = "archive"
+    safetensors = "safetensors"
+    peft = "peft"
+    gguf = "gguf"
+    openvino = "openvino"
+
 
 Reference = Annotated[
     str,
@@ -190,16 +202,37 @@ def verify(
 @app.command()
 def export(
     reference: Reference,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: a new .zip or .tar.gz.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PLACE", help="Where to: a new .zip or .tar.gz; with --format a new folder.", show_default=False
+        ),
+    ],
+    format: Annotated[
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="The whole specialist as an archive, or its language model alone in a folder for other programs.",
+        ),
+    ] = ExportFormat.archive,
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Write a verified specialist into one archive. The same bytes every time."""
+    """Write a verified specialist into one archive. Or its language model into a folder for other programs."""
     with reporting(output):
         from shokunin import registry
 
-        specialist = registry.export(_shelf(project), reference, file)
-    _done(specialist, f"{specialist.id} is in {file} ({_bytes(file.stat().st_size)})", file, output)
+        if format is ExportFormat.archive:
+            specialist = registry.export(_shelf(project), reference, file)
+        else:
+            from shokunin.language.export import export_model
+
+            specialist = registry.verify(_shelf(project), reference)
+            export_model(specialist.weights, file, format.value, specialist.name)
+    if format is ExportFormat.archive:
+        _done(specialist, f"{specialist.id} is in {file} ({_bytes(file.stat().st_size)})", file, output)
+    else:
+        _done(specialist, f"the model of {specialist.id} is in {file}; how to run it: {file / 'RUN.md'}", file, output)
 
 
 @app.command("import")

@@ -28,7 +28,7 @@ ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 NOTE = "RUN.md"
 
 
-def export_model(weights: Weights, place: Path, format: ModelFormat, name: str) -> None:
+def export_model(weights: Weights, place: Path, format: str, name: str) -> None:
     """Write the model to the new folder `place`, all of it or nothing; `name` is the specialist's.
 
     Raises:
