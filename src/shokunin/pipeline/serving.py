@@ -220,7 +220,7 @@ def _documents() -> Documents:
     """What reads documents in requests, if its libraries are installed; smaller ones than on the command line."""
     if find_spec("pypdfium2") is None:
         return Documents()
-    reader = ApartReader(DocumentLimits(pages=20))
+    reader = ApartReader(DocumentLimits(pages=20, page_seconds=60.0))
     return Documents(lambda data: inputs_of(reader.read(data)), reader.close)
 
 

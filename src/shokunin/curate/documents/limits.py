@@ -25,5 +25,5 @@ class DocumentLimits(BaseModel):
     characters: int = Field(default=1_000_000, gt=0)
     pixels: int = Field(default=40_000_000, gt=0)
     page_points: float = Field(default=5_000.0, gt=0)
-    page_seconds: float = Field(default=60.0, gt=0)
+    page_seconds: float = Field(default=180.0, gt=0)
     memory_bytes: int = Field(default=6 << 30, gt=0)
