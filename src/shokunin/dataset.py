@@ -25,6 +25,8 @@ from shokunin.task import Task, task_from_dict, task_to_dict
 
 Part = Literal["train", "validation", "test", "none"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test", "none")
+OWNER = "owner"
+"""Who has labelled a row where no model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Example:
     expected: str | None
     origin: str
     group: int = 0
-    labelled_by: str = "owner"
+    labelled_by: str = OWNER
     problem: str | None = None
 
 

@@ -98,6 +98,27 @@ def test_rows_get_answers_and_the_sealed_test_keeps_the_owner_s(inquiries: Path,
     assert specialist.labels == ("delivery", "invoice", "refund")
 
 
+def test_the_rows_file_is_split_so_that_a_teacher_s_rows_judge_nothing(
+    inquiries: Path, large: ScriptedUpstream, project: Path
+) -> None:
+    done = distill(inquiries, f"{large.base_url}#local-7b")
+    assert done.rows is not None
+    found = run("curate", done.rows, "--name", "again", "--input", "text", "--target", "label", "--output", "json")
+    assert found.exit_code == 0, found.output
+    folder = next((project / "tasks" / "again" / "datasets").iterdir())
+    made = read_dataset(folder)
+    assert {e.labelled_by for e in made.sealed.open("a test")} == {"owner"}
+    by_teacher = sum(e.labelled_by == "local-7b" for e in made.train)
+    aside = made.facts["rows"]["set_aside"]
+    assert by_teacher + sum(n for why, n in aside.items() if why.startswith("labelled by a model")) == done.kept
+    assert by_teacher > 0.6 * done.kept
+
+
+def test_a_column_of_people_s_names_is_no_teacher(project: Path) -> None:
+    path = write(project / "who.csv", [{**r, "labelled_by": "alice"} for r in rows(80)])
+    assert run("curate", path).exit_code == 0
+
+
 def test_no_test_or_validation_row_s_text_reaches_the_teacher(inquiries: Path, large: ScriptedUpstream) -> None:
     done = distill(inquiries, f"{large.base_url}#local-7b", options=Options(shots=6))
     assert done.dataset is not None

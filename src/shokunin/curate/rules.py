@@ -15,7 +15,7 @@ from shokunin.curate.intake import Intake, Rows
 from shokunin.curate.split import TEST, TRAIN, VALIDATION, split
 from shokunin.curate.table import Table, quoted
 from shokunin.curate.times import read_time
-from shokunin.dataset import Part
+from shokunin.dataset import OWNER, Part
 from shokunin.errors import DataError
 from shokunin.task import Task
 
@@ -32,6 +32,7 @@ LEAK_NEAR = "nearly the same text as a test row"
 SINGLE = "the only row of its label"
 NO_TIME = "no time that can be read"
 UNSEEN = "a label that only the newest rows have"
+TAUGHT_NEAR = "labelled by a model, and nearly the same text as a row that models are judged by"
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test", "none")
 """What the codes of a split mean; the first three are those of `split`."""
@@ -225,20 +226,22 @@ def split_rows(
 ) -> tuple[npt.NDArray[np.int8], dict[str, Any]]:
     """The part of every row as a place in PARTS, and the rule in words."""
     index = {label: i for i, label in enumerate(labels)}
-    rows = intake.learnable()
+    rows = _of_owner(intake)
     codes = np.asarray([index.get(intake.label(i), len(labels)) for i in rows.tolist()], dtype=np.int64)
     learnt = int((codes < len(labels)).sum())
     given_test = bool(intake.is_test.any())
-    test_share = 0.0 if given_test else min(TEST_SHARE, TEST_MOST / len(rows))
+    test_share = 0.0 if given_test else min(TEST_SHARE, TEST_MOST / max(1, len(rows)))
     left = learnt * (1 - test_share)
     enough = left >= OUT_OF_FOLD_BELOW and left >= OUT_OF_FOLD_PER_LABEL * len(labels)
     wanted = min(VALIDATION_MOST, max(VALIDATION_LEAST, VALIDATION_SHARE * learnt))
-    shares = (wanted / learnt if enough else 0.0, test_share)
+    shares = (wanted / max(1, learnt) if enough else 0.0, test_share)
     part = np.zeros(len(intake.examples), dtype=np.int8)
     part[rows] = split(codes, groups[rows], shares=shares, seed=seed, time=None if times is None else times[rows])
     none = rows[(codes == len(labels)) & (part[rows] != TEST)]
     part[none] = NONE
     part[intake.is_test] = TEST
+    for i in _place_taught(intake, groups, part).tolist():
+        part[i] = NONE if intake.label(i) in task.none_labels else TRAIN
     how = "stratified by label" if times is None else f"the newest rows by {task.time!r}"
     together = "near duplicates" + (f" and rows with the same {task.group!r}" if task.group else "")
     return part, {
@@ -252,7 +255,7 @@ def split_answers(
     intake: Intake, task: Task, groups: Rows, times: npt.NDArray[np.float64] | None, seed: int
 ) -> tuple[npt.NDArray[np.int8], dict[str, Any]]:
     """The part of every row where answers are no labels: validation rows are always set apart."""
-    rows = intake.learnable()
+    rows = _of_owner(intake)
     given_test = bool(intake.is_test.any())
     test_share = 0.0 if given_test else min(TEST_SHARE, TEST_MOST / max(1, len(rows)))
     left = len(rows) * (1 - test_share)
@@ -262,6 +265,7 @@ def split_answers(
     codes = np.zeros(len(rows), dtype=np.int64)
     part[rows] = split(codes, groups[rows], shares=shares, seed=seed, time=None if times is None else times[rows])
     part[intake.is_test] = TEST
+    _place_taught(intake, groups, part)
     how = "at random" if times is None else f"the newest rows by {task.time!r}"
     together = "near duplicates" + (f" and rows with the same {task.group!r}" if task.group else "")
     return part, {
@@ -269,6 +273,25 @@ def split_answers(
         "validation": f"{shares[0]:.1%} of the rows, {how}",
         "kept_together": together,
     }
+
+
+def _of_owner(intake: Intake) -> Rows:
+    """The learnable rows whose answers are the owner's."""
+    rows = intake.learnable()
+    return np.asarray([i for i in rows.tolist() if intake.examples[i].labelled_by == OWNER], dtype=np.int64)
+
+
+def _place_taught(intake: Intake, groups: Rows, part: npt.NDArray[np.int8]) -> Rows:
+    """Rows that a model has labelled are learnt and judge nothing; those too near to a row that judges are set aside.
+
+    Returns:
+        The rows that are left of them.
+    """
+    taught = np.setdiff1d(intake.learnable(), _of_owner(intake))
+    judging = intake.alive & ((part == TEST) | (part == VALIDATION))
+    near = np.isin(groups[taught], groups[judging])
+    intake.drop(taught[near], TAUGHT_NEAR)
+    return taught[~near]
 
 
 def drop_unseen(

@@ -15,13 +15,11 @@ import numpy as np
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.clean import group_duplicates
 from shokunin.curate.intake import NO_LABEL
-from shokunin.dataset import Dataset, write_dataset
+from shokunin.dataset import OWNER, Dataset, write_dataset
 from shokunin.distill.extend import text_of
 from shokunin.distill.label import Labelled
 from shokunin.files import folder_in_making, publish_folder, write_text, writing
 from shokunin.project import Project
-
-OWNER = "owner"
 
 
 def extended(parent: Dataset, labelled: Sequence[Labelled], about: Mapping[str, Any], *, from_file: int) -> Dataset:

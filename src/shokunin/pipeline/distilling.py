@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shokunin.answer import Answer, Inputs
-from shokunin.dataset import Dataset, Example
+from shokunin.dataset import OWNER, Dataset, Example
 from shokunin.distill.extend import Extension, extend, requests, text_of
 from shokunin.distill.forecast import Forecast, Measured, Range, forecast
 from shokunin.distill.gate import ROWS, draw, judge_teacher
@@ -24,7 +24,7 @@ from shokunin.distill.purse import UNLIMITED, Purse
 from shokunin.errors import UsageError
 from shokunin.files import folder_in_making, write_json, write_text
 from shokunin.pipeline import rows as row_stage
-from shokunin.pipeline.distilled_rows import OWNER, extended, keep_dataset, write_rows
+from shokunin.pipeline.distilled_rows import extended, keep_dataset, write_rows
 from shokunin.pipeline.likeness import Likeness, of_sealed
 from shokunin.pipeline.teachers import ServerTeacher, check_prices, hiding, teacher
 from shokunin.pipeline.unlabelled import rows_to_label

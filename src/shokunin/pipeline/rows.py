@@ -8,7 +8,7 @@ import re
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.documents.content import SUFFIXES
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
-from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
+from shokunin.dataset import OWNER, Dataset, Example, read_dataset, write_dataset
 from shokunin.discover.answers import CLASSIFY
 from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
@@ -46,6 +46,9 @@ LABEL = "label"
 """The column of the answers in recorded conversations."""
 ANSWERS, ANSWER = 10_000, 20_000
 """So many answers, and so many characters of each, are looked at to tell what kind of work they are."""
+DISTILLED = ("labelled_by", "agreement", "origin")
+"""The columns, beside inputs and answer, of rows that `distill` has written; one of them alone may be anybody's."""
+Gather = Callable[[Task, Iterable[tuple[str, Mapping[str, Any]]]], Iterable[Example]]
 MARGIN_SHARPNESS = 4.0
 """Margins of a linear support vector machine times this make usable probabilities; only their order matters here."""
 
@@ -310,7 +313,7 @@ def _build(
 
     return build_dataset(
         task,
-        gather(task, table.rows()),
+        _told_apart(gather, task, table),
         test=None if test is None else gather(task, test.rows()),
         tables=[table] if test is None else [table, test],
         columns=columns,
@@ -321,6 +324,14 @@ def _build(
         labels=labels,
         progress=progress,
     )
+
+
+def _told_apart(gather: Gather, task: Task, table: Table) -> Iterable[Example]:
+    """The examples of a table; of one that `distill` has written each says who has labelled it."""
+    if not set(DISTILLED) <= set(table.columns):
+        return gather(task, table.rows())
+    by = {origin: row[DISTILLED[0]] or OWNER for origin, row in table.rows()}
+    return (replace(e, labelled_by=by[e.origin]) for e in gather(task, table.rows()))
 
 
 def _sample(table: Table) -> list[dict[str, str]]:
