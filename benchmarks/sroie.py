@@ -74,10 +74,11 @@ def main() -> None:
         "receipts": len(receipts.documents),
         "published": PUBLISHED,
         "compared": "date as a date, total as a number, texts by letters and digits (case, blanks, punctuation ignored)",
-        "expected": [{n: row[n] for n in NAMES} for row in receipts.expected],
         "competitors": {},
     }
     result.pop("settings")
+    stamp = result["created"].replace("-", "").replace(":", "")
+    path = harness.RESULTS / f"sroie-{stamp}-{result['commit']}.json"
     for name in arguments.only.split(","):
         answers: Answers = [{} for _ in receipts.documents]
         runs = []
@@ -89,12 +90,10 @@ def main() -> None:
             runs.append({"fold": fold, **given.facts})
         tested = np.flatnonzero(np.isin(receipts.fold, folds))
         result["competitors"][name] = {**measured(receipts, answers, tested), "runs": runs}
+        if not arguments.quick:
+            write_json(path, result)
         print(name, json.dumps({k: v for k, v in result["competitors"][name].items() if k != "right"}, indent=1))
-    result.pop("expected")
-    stamp = result["created"].replace("-", "").replace(":", "")
-    path = harness.RESULTS / f"sroie-{stamp}-{result['commit']}.json"
     if not arguments.quick:
-        write_json(path, result)
         print(f"written to {path.name}")
 
 

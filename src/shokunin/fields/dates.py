@@ -54,7 +54,7 @@ _DAY_NAME = (
     rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|er|\.)?[ ,./-]{{0,3}}(?:(?:of|de|di) )?"
     rf"{_NAME}[ ,./'-]{{0,3}}(?:de )?(?P<y>\d{{4}}|\d{{2}})"
 )
-_NAME_DAY = rf"{_NAME}[ ./-]{{0,2}}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[ ,./'-]{{1,3}}(?P<y>\d{{4}})"
+_NAME_DAY = rf"(?<![^\W_]){_NAME}[ ./-]{{0,2}}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[ ,./'-]{{1,3}}(?P<y>\d{{4}})"
 _COMPACT = r"(?P<compact>\d{8})"
 _EDGE_LEFT, _EDGE_RIGHT = r"(?<![\d])(?<!\d[.,/-])", r"(?!\d)(?![-/]\d)"
 _PATTERNS = tuple(
