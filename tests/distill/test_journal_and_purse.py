@@ -148,6 +148,22 @@ def test_money_set_aside_for_calls_under_way_is_waited_for(tmp_path: Path) -> No
         assert journal.bought == 2 and teacher.most_at_once == 1 and not purse.empty
 
 
+def test_a_full_disk_lets_nobody_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = Scripted("ok", price=PRICE, before=lambda: monkeypatch.setattr("os.write", lambda handle, line: 0))
+    with open_journal(tmp_path) as journal, ThreadPoolExecutor(4) as pool:
+        purse = Purse(journal, 1.5 * most_it_can_cost(ask("a"), PRICE))
+
+        def one(text: str) -> str:
+            try:
+                purse.buy(teacher, ask(text), "label")
+            except (ProjectError, BudgetSpentError) as error:
+                return str(error)
+            return "bought"
+
+        ended = list(pool.map(one, "abcd"))
+    assert any("disk is full" in told for told in ended) and "bought" not in ended
+
+
 @pytest.mark.parametrize(("refused", "charged"), [(True, 0.0), (False, 1.0)])
 def test_an_attempt_without_a_reply_costs_its_most_unless_it_was_refused(
     refused: bool, charged: float, tmp_path: Path

@@ -57,8 +57,9 @@ class Purse:
                     self.empty = True
                     raise BudgetSpentError
                 self._changed.wait()
+            number = self.journal.begin(most)
             self._under_way += 1
-            return self.journal.begin(most)
+            return number
 
     def settled(self) -> None:
         """A call has ended."""
@@ -94,5 +95,7 @@ class _Attempt:
     def _end(self, usd: float) -> None:
         if self._number is not None:
             number, self._number = self._number, None
-            self._purse.journal.end(number, usd)
-            self._purse.settled()
+            try:
+                self._purse.journal.end(number, usd)
+            finally:
+                self._purse.settled()  # else those that wait for it would wait for ever

@@ -38,6 +38,7 @@ FOLDER = "distilled"
 """In the task's folder: the journal, the rows, the summary."""
 SAMPLE = 200
 """Questions by whose length the others' is reckoned."""
+MOST_REASONS = 20
 FEW = 20
 """Fewer rows than this say little about a teacher."""
 
@@ -249,7 +250,9 @@ def _labelled(work: _Work, rows: Sequence[Example]) -> tuple[list[Labelled], Cou
         if one.reason is None:
             kept.append(one)
         else:
-            reasons[one.reason] += 1
+            # Messages of servers may differ each time; after the first few they are counted together.
+            known = one.reason in reasons or len(reasons) < MOST_REASONS
+            reasons[one.reason if known else one.reason.partition(":")[0]] += 1
     return kept, reasons
 
 
