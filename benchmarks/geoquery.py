@@ -92,7 +92,7 @@ def main() -> None:
                 done[name] = marked(answered(name, part, database, asked.base, asked.lora), part, database)
             print(_line(name, done[name]), flush=True)
         _compare(into["competitors"])
-    result["runs"].append({"only": asked.only, "split": asked.split, **_here()})
+    result["runs"].append({"only": asked.only, "split": asked.split, **here()})
     if asked.into:
         asked.into.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     else:
@@ -115,8 +115,8 @@ def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, A
     if name in LIGHT:
         options = {"database": database} if name == "answer_templates" else {}
         options |= {"made_shapes": 0} if name == "answer_templates_alone" else {}
-        return _learnt(name.removesuffix("_alone"), part, _plain, options)
-    asked = partial(_prompted, schema_text(database))
+        return _learnt(name.removesuffix("_alone"), part, plain, options)
+    asked = partial(prompted, schema_text(database))
     if name == "tuned":
         return _learnt("causal_lora", part, asked, {"base": base, **lora})
     if name == "untuned":
@@ -134,26 +134,26 @@ def marked(got: Answered, part: Part, database: Path) -> dict[str, Any]:
     runs = [run(written.text, database).problem is None for written in got.test]
     same = [parse(w.text).text == parse(r["sql"]).text for r, w in zip(part.test, got.test, strict=True)]
     return {
-        "execution": _rate(right),
-        "runs": _rate(runs),
-        "exact_match": _rate(same),
-        "dev_execution": _rate([bool(match.right) for match in dev]),
+        "execution": rate(right),
+        "runs": rate(runs),
+        "exact_match": rate(same),
+        "dev_execution": rate([bool(match.right) for match in dev]),
         "fit_seconds": round(got.fit_seconds, 1),
         "ms_an_answer": round(got.ms_an_answer, 2),
         "facts": got.facts,
-        "right": _bits(right),
-        "dev_right": _bits([bool(match.right) for match in dev]),
+        "right": bits(right),
+        "dev_right": bits([bool(match.right) for match in dev]),
         "logprob": [round(_surety(w), 4) for w in got.test],
         "dev_logprob": [round(_surety(w), 4) for w in got.dev],
         "answers": [written.text for written in got.test],
     }
 
 
-def _plain(question: str) -> Conversation:
+def plain(question: str) -> Conversation:
     return Conversation(({"role": "user", "content": question},), longest=LONGEST)
 
 
-def _prompted(schema: str, question: str) -> Conversation:
+def prompted(schema: str, question: str) -> Conversation:
     told = f"Write one SQLite query that answers the question. Answer with the query alone. The tables:\n{schema}"
     return Conversation(({"role": "system", "content": told}, {"role": "user", "content": question}), longest=LONGEST)
 
@@ -164,15 +164,16 @@ def _shown(asked: Callable[[str], Conversation], train: Sequence[Row]) -> Callab
 
     def ask(question: str) -> Conversation:
         near = np.asarray((encoder.encode([question]) @ rows.T).todense())[0].argsort(kind="stable")[-SHOTS:]
-        pairs = [
-            {"role": role, "content": train[i][key]}
-            for i in near
-            for role, key in (("user", "question"), ("assistant", "sql"))
-        ]
+        pairs = [message for i in near for message in pair(train[i])]
         form = asked(question)
         return replace(form, messages=(form.messages[0], *pairs, *form.messages[1:]))
 
     return ask
+
+
+def pair(row: Row) -> list[dict[str, str]]:
+    """A question and its query, as messages."""
+    return [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["sql"]}]
 
 
 def _learnt(name: str, part: Part, ask: Callable[[str], Conversation], options: dict[str, Any]) -> Answered:
@@ -187,25 +188,29 @@ def _learnt(name: str, part: Part, ask: Callable[[str], Conversation], options: 
         return _asked(engine_for(weights.format).load(weights), part, ask, seconds, facts)
 
 
-def _untuned(part: Part, ask: Callable[[str], Conversation], base: str) -> Answered:
+def base_session(base: str) -> Any:
+    """A language model as it is, ready to answer conversations."""
     from shokunin.engines.language_model import LanguageSession
     from shokunin.language.base_models import resolve
     from shokunin.language.prepared import prepare
     from shokunin.language.runner import runner_for
 
-    model = resolve(base)
-    return _asked(LanguageSession(runner_for(prepare(model))), part, ask, 0.0, {"base": model.facts()})
+    return LanguageSession(runner_for(prepare(resolve(base))))
+
+
+def _untuned(part: Part, ask: Callable[[str], Conversation], base: str) -> Answered:
+    return _asked(base_session(base), part, ask, 0.0, {"base": base})
 
 
 def _asked(session: Any, part: Part, ask: Callable[[str], Conversation], seconds: float, facts: Row) -> Answered:
-    dev = [_cleaned(written) for written in session.run([ask(row["question"]) for row in part.dev])]
+    dev = [cleaned(written) for written in session.run([ask(row["question"]) for row in part.dev])]
     start = time.perf_counter()
-    test = [_cleaned(written) for written in session.run([ask(row["question"]) for row in part.test])]
+    test = [cleaned(written) for written in session.run([ask(row["question"]) for row in part.test])]
     spent = time.perf_counter() - start
     return Answered(dev, test, seconds, 1000 * spent / len(part.test), facts)
 
 
-def _cleaned(written: Written) -> Written:
+def cleaned(written: Written) -> Written:
     """Without the fences of a code block, which an untuned model likes to write."""
     text = written.text.strip()
     if text.startswith("```"):
@@ -230,7 +235,7 @@ def _mixed(part: Part, done: dict[str, Any], database: Path) -> dict[str, Any]:
     dev = [Written("", logprobs=(0.0,)) for _ in part.dev]
     mixed = marked(Answered(dev, [Written(a, (0.0,)) for a in answers], fit, ms, facts), part, database)
     dev_right = list(np.where(chances >= best, one, two))
-    return {**mixed, "dev_execution": _rate(dev_right), "dev_right": _bits(dev_right)}
+    return {**mixed, "dev_execution": rate(dev_right), "dev_right": bits(dev_right)}
 
 
 def _compare(done: dict[str, Any]) -> None:
@@ -241,12 +246,8 @@ def _compare(done: dict[str, Any]) -> None:
     for entry in done.values():
         found = compare_accuracy([c == "1" for c in entry["right"]], floor)
         gap = found.difference
-        entry["above_nearest"] = {
-            "value": round(gap.value, 4),
-            "low": round(gap.low, 4),
-            "high": round(gap.high, 4),
-            "p": found.p,
-        }
+        entry["above_nearest"] = {"value": round(gap.value, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
+        entry["p"] = found.p
 
 
 def _record(limit: int | None) -> dict[str, Any]:
@@ -262,7 +263,7 @@ def _record(limit: int | None) -> dict[str, Any]:
     }
 
 
-def _here() -> dict[str, Any]:
+def here() -> dict[str, Any]:
     import importlib.metadata
     import os
 
@@ -300,12 +301,12 @@ def _surety(written: Written) -> float:
     return float(np.mean(written.logprobs)) if written.logprobs else -30.0
 
 
-def _rate(right: Sequence[bool]) -> dict[str, float]:
+def rate(right: Sequence[bool]) -> dict[str, float]:
     found = wilson(int(sum(right)), len(right))
     return {"value": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
 
 
-def _bits(right: Sequence[bool]) -> str:
+def bits(right: Sequence[bool]) -> str:
     return "".join("1" if r else "0" for r in right)
 
 
