@@ -225,6 +225,11 @@ def test_the_least_that_is_enough_works(tmp_path: Path) -> None:
     assert len(opened(fitted(lessons, tmp_path / "w")).run(lessons.documents)) == 4
 
 
+def test_of_many_documents_a_sample_is_learned_from(tmp_path: Path) -> None:
+    weights = fitted(invoices(30), tmp_path / "w", Options(rounds=5, max_documents=12))
+    assert weights.facts["documents"] == 12
+
+
 def test_options_are_checked() -> None:
     assert EATS == "labelled_fields"
     assert 0 < forecast(invoices(10), Options()) < 60

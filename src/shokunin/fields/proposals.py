@@ -21,7 +21,12 @@ REMEMBERED = 8
 """Of these, how many are compared with the values of past rows."""
 NOTHING = -20.0
 VALUE_NUMBERS = 33
+"""What the trees know of a value. 0-6: what the linear layer says, rank and lead, how often the value stands there, among how
+many. 7-18: its place. 19-29: it as an amount. 30: how often past rows had it. 31 and 32 are kept free."""
 BLOCK_NUMBERS = 33
+"""What they know of a block. 0-8, 20-25: what the heads say of its first, last and other pieces, and of its neighbours.
+9-19, 26-27: its length and place. 28-30: how often past rows had it, how like it is to one of theirs, how often they had that.
+31: it is theirs. 32 is kept free."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.errors import UsageError
@@ -33,6 +34,7 @@ class Options(BaseModel):
         learning_rate: of the trees.
         memory: keep the values that past rows gave to text fields, and prefer their spelling; without it no value that the
             document does not hold letter for letter is ever given.
+        max_documents: of more documents an even sample is learned from; memory grows with them, by about 0.4 MB each.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +44,7 @@ class Options(BaseModel):
     num_leaves: int = Field(default=15, ge=2, le=1_024)
     learning_rate: float = Field(default=0.06, gt=0, le=1)
     memory: bool = True
+    max_documents: int = Field(default=3_000, ge=10)
 
 
 def forecast(lessons: Lessons, options: BaseModel) -> float:
@@ -49,7 +52,8 @@ def forecast(lessons: Lessons, options: BaseModel) -> float:
     known, chosen = cast(FieldLessons, lessons), cast(Options, options)
     characters = sum(len(line.text) for document in known.documents for line in document.lines)
     fields = sum(max(len(field.parts), 1) for field in known.fields)
-    return 0.5 + fields * (characters * 1.2e-5 + len(known) * chosen.rounds * 1e-5)
+    used = min(1.0, chosen.max_documents / max(len(known), 1))
+    return 0.5 + used * fields * (characters * 1.2e-5 + len(known) * chosen.rounds * 1e-5)
 
 
 def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
@@ -61,6 +65,7 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     chosen = cast(Options, options)
     if not isinstance(lessons, FieldLessons):
         raise UsageError(f"field_candidates learns from {EATS}, not from {lessons.form}")
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(lessons))[: chosen.max_documents])
     fitting = Fitting(
         C=chosen.C,
         max_features=chosen.max_features,
@@ -69,11 +74,12 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
         learning_rate=chosen.learning_rate,
         memory=chosen.memory,
     )
-    models = learn(lessons, fitting, seed=seed, progress=progress)
+    models = learn(lessons.take(drawn), fitting, seed=seed, progress=progress)
     save_models(models, folder)
     facts = {
         "learner": "field_candidates",
         "options": chosen.model_dump(),
+        "documents": len(drawn),
         "never_found": [model.field.name for model in models if model.signs is None],
     }
     return Weights(folder, EATS, "field_candidates", facts=facts)
