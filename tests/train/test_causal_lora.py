@@ -25,6 +25,7 @@ from shokunin.language.chat_tokens import ChatTokens  # noqa: E402
 from shokunin.language.decoder_folder import decoder_folder  # noqa: E402
 from shokunin.train import causal_lora  # noqa: E402
 from shokunin.train.causal_base import open_base  # noqa: E402
+from shokunin.train.causal_kernels import Attended  # noqa: E402
 from shokunin.train.causal_rows import batches, held_back, split_up, token_rows  # noqa: E402
 from shokunin.train.causal_tuner import Tuner  # noqa: E402
 from shokunin.train.torch_causal import checkpoint_module, packed  # noqa: E402
@@ -99,6 +100,29 @@ def test_a_packed_batch_gives_the_loss_and_gradients_of_its_rows_run_alone(
     for name, parameter in tuner.adapters.items():
         other = theirs[f"base_model.model.{checkpoint_module(name)}"].grad
         assert torch.allclose(parameter.grad, other, rtol=1e-3, atol=1e-4 * other.abs().max().item()), name
+
+
+def test_attention_written_out_is_the_fused_one() -> None:
+    torch.manual_seed(0)
+    seen = torch.full((5, 9), float("-inf")).triu_(5)
+    results = []
+    for attend in (Attended.apply, torch.nn.functional.scaled_dot_product_attention):
+        torch.manual_seed(1)
+        parts = [torch.randn(2, 3, n, 8, requires_grad=True) for n in (5, 9, 9)]
+        out = attend(*parts, seen)
+        out.square().sum().backward()
+        results.append([out.detach(), *(part.grad for part in parts)])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_bf16_is_near_float32(base: Path) -> None:
+    opened, losses = open_base(str(base)), []
+    for bf16 in (True, False):
+        torch.manual_seed(0)
+        tuner = Tuner(opened, _options(base, bf16=bf16))
+        losses.append(tuner.learn(_rows(), None)[0])
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
 
 
 @pytest.mark.parametrize("dora", [False, True])

@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from shokunin.train.causal_kernels import (
+    SHARES_WRITTEN_OUT,
+    Attended,
     GatedSilu,
     Laid,
     LowRankLinear,
@@ -202,9 +204,15 @@ class _Attention(nn.Module):  # type: ignore[misc]
         groups = self.groups
         each = heads // groups
         query = query.view(n, a, groups, each, width).permute(0, 2, 3, 1, 4).reshape(n, groups, each * a, width)
-        out = functional.scaled_dot_product_attention(
-            query, key.transpose(1, 2), value.transpose(1, 2), attn_mask=seen.repeat(each, 1)
-        )
+        key, value, seen = key.transpose(1, 2), value.transpose(1, 2), seen.repeat(each, 1)
+        if (
+            query.dtype == torch.bfloat16
+            and query.device.type == "cpu"
+            and n * groups * seen.numel() <= SHARES_WRITTEN_OUT
+        ):
+            out = Attended.apply(query, key, value, seen)
+        else:
+            out = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return out.view(n, groups, each, a, width).permute(0, 3, 1, 2, 4).reshape(n, a, heads * width)
 
 
