@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,7 @@ def test_closing_a_stream_stops_the_work(session: LanguageSession) -> None:
     stream.close()  # type: ignore[attr-defined]
     session.run([PARIS])
     assert len(session._runner._work.running) == 0
+    assert not session._runner._unfinished()
 
 
 def test_sampling_is_repeatable_and_stops(session: LanguageSession) -> None:
@@ -257,3 +259,29 @@ def test_an_adapter_of_another_base_is_refused(cache: Path, tmp_path: Path) -> N
     (good.folder / "adapter_model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(ArtefactError, match="is damaged"):
         load(good)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_an_adapter_gives_what_peft_gives(session: LanguageSession, tmp_path: Path) -> None:
+    torch, peft, transformers = (pytest.importorskip(name) for name in ("torch", "peft", "transformers"))
+    from shokunin.language.decoder_folder import decoder_folder
+
+    base = resolve(DEFAULT_LANGUAGE_MODEL)
+    weights = write_adapter(tmp_path / "a", 5, 0.05, task_type="CAUSAL_LM")
+    (written,) = load(weights, threads=2).run([asks("What is the capital of France?", 6)])
+    folder = decoder_folder(base.path, base.sha256)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    prompt = session._runner._encode(session._runner.prompt(PARIS.messages))
+
+    def first(model: Any) -> float:
+        with torch.no_grad():
+            scores = model(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+        return float(scores.max())
+
+    without = first(plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, about itself, when peft loads weights into it
+        adapted = first(peft.PeftModel.from_pretrained(plain, weights.folder).eval())
+    assert abs(adapted - without) > 0.3, "the adapter must matter for this to say anything"
+    assert written.logprobs[0] == pytest.approx(adapted, abs=0.15)

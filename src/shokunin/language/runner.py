@@ -292,7 +292,7 @@ class Runner:
         while True:
             with work.changing:
                 self._admit()
-                if not work.running:
+                if not work.running and not self._unfinished():
                     work.busy = False
                     return
             try:
@@ -302,7 +302,7 @@ class Runner:
                 for one in work.running:
                     one.pieces.put(error)
                 work.running.clear()
-                self._reopen()
+                self._pipeline = None  # whoever comes next opens it again
 
     def _admit(self) -> None:
         work = self._work
@@ -338,15 +338,18 @@ class Runner:
                 one.pieces.put("IGNORED" if end == status.IGNORED else reason or "STOP")
         self._work.running = still
 
+    def _unfinished(self) -> bool:
+        """Whether the engine still holds a request, if only one that was given up."""
+        return self._pipeline is not None and bool(self._pipeline.has_non_finished_requests())
+
     def _may_start(self, one: _Asked) -> bool:
         """Whether it can be decoded beside those that run."""
         return True
 
     def _ready(self, one: _Asked) -> None:
         """Make the engine ready for it."""
-
-    def _reopen(self) -> None:
-        self._pipeline = self._open()
+        if self._pipeline is None:
+            self._pipeline = self._open()
 
     def _let_go(self, one: _Asked) -> None:
         one.gone = True
@@ -367,17 +370,15 @@ class AdaptedRunner(Runner):
         registered = self._genai.AdapterConfig([(self._file(one), 0.0) for one in self._known.values()])
         return super()._open(share_beginnings=len(self._opened) < 2, adapters=registered, **more)
 
-    def _reopen(self) -> None:
-        self._pipeline, self._laid = self._open(), None
-
     def _may_start(self, one: _Asked) -> bool:
         assert one.adapter is not None
-        return not self._work.running or (self._laid is not None and self._laid.digest == one.adapter.digest)
+        same = self._laid is not None and self._laid.digest == one.adapter.digest
+        return same or not (self._work.running or self._unfinished())
 
     def _ready(self, one: _Asked) -> None:
         adapter = one.adapter
         assert adapter is not None
-        if self._laid is not None and self._laid.digest == adapter.digest:
+        if self._pipeline is not None and self._laid is not None and self._laid.digest == adapter.digest:
             return
         sharing = len(self._opened) < 2
         self._file(adapter)
@@ -386,7 +387,7 @@ class AdaptedRunner(Runner):
             self._known[adapter.projections] = adapter
         if new or self._pipeline is None or (sharing and len(self._opened) == 2):
             self._pipeline = None  # let go of the old one before there is a new one
-            self._reopen()
+            self._pipeline = self._open()
         config = self._genai.GenerationConfig()
         config.max_new_tokens, config.apply_chat_template = 1, False
         config.adapters = self._genai.AdapterConfig(self._file(adapter), adapter.scale)

@@ -98,7 +98,7 @@ class LocalModel:
             return LocalReply.of_refusal(refusal)
         self._under_way += 1
         reply = LocalReply(200, is_stream=bool(wanted.request.stream), ended=self._ended)
-        reply.pieces = self._streamed(wanted) if wanted.request.stream else self._whole(wanted)
+        reply.pieces = self._streamed(wanted) if wanted.request.stream else self._whole(wanted, reply.given_up)
         reply.pool = self._pool
         return reply
 
@@ -158,11 +158,16 @@ class LocalModel:
             int(self._clock()),
         )
 
-    def _whole(self, wanted: _Wanted) -> Iterator[bytes]:
-        """The body in one piece."""
-        choices = [list(self._runner.stream(wanted.conversation, how)) for how in wanted.samplings]
-        for pieces in choices:
-            _raise_if_failed(pieces[-1])
+    def _whole(self, wanted: _Wanted, given_up: threading.Event) -> Iterator[bytes]:
+        """The body in one piece; nothing, once nobody waits for it."""
+        choices: list[list[Piece]] = []
+        for how in wanted.samplings:
+            choices.append([])
+            for piece in self._runner.stream(wanted.conversation, how):
+                _raise_if_failed(piece)
+                choices[-1].append(piece)
+                if given_up.is_set():
+                    return
         yield completion(
             wanted.request, self._name, choices, wanted.prompt_tokens, reply_id=wanted.id, created=wanted.created
         )
@@ -194,7 +199,7 @@ class LocalReply:
     pieces: Iterator[bytes] = field(default_factory=lambda: iter(()))
     pool: ThreadPoolExecutor | None = None
     ended: Callable[[], None] = lambda: None
-    _over: bool = False
+    given_up: threading.Event = field(default_factory=threading.Event)
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -238,8 +243,8 @@ class LocalReply:
 
     async def aclose(self) -> None:
         """Let go of it; what is being decoded for it stops."""
-        if not self._over:
-            self._over = True
+        if not self.given_up.is_set():
+            self.given_up.set()
             self.ended()
             if self.pool is not None:
                 await asyncio.get_running_loop().run_in_executor(self.pool, self._stop)
