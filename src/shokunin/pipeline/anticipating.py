@@ -1,0 +1,328 @@
+"""Anticipating failures: readings are labelled, split, fitted, chosen from and judged as the models would have worked.
+
+The rungs are fitted on the training side, stopped, calibrated, chosen and given their thresholds on the validation
+side, and judged once on the test side, which is later (or other units) and shares no reading and no label day with
+the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from shokunin.errors import DataError
+from shokunin.progress import Progress, silent
+from shokunin.series.features import Block
+from shokunin.series.labels import When, apart, excursions, from_failures, from_remaining, from_states
+from shokunin.series.leaks import Leak, find_leaks
+from shokunin.series.lessons import SeriesLessons
+from shokunin.series.model import SeriesModel, read_model
+from shokunin.series.ranking import blocks_of, compare_over_horizons
+from shokunin.series.readings import Readings
+from shokunin.series.scaling import fit_scale
+from shokunin.series.split import SHARES, Split, by_time, by_units, random_windows
+from shokunin.series.trees import TreeOptions
+from shokunin.series.windows import Windows, windows_of
+from shokunin.train import boosted_trees, last_readings
+from shokunin.train.series_encoder import OWN
+from shokunin.weights import Weights
+
+RungName = Literal["base_rate", "last_outside", "outside_30", "statistics", "embedding", "text"]
+RUNGS: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics", "embedding", "text")
+BEHIND = 0.01
+"""A simpler rung is kept while it is at most so much average precision behind and no test can tell it from the best."""
+LEVEL = 0.05
+
+
+class Plan(BaseModel):
+    """What is to be foreseen, and how it is judged.
+
+    Attributes:
+        window: readings that are looked at.
+        horizons: in steps.
+        when: the event comes `within` the horizon, or falls `at` its end exactly.
+        target: `failures` (dates), `remaining` (a column with the remaining life), `label` (a column that is 1 in the
+            bad state) or `excursions` (a reading outside its own normal range: the published rule, and a proxy that no
+            engineer has confirmed).
+        column: the column of `remaining` or `label`.
+        channels: of `excursions`: only these may leave their range; empty: any.
+        offset: steps from the window's end from where horizons count (the published rule: 1).
+        split: `time`, or `unit` (whole units are tested).
+        fold, folds: of a split by unit.
+        shares: of a split by time.
+        scale: measure each unit against itself, or all against the fleet; by default what fits the split.
+        stride: a window every so many steps.
+        rungs: what is tried.
+        encoder, encoder_steps, lora_steps, text_model, most_windows, trees: as of the learner `boosted_trees`.
+        keep_leaks: channels that seem to know the answer and are kept all the same.
+        seed: of everything that is drawn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    window: int = Field(default=90, ge=2)
+    horizons: tuple[int, ...] = (30, 60, 90)
+    when: When = "within"
+    target: Literal["failures", "remaining", "label", "excursions"] = "failures"
+    column: str | None = None
+    channels: tuple[str, ...] = ()
+    offset: int = Field(default=0, ge=0)
+    split: Literal["time", "unit"] = "time"
+    fold: int = Field(default=0, ge=0)
+    folds: int = Field(default=5, ge=2)
+    shares: tuple[float, float, float] = SHARES
+    scale: Literal["unit", "fleet"] | None = None
+    stride: int = Field(default=1, ge=1)
+    rungs: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics")
+    encoder: str = OWN
+    encoder_steps: int = Field(default=400, ge=0)
+    lora_steps: int = Field(default=200, ge=0)
+    text_model: str | None = None
+    most_windows: int = Field(default=200_000, ge=100)
+    trees: TreeOptions = TreeOptions()
+    keep_leaks: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def measured_by(self) -> Literal["unit", "fleet"]:
+        """The scale: units that are tested unseen have no history of their own."""
+        return self.scale or ("fleet" if self.split == "unit" else "unit")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before a model is fitted.
+
+    Attributes:
+        plan: what was asked.
+        readings: the sensors, without label columns and leaks.
+        windows: all windows whose labels are known for at least one horizon.
+        labels: int8 (n, horizons).
+        events: by unit number, the steps of the events.
+        split: the sides.
+        leaks: channels that seem to know the answer; those not in `keep_leaks` are taken out.
+        texts: by unit.
+    """
+
+    plan: Plan
+    readings: Readings
+    windows: Windows
+    labels: npt.NDArray[np.int8]
+    events: Mapping[int, Sequence[int]]
+    split: Split
+    leaks: tuple[Leak, ...]
+    texts: Mapping[str, str]
+
+    def lessons(self) -> SeriesLessons:
+        """What the learners are handed."""
+        plan = self.plan
+        return SeriesLessons(
+            self.readings, self.windows, self.labels, plan.horizons, plan.when, self.split.train, self.split.validation,
+            self.split.known, self.texts, plan.offset,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FittedRung:
+    """A rung that was fitted, with its calibrated log-odds on the validation and test windows, (n, horizons) each."""
+
+    name: RungName
+    weights: Weights
+    model: SeriesModel
+    validation: npt.NDArray[np.float64]
+    test: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Anticipation:
+    """The fitted rungs, which one was chosen on the validation side, and why."""
+
+    prepared: Prepared
+    rungs: tuple[FittedRung, ...]
+    chosen: FittedRung
+    why: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def prepare(
+    readings: Readings,
+    plan: Plan,
+    *,
+    failures: Mapping[str, Sequence[int]] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> Prepared:
+    """Label, look for leaks, split.
+
+    Args:
+        readings: of the sensors, and of the label column if there is one.
+        plan: what is asked.
+        failures: by unit, the steps at which it failed (for the target `failures`).
+        texts: by unit, what the equipment records call it.
+
+    Raises:
+        DataError: the target's data are missing or say nothing, or the history is too short.
+    """
+    states: list[npt.NDArray[np.int8]] | None = None
+    remaining: list[npt.NDArray[np.float32]] | None = None
+    if plan.target in ("remaining", "label"):
+        if plan.column is None:
+            raise DataError(f"the target {plan.target!r} needs the name of its column (`column`)")
+        readings, taken = apart(readings, [plan.column])
+        if plan.target == "remaining":
+            remaining = taken[plan.column]
+        else:
+            states = [np.where(np.isnan(v), -1, v > 0).astype(np.int8) for v in taken[plan.column]]
+    windows = windows_of(readings, plan.window, stride=plan.stride)
+    split = _split(readings, windows, plan)
+    if plan.target == "excursions":
+        scale = fit_scale(readings, split.known, by=plan.measured_by, least=plan.window)
+        states = excursions(readings, scale, plan.channels or None)
+    if remaining is not None:
+        labels = from_remaining(windows, remaining, plan.horizons, when=plan.when)
+        events = _ends(readings, remaining)
+    elif states is not None:
+        labels = from_states(readings, windows, states, plan.horizons, when=plan.when, offset=plan.offset)
+        events = _onsets(readings, states)
+    else:
+        if not failures:
+            raise DataError("there are no failures to learn from; give their dates, or look for anomalies without them")
+        labels = from_failures(readings, windows, failures, plan.horizons, when=plan.when)
+        events = {u: list(failures[name]) for u, name in enumerate(readings.units) if name in failures}
+    leaks = find_leaks(readings, windows, labels, plan.horizons, split.train)
+    gone = sorted({leak.channel for leak in leaks} - set(plan.keep_leaks))
+    if gone:
+        if len(gone) == len(readings.channels):
+            raise DataError(
+                f"every channel seems to know the answer: {leaks[0].channel!r}, {leaks[0].why}; keep those that are sensors"
+            )
+        readings, split = _without(readings, split, gone)
+    return Prepared(plan, readings, windows, labels, events, split, tuple(leaks), dict(texts or {}))
+
+
+def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) -> Anticipation:
+    """Fit every rung of the plan in a folder of its own below `folder`, and choose.
+
+    Raises:
+        UsageError: a horizon has no windows of both kinds on the training or validation side.
+    """
+    lessons, plan = prepared.lessons(), prepared.plan
+    rungs: list[FittedRung] = []
+    notes: dict[str, str] = {}
+    for name in [r for r in RUNGS if r in plan.rungs]:
+        if name == "text" and not prepared.texts:
+            notes[name] = "not tried: the units have no texts"
+            continue
+        place = folder / name
+        place.mkdir(parents=True)
+        progress(f"fitting {name}", len(rungs), len(plan.rungs))
+        weights = _fit(name, lessons, plan, place, progress)
+        model = read_model(weights.folder)
+        sides = [
+            model.logits_of(model.recipe.matrix(prepared.readings, prepared.windows.take(rows)))
+            for rows in (prepared.split.validation, prepared.split.test)
+        ]
+        rungs.append(FittedRung(name, weights, model, *sides))
+    chosen, why = choose(rungs, prepared)
+    return Anticipation(prepared, tuple(rungs), chosen, why, notes)
+
+
+def choose(rungs: Sequence[FittedRung], prepared: Prepared) -> tuple[FittedRung, str]:
+    """The first rung that is not measurably worse than the best, by mean average precision on the validation side."""
+    side = prepared.split.validation
+    labels, windows, plan = prepared.labels[side], prepared.windows.take(side), prepared.plan
+    blocks = blocks_of(windows.unit, windows.step, plan.window + max(plan.horizons))
+    gaps = [
+        compare_over_horizons(rung.validation, rungs[0].validation, labels, blocks, seed=plan.seed) for rung in rungs
+    ]
+    best = max(range(len(rungs)), key=lambda i: gaps[i].difference.value)
+    for i, rung in enumerate(rungs[:best]):
+        found = compare_over_horizons(rung.validation, rungs[best].validation, labels, blocks, seed=plan.seed)
+        if found.p_worse > LEVEL and found.difference.value >= -BEHIND:
+            told = f"{-found.difference.value:.3f} average precision behind the best, {rungs[best].name}"
+            return rungs[i], f"{rung.name} is the simplest that is not measurably worse: {told} (p {found.p_worse:.2f})"
+    told = "nothing beat it" if best == 0 else f"{gaps[best].difference.value:.3f} above {rungs[0].name}"
+    return rungs[best], f"{rungs[best].name} has the best average precision on the validation side ({told})"
+
+
+def published_protocol(
+    readings: Readings, plan: Plan, folder: Path, *, inside: bool = True, progress: Progress = silent
+) -> Anticipation:
+    """The published way to judge, reproduced: excursions from ranges of the whole history, a random share of the windows as test.
+
+    With `inside` the test windows are among the training windows, as in the released code. One rung, `statistics` (or
+    what the plan's last rung is), with positives weighed up. Never a promise about unseen data.
+    """
+    windows = windows_of(readings, plan.window, stride=plan.stride)
+    everything = [(s, np.ones(len(s), dtype=bool)) for s in readings.stretches]
+    scale = fit_scale(readings, everything, least=plan.window)
+    states = excursions(readings, scale, plan.channels or None)
+    labels = from_states(readings, windows, states, plan.horizons, when="at", offset=1)
+    known = np.flatnonzero((labels >= 0).all(axis=1))
+    windows, labels = windows.take(known), labels[known]
+    split = random_windows(readings, windows, inside=inside)
+    trees = plan.trees.model_copy(update={"weigh_positives": True})
+    told = plan.model_copy(
+        update={
+            "when": "at",
+            "offset": 1,
+            "target": "excursions",
+            "trees": trees,
+            "scale": "unit",
+            "rungs": plan.rungs[-1:],
+        }
+    )
+    prepared = Prepared(told, readings, windows, labels, _onsets(readings, states), split, (), {})
+    return fit_rungs(prepared, folder, progress=progress)
+
+
+def _split(readings: Readings, windows: Windows, plan: Plan) -> Split:
+    if plan.split == "time":
+        return by_time(readings, windows, max(plan.horizons) + plan.offset, shares=plan.shares)
+    return by_units(readings, windows, folds=plan.folds, fold=plan.fold, seed=plan.seed)
+
+
+def _fit(name: RungName, lessons: SeriesLessons, plan: Plan, folder: Path, progress: Progress) -> Weights:
+    if name in ("base_rate", "last_outside", "outside_30"):
+        rule = last_readings.Options(rule=name, scale=plan.measured_by)
+        return last_readings.fit(lessons, rule, folder, seed=plan.seed, progress=progress)
+    blocks: dict[str, tuple[Block, ...]] = {
+        "statistics": ("statistics", "recent"),
+        "embedding": ("statistics", "recent", "embedding"),
+        "text": ("statistics", "recent", "embedding", "text"),
+    }
+    options = boosted_trees.Options(
+        blocks=blocks[name], scale=plan.measured_by, encoder=plan.encoder, encoder_steps=plan.encoder_steps,
+        lora_steps=plan.lora_steps, text_model=plan.text_model, most_windows=plan.most_windows, trees=plan.trees,
+    )  # fmt: skip
+    return boosted_trees.fit(lessons, options, folder, seed=plan.seed, progress=progress)
+
+
+def _without(readings: Readings, split: Split, names: Sequence[str]) -> tuple[Readings, Split]:
+    rest, _ = apart(readings, names)
+    known = [(new, mask) for new, (_, mask) in zip(rest.stretches, split.known, strict=True)]
+    return rest, Split(split.train, split.validation, split.test, known, split.facts)
+
+
+def _onsets(readings: Readings, states: Sequence[npt.NDArray[np.int8]]) -> dict[int, list[int]]:
+    """The steps at which the state begins, by unit."""
+    out: dict[int, list[int]] = {}
+    for stretch, state in zip(readings.stretches, states, strict=True):
+        bad = state == 1
+        starts = np.flatnonzero(bad & ~np.r_[False, bad[:-1]])
+        out.setdefault(stretch.unit, []).extend((starts + stretch.start).tolist())
+    return out
+
+
+def _ends(readings: Readings, remaining: Sequence[npt.NDArray[np.float32]]) -> dict[int, list[int]]:
+    """The step at which each stretch's remaining life is used up, by unit."""
+    out: dict[int, list[int]] = {}
+    for stretch, left in zip(readings.stretches, remaining, strict=True):
+        known = np.flatnonzero(~np.isnan(left))
+        if len(known):
+            out.setdefault(stretch.unit, []).append(int(stretch.start + known[-1] + round(float(left[known[-1]]))))
+    return out

@@ -1,0 +1,160 @@
+"""What a model of series is worth, in the words of those who maintain machines: failures caught, days ahead, false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from shokunin.metrics import expected_calibration_error, reliability_bins
+from shokunin.series.alarms import AlarmRecord, record, row_scores, threshold_for_budget, threshold_for_f1
+from shokunin.series.ranking import Ranking, blocks_of, ranking
+from shokunin.series.readings import Grid
+from shokunin.series.windows import Windows
+
+Floats = npt.NDArray[np.float64]
+DAYS_A_MONTH = 30
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The windows of one side, their labels int8 (n, horizons), and calibrated log-odds (n, horizons)."""
+
+    windows: Windows
+    labels: npt.NDArray[np.int8]
+    logits: Floats
+
+
+@dataclass(frozen=True)
+class Worth:
+    """One model at one horizon, judged on the test side.
+
+    Attributes:
+        horizon: in steps.
+        ranking: areas beside the base rate, with intervals; None where the test side has windows of one kind only.
+        alarms: what the threshold from the validation side meant on the test side.
+        rows: precision, recall, F1 over windows, as papers print them.
+        calibration: expected calibration error, Brier score beside the base rate's, reliability bins.
+        month: alarms and false alarms per unit in a month (of 30 days; of cycles: in 100 cycles).
+        skill: whether the ranking is measurably better than chance.
+    """
+
+    horizon: int
+    ranking: Ranking | None
+    alarms: AlarmRecord
+    rows: Mapping[str, float]
+    calibration: Mapping[str, Any]
+    month: tuple[float, float]
+    skill: bool
+
+
+def judge(
+    horizons: Sequence[int],
+    validation: Sides,
+    test: Sides,
+    events: Mapping[int, Sequence[int]],
+    grid: Grid,
+    *,
+    alarms_a_month: float | None = None,
+    wrong_a_unit: float | None = None,
+    seed: int = 0,
+) -> list[Worth]:
+    """Each horizon's worth on the test side; thresholds come from the validation side alone.
+
+    Args:
+        horizons: in steps.
+        validation, test: the sides.
+        events: by unit number, the steps of the events.
+        grid: what a step is.
+        alarms_a_month: a budget: so many alarms per unit in 30 days (of cycles: in 100); None: the threshold with the
+            best F1.
+        wrong_a_unit: another budget: so many wrong alarms per unit over its whole watched history.
+        seed: of the intervals' draws.
+    """
+    out = []
+    for j, horizon in enumerate(horizons):
+        v, y = expit(validation.logits[:, j]), validation.labels[:, j]
+        threshold = _threshold(validation.windows, v, y, horizon, grid, alarms_a_month, wrong_a_unit)
+        p, truth = expit(test.logits[:, j]), test.labels[:, j]
+        windows = test.windows
+        blocks = blocks_of(windows.unit, windows.step, windows.length + horizon)
+        known = truth >= 0
+        mixed = known.any() and 0 < (truth[known] == 1).mean() < 1
+        ranked = ranking(test.logits[:, j], truth, blocks, seed=seed) if mixed else None
+        alarms = record(windows.unit, windows.step, p, truth, events, threshold, horizon, seed=seed)
+        out.append(
+            Worth(
+                horizon, ranked, alarms, row_scores(p, truth, threshold), _calibration(p[known], truth[known] == 1),
+                alarms.each(month_of(grid)), bool(ranked and ranked.roc_auc.low > 0.5),
+            )
+        )  # fmt: skip
+    return out
+
+
+def month_of(grid: Grid) -> float:
+    """Steps in 30 days; of cycles 100."""
+    return 100.0 / grid.times if grid.step == "cycle" else DAYS_A_MONTH * 86400 / grid.seconds
+
+
+def sentence(worth: Worth, grid: Grid) -> str:
+    """The worth in one line for a person."""
+    unit = {"cycle": "cycles", "day": "days", "hour": "hours", "minute": "minutes"}[grid.step]
+    head = f"within {worth.horizon} {unit}: "
+    if worth.ranking is None:
+        return head + "cannot be judged, the test side has no window of both kinds"
+    alarms = worth.alarms
+    ahead = f", {np.median(alarms.ahead):g} {unit} ahead in the middle" if alarms.ahead else ""
+    span = "100 cycles" if grid.step == "cycle" else "30 days"
+    told = (
+        f"{alarms.caught} of {alarms.events} events caught{ahead}; {worth.month[0]:.2f} alarms per unit in {span}, "
+        f"{worth.month[1]:.2f} of them false; average precision {worth.ranking.pr_auc.value:.3f} against a base rate of "
+        f"{worth.ranking.base_rate:.3f}"
+    )
+    return head + told + ("" if worth.skill else "; NOT measurably better than chance")
+
+
+def as_json(worth: Worth) -> dict[str, Any]:
+    """Plain values."""
+    plain = asdict(worth)
+    plain["alarms"].pop("alarms")
+    ahead = plain["alarms"].pop("ahead")
+    quantiles = np.quantile(ahead, [0.25, 0.5, 0.75]).tolist() if ahead else None
+    plain["alarms"]["steps_ahead"] = {"quartiles": quantiles, "caught": len(ahead)}
+    if not np.isfinite(plain["alarms"]["threshold"]):
+        plain["alarms"]["threshold"] = None
+    plain["month"] = {"alarms": worth.month[0], "false": worth.month[1]}
+    return plain
+
+
+def _threshold(
+    windows: Windows,
+    p: Floats,
+    y: npt.NDArray[np.int8],
+    horizon: int,
+    grid: Grid,
+    alarms_a_month: float | None,
+    wrong_a_unit: float | None,
+) -> float:
+    units = len(np.unique(windows.unit))
+    if alarms_a_month is not None:
+        allowed = alarms_a_month * len(windows) / month_of(grid)
+        return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=allowed)
+    if wrong_a_unit is not None:
+        return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=wrong_a_unit * units, wrong=True)
+    return threshold_for_f1(p, y)
+
+
+def _calibration(p: Floats, y: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    if not len(p):
+        return {}
+    base = float(y.mean())
+    return {
+        "ece": float(expected_calibration_error(p, y)),
+        "brier": float(np.mean((p - y) ** 2)),
+        "brier_of_base_rate": base * (1 - base),
+        "bins": [asdict(b) for b in reliability_bins(p, y, 10)],
+    }
