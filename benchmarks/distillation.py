@@ -126,8 +126,8 @@ def run(task: Task, base: str | None, teacher_base: str, folder: Path, seed: int
             options=options, yes=True, seed=seed, project=folder,
         )  # fmt: skip
         out["teacher"] = {"model": model, **about}
-        out["distilled"] = {k: v for k, v in done.to_dict().items() if k not in ("dataset", "rows_file", "folder")}
-        out["distilled"]["seconds"] = round(time.perf_counter() - start, 1)
+        out["distillation"] = {k: v for k, v in done.to_dict().items() if k not in ("dataset", "rows_file", "folder")}
+        out["distillation"]["seconds"] = round(time.perf_counter() - start, 1)
         say(f"{task.name}: {json.dumps(out['distilled']['gate'] | {'wrong': None})}, {done.kept} rows kept")
         chosen = sorted(random.Random(seed).sample(range(len(task.test)), min(task.teacher_rows, len(task.test))))
         told = ask(url, model, [task.test[i] for i in chosen], folder, options, seed)
@@ -136,7 +136,7 @@ def run(task: Task, base: str | None, teacher_base: str, folder: Path, seed: int
     truth = dict(task.pool)
     kept = [json.loads(line) for line in (done.dataset / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     right = [truth[r["inputs"]["text"]] == r["expected"] for r in kept if r["by"] != "owner"]
-    out["distilled"]["label_accuracy"] = interval(right)
+    out["distillation"]["label_accuracy"] = interval(right)
     for name, data in (("seeds only", parent), ("distilled", done.dataset)):
         start = time.perf_counter()
         specialist = shokunin.train(
