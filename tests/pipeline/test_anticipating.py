@@ -1,0 +1,143 @@
+"""From readings to a judged model: signal is found, its absence admitted, leaks are called leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from series.fleets import fleet
+from shokunin.errors import DataError
+from shokunin.pipeline.anticipating import Plan, fit_rungs, prepare, published_protocol
+from shokunin.series.leaks import find_leaks
+from shokunin.series.proof import Sides, as_json, judge, sentence
+from shokunin.series.readings import Readings
+from shokunin.series.timeline import timeline
+from shokunin.series.trees import TreeOptions
+from shokunin.series.windows import windows_of
+
+QUICK = TreeOptions(rounds=30, num_leaves=7, min_child_samples=5, threads=1)
+PLAN = Plan(
+    window=10, horizons=(6,), rungs=("base_rate", "outside_30", "statistics"), trees=QUICK, shares=(0.5, 0.25, 0.25)
+)
+
+
+def machines(signal: bool, units: int = 9, days: int = 260, seed: int = 0) -> tuple[Readings, dict[str, list[int]]]:
+    rng = np.random.default_rng(seed)
+    histories, failures = {}, {}
+    for u in range(units):
+        x = rng.normal(size=(days, 2))
+        failed = list(range(12 + 3 * u, days, 30))
+        for f in failed if signal else []:
+            # A pattern that no single reading gives away: unrest grows, the level stays.
+            x[max(0, f - 8) : f + 1, 0] *= 4
+        histories[f"u{u}"], failures[f"u{u}"] = x, failed
+    return fleet(histories, channels=["vibration", "oil"]), failures
+
+
+def judged(found, seed: int = 0):
+    p = found.prepared
+    sides = [
+        Sides(p.windows.take(rows), p.labels[rows], logits)
+        for rows, logits in ((p.split.validation, found.chosen.validation), (p.split.test, found.chosen.test))
+    ]
+    return judge(p.plan.horizons, *sides, p.events, p.readings.grid, seed=seed)[0]
+
+
+def test_what_precedes_failures_is_found_and_told_in_alarms(tmp_path: Path) -> None:
+    readings, failures = machines(signal=True)
+    found = fit_rungs(prepare(readings, PLAN, failures=failures), tmp_path)
+    assert found.chosen.name == "statistics" and "average precision" in found.why
+    worth = judged(found)
+    assert worth.skill and worth.ranking is not None and worth.ranking.roc_auc.value > 0.8
+    assert worth.alarms.caught > worth.alarms.events / 2 and worth.alarms.right > worth.alarms.wrong
+    told = sentence(worth, readings.grid)
+    assert f"{worth.alarms.caught} of {worth.alarms.events} events caught" in told and "chance" not in told
+    assert as_json(worth)["alarms"]["steps_ahead"]["caught"] == worth.alarms.caught
+    assert worth.calibration["brier"] < worth.calibration["brier_of_base_rate"]
+
+
+def test_where_nothing_can_be_known_this_is_said_and_nothing_is_chosen(tmp_path: Path) -> None:
+    readings, failures = machines(signal=False)
+    found = fit_rungs(prepare(readings, PLAN, failures=failures), tmp_path)
+    worth = judged(found)
+    assert not worth.skill and "NOT measurably better than chance" in sentence(worth, readings.grid)
+
+
+def test_the_published_protocol_flatters_where_there_is_no_signal(tmp_path: Path) -> None:
+    readings, _ = machines(signal=False)
+    plan = PLAN.model_copy(update={"trees": QUICK.model_copy(update={"rounds": 150, "num_leaves": 31})})
+    found = published_protocol(readings, plan, tmp_path / "published")
+    flattered = judged(found).ranking
+    honest_plan = plan.model_copy(update={"target": "excursions", "when": "at", "offset": 1, "rungs": ("statistics",)})
+    honest = judged(fit_rungs(prepare(readings, honest_plan), tmp_path / "honest")).ranking
+    assert flattered is not None and honest is not None
+    assert flattered.roc_auc.value > 0.9 and honest.roc_auc.low < 0.5 < honest.roc_auc.high + 0.05
+
+
+def test_a_column_that_knows_the_answer_is_found_and_left_out() -> None:
+    readings, failures = machines(signal=False)
+    extended = []
+    for stretch, name in zip(readings.stretches, readings.units, strict=True):
+        steps = np.arange(len(stretch))
+        to_go = np.array([min([f - t for f in failures[name] if f > t], default=99) for t in steps])
+        future = np.r_[stretch.values[6:, 1], np.zeros(6)]
+        extended.append(np.c_[stretch.values, to_go, future])
+    readings = fleet(dict(zip(readings.units, extended, strict=True)), channels=["vibration", "oil", "service", "oil2"])
+    prepared = prepare(readings, PLAN, failures=failures)
+    assert {leak.channel for leak in prepared.leaks} == {"service", "oil2"}
+    assert "'oil' will read 6 steps later" in next(leak.why for leak in prepared.leaks if leak.channel == "oil2")
+    assert prepared.readings.channels == ("vibration", "oil")
+    kept = prepare(readings, PLAN.model_copy(update={"keep_leaks": ("service",)}), failures=failures)
+    assert kept.readings.channels == ("vibration", "oil", "service") and len(kept.leaks) == 2
+
+
+def test_a_good_sensor_is_no_leak() -> None:
+    readings, failures = machines(signal=True)
+    prepared = prepare(readings, PLAN, failures=failures)
+    assert prepared.leaks == ()
+    windows = windows_of(readings, 10)
+    assert find_leaks(readings, windows, np.zeros((len(windows), 1), np.int8), (6,), np.arange(len(windows))) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "column", "message"),
+    [
+        ("failures", None, "no failures to learn from"),
+        ("remaining", None, "needs the name of its column"),
+        ("label", "nothing", "no channel 'nothing'"),
+    ],
+)
+def test_targets_without_their_data_are_errors(target: str, column: str | None, message: str) -> None:
+    readings, _ = machines(signal=False)
+    with pytest.raises(DataError, match=message):
+        prepare(readings, PLAN.model_copy(update={"target": target, "column": column}))
+
+
+def test_a_label_column_and_the_remaining_life_give_labels_and_events() -> None:
+    x = np.random.default_rng(0).normal(size=200)
+    bad = np.zeros(200)
+    bad[50:55], bad[120:122], bad[180:183] = 1, 1, 1
+    names = [f"u{i}" for i in range(4)]
+    readings = fleet(dict.fromkeys(names, np.c_[x, bad]), channels=["x", "bad"])
+    prepared = prepare(readings, PLAN.model_copy(update={"target": "label", "column": "bad"}))
+    assert prepared.events[0] == [50, 120, 180] and prepared.readings.channels == ("x",)
+    readings = fleet({n: np.c_[x, np.arange(203, 3, -1)] for n in names}, channels=["x", "left"], step="cycle")
+    plan = PLAN.model_copy(update={"target": "remaining", "column": "left", "split": "unit", "folds": 4})
+    prepared = prepare(readings, plan)
+    assert prepared.events == {u: [203] for u in range(4)} and plan.measured_by == "fleet"
+    assert (prepared.labels == 1).sum() == 4 * 3  # the histories end 4 steps before the end
+
+
+def test_the_picture_shows_risk_alarms_and_the_failure() -> None:
+    steps = np.arange(100, 700)
+    svg = timeline(
+        "pump <3>", steps, ("vibration & co", np.sin(steps / 9)), np.linspace(0, 0.8, 600), 0.5, [(600, 1), (650, 0)],
+        [690], ["2024-01-01", "2025-08-22"],
+    )  # fmt: skip
+    assert svg.startswith("<svg") and "pump &lt;3&gt;" in svg and "vibration &amp; co" in svg
+    assert svg.count("<path") == 2 and "failure" in svg and "alarm, right" in svg
+    import xml.etree.ElementTree as ElementTree
+
+    ElementTree.fromstring(svg)
