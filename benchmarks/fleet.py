@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 from benchmarks.fleet_rows import fleet
 from benchmarks.series_results import result, write
 from shokunin.pipeline.anticipating import Anticipation, Plan, fit_rungs, prepare, published_protocol
