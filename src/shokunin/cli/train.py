@@ -26,14 +26,19 @@ def train(
         Path | None, typer.Option(help="The same as --test, as it is called beside an OpenAI fine-tuning file.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Which sort of work it is; by default the task's, or classify_text.")
+        str | None,
+        typer.Option(help="classify_text, extract_fields or generate_text; by default what the answers look like."),
     ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="The column with the answer, or those of its fields: date,total. Guessed and shown."),
+    ] = None,
     base: Annotated[
-        list[str] | None, typer.Option(help="Base encoder: hf:org/name[@rev], org/name, a folder, or pkg:NAME.")
+        list[str] | None,
+        typer.Option(help="Base model: hf:org/name[@rev], org/name, a folder, a .gguf file, or pkg:NAME."),
     ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0.05, help="Minutes to spend on training; by default the project's, 30.")
@@ -41,7 +46,7 @@ def train(
     learner: Annotated[
         list[str] | None, typer.Option(help="Try only these learners; may be given several times.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="What the verdict is about: accuracy or macro_f1.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What the verdict is about, such as accuracy or field_f1.")] = None,
     target_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")
     ] = None,

@@ -64,9 +64,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     lines += [_md(" ".join(report.reasons)), "", "## What it does", ""]
     labels = [_code(label) for label in manifest.get("labels") or ()]
     lines += [
-        f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}."
-        if labels
-        else _told(report, manifest)
+        f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}." if labels else _told(report, manifest)
     ]
     lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [

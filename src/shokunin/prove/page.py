@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from shokunin.prove import plots
 from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
+from shokunin.prove.documents import wrong_fields
 from shokunin.prove.wording import (
     LEVEL,
     SHARES,
@@ -130,6 +131,7 @@ def _template() -> Template:
         "stopped": lambda text: text if text.endswith(".") else f"{text}.",
         "unbroken": _unbroken,
         "beside": _beside,
+        "wrong_fields": wrong_fields,
         "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
     }
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -17,6 +17,8 @@ from shokunin.report import Report, report_to_dict
 __all__ = ["model_card", "report_html", "report_json", "report_terminal"]
 
 SHOWN_PAIRS = 5
+SHOWN_METRICS = 2
+"""Beside each other in the terminal, the task's own first; all are on the page and in the JSON."""
 LEFT_OUT = ("cases", "kind")
 
 
@@ -89,11 +91,11 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
 
 
 def _comparison(report: Report) -> Table:
-    shown = whole(report.scores)
+    shown = sorted(whole(report.scores), key=lambda metric: metric != report.metric)[:SHOWN_METRICS]
     table = _table("", *(metric_name(m) for m in shown), "paired test")
     trivial = report.baseline
     table.add_row(
-        Text(f"always {printable(trivial['label'], 40)!r}"),
+        Text(f"always {printable(trivial['label'], 30)!r}"),
         *(share(trivial["scores"][m]) for m in shown),
         Text(p_value(trivial["p"])),
     )
