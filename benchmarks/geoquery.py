@@ -107,7 +107,7 @@ def rows_of(split: str, limit: int | None = None) -> Part:
     text = data_file("geoquery", "geography.jsonl").read_text(encoding="utf-8")
     runs = [row for row in map(json.loads, text.splitlines()) if row["n_result_rows"] is not None]
     train, dev, test = ([r for r in runs if r[f"{split}_split"] == part] for part in ("train", "dev", "test"))
-    return Part(train, dev, test[:limit])
+    return Part(train, dev[:limit], test[:limit])
 
 
 def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, Any]) -> Answered:
@@ -129,7 +129,8 @@ def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, A
 def marked(got: Answered, part: Part, database: Path) -> dict[str, Any]:
     """The marks of a competitor's answers, row by row and as rates with intervals."""
     found = [execution_match(r["sql"], w.text, database) for r, w in zip(part.test, got.test, strict=True)]
-    dev = [execution_match(r["sql"], w.text, database) for r, w in zip(part.dev, got.dev, strict=True)]
+    asked = zip(part.dev, got.dev, strict=True) if got.dev else ()
+    dev = [bool(execution_match(r["sql"], w.text, database).right) for r, w in asked]
     right = [bool(match.right) for match in found]
     runs = [run(written.text, database).problem is None for written in got.test]
     same = [parse(w.text).text == parse(r["sql"]).text for r, w in zip(part.test, got.test, strict=True)]
@@ -137,12 +138,12 @@ def marked(got: Answered, part: Part, database: Path) -> dict[str, Any]:
         "execution": rate(right),
         "runs": rate(runs),
         "exact_match": rate(same),
-        "dev_execution": rate([bool(match.right) for match in dev]),
+        "dev_execution": rate(dev) if dev else None,
         "fit_seconds": round(got.fit_seconds, 1),
         "ms_an_answer": round(got.ms_an_answer, 2),
         "facts": got.facts,
         "right": bits(right),
-        "dev_right": bits([bool(match.right) for match in dev]),
+        "dev_right": bits(dev),
         "logprob": [round(_surety(w), 4) for w in got.test],
         "dev_logprob": [round(_surety(w), 4) for w in got.dev],
         "answers": [written.text for written in got.test],
@@ -199,7 +200,8 @@ def base_session(base: str) -> Any:
 
 
 def _untuned(part: Part, ask: Callable[[str], Conversation], base: str) -> Answered:
-    return _asked(base_session(base), part, ask, 0.0, {"base": base})
+    # Nothing is chosen by what an untuned model says, so that it need not answer the development rows.
+    return _asked(base_session(base), replace(part, dev=[]), ask, 0.0, {"base": base})
 
 
 def _asked(session: Any, part: Part, ask: Callable[[str], Conversation], seconds: float, facts: Row) -> Answered:
