@@ -130,7 +130,7 @@ def read_forest(path: Path) -> OpenForest:
 def fit_trees(
     x: npt.NDArray[np.float32],
     y: npt.NDArray[np.int8],
-    watched: tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]],
+    watched: tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]] | None,
     options: TreeOptions,
     *,
     seed: int,
@@ -141,7 +141,7 @@ def fit_trees(
     Args:
         x: rows (n, columns); NaN is "not known".
         y: 0 or 1 for each.
-        watched: validation rows and their labels: they say when to stop.
+        watched: validation rows and their labels: they say when to stop; None: all rounds are grown.
         options: how.
         seed: of the draws.
         largest: bytes of the model's text.
@@ -151,7 +151,7 @@ def fit_trees(
     """
     import lightgbm
 
-    for what, labels in (("training", y), ("validation", watched[1])):
+    for what, labels in (("training", y), ("validation", y if watched is None else watched[1])):
         if len(np.unique(labels)) < 2:
             count = f"{int((labels == 1).sum())} of {len(labels)} windows"
             raise UsageError(
@@ -166,9 +166,12 @@ def fit_trees(
         **options.model_dump(exclude={"rounds", "patience", "metric", "weigh_positives", "threads"}),
     }  # fmt: skip
     rows = lightgbm.Dataset(x, y.astype(np.float32), free_raw_data=True)
-    check = lightgbm.Dataset(watched[0], watched[1].astype(np.float32), reference=rows, free_raw_data=True)
-    stop = lightgbm.early_stopping(options.patience, first_metric_only=True, verbose=False)
-    model = lightgbm.train(asked, rows, num_boost_round=options.rounds, valid_sets=[check], callbacks=[stop])
+    more: dict[str, Any] = {}
+    if watched is not None:
+        check = lightgbm.Dataset(watched[0], watched[1].astype(np.float32), reference=rows, free_raw_data=True)
+        stop = lightgbm.early_stopping(options.patience, first_metric_only=True, verbose=False)
+        more = {"valid_sets": [check], "callbacks": [stop]}
+    model = lightgbm.train(asked, rows, num_boost_round=options.rounds, **more)
     best = max(1, int(model.best_iteration or model.current_iteration()))
     trees = best
     text = str(model.model_to_string(num_iteration=trees))
