@@ -65,7 +65,7 @@ class Ours:
         )
         self.run = causal_lora._Run(lessons, options, SEED, silent)
         self.checked = token_rows(checked, self.run.chat, options.max_length).rows
-        self._batches = lambda epoch: batches(self.run.lengths, SIZE, np.random.default_rng((SEED, epoch)))
+        self._batches = lambda epoch: batches(len(self.run.rows), SIZE, np.random.default_rng((SEED, epoch)))
         self._left: list[Any] = []
         self._epoch = 0
         self.computed = 0
@@ -104,13 +104,15 @@ class Plain:
         self.rows, self.checked = ours.run.rows, ours.checked
         collate = DataCollatorForSeq2Seq(AutoTokenizer.from_pretrained(base), padding="longest")
         arguments = TrainingArguments(
-            str(folder), per_device_train_batch_size=SIZE, learning_rate=RATE, bf16=bf16, use_cpu=True, seed=SEED,
+            str(folder), per_device_train_batch_size=SIZE, learning_rate=RATE, use_cpu=True, seed=SEED,
             lr_scheduler_type="constant", report_to=[], disable_tqdm=True, save_strategy="no", weight_decay=0.0,
         )  # fmt: skip
         self.trainer = Trainer(
             model, arguments, train_dataset=[_labelled(row) for row in self.rows], data_collator=collate
         )
         self.trainer.create_optimizer()
+        self.trainer.current_gradient_accumulation_steps = 1  # as `train` sets it
+        self.bf16 = bf16
         self._given = iter(())
         self.computed = 0
 
@@ -123,7 +125,9 @@ class Plain:
             self._given = iter(self.trainer.get_train_dataloader())
             batch = next(self._given)
         told = int((batch["labels"] != -100).sum())
-        loss = self.trainer.training_step(self.trainer.model, batch)
+        # As the Trainer does it when it is asked for bf16; two Trainers of one process cannot differ in that.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.trainer.training_step(self.trainer.model, batch)
         torch.nn.utils.clip_grad_norm_(self.trainer.model.parameters(), 1.0)
         self.trainer.optimizer.step()
         self.trainer.model.zero_grad()

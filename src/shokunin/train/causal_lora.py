@@ -202,7 +202,7 @@ class _Run:
         epoch, place = divmod(reached.step, self.a_pass)
         if place == 0 or not hasattr(self, "_order"):
             random = np.random.default_rng((self.seed, epoch))
-            self._order = list(batches(self.lengths, self.options.per_device_train_batch_size, random))
+            self._order = list(batches(len(self.rows), self.options.per_device_train_batch_size, random))
         rows = [self.rows[n] for n in self._order[place]]
         begun = time.perf_counter()
         rows, own = self._written(rows, reached.step)

@@ -17,7 +17,6 @@ from shokunin.errors import UsageError
 from shokunin.forms import Conversations, Rows
 from shokunin.language.chat_tokens import ChatTokens
 
-BATCHES_SORTED_TOGETHER = 20
 NAMED = 20
 """So many rows that are too long are named; all are counted."""
 
@@ -91,16 +90,11 @@ def held_back(groups: Rows, share: float, seed: int, *, fewest: int, most: int) 
     return np.isin(groups, taken)
 
 
-def batches(lengths: Rows, size: int, random: np.random.Generator) -> Iterator[Ids]:
-    """One pass over all rows: shuffled, then sorted by length within groups of batches, so that batches are even."""
-    order = random.permutation(len(lengths))
-    made: list[Ids] = []
-    for start in range(0, len(order), size * BATCHES_SORTED_TOGETHER):
-        part = order[start : start + size * BATCHES_SORTED_TOGETHER]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        made += [part[i : i + size] for i in range(0, len(part), size)]
-    for place in random.permutation(len(made)):
-        yield made[place]
+def batches(rows: int, size: int, random: np.random.Generator) -> Iterator[Ids]:
+    """One pass over all rows, shuffled; not by length, since packed rows need no padding and batches of like rows teach worse."""
+    order = random.permutation(rows)
+    for start in range(0, rows, size):
+        yield order[start : start + size]
 
 
 def split_up(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:

@@ -71,6 +71,8 @@ class Tuner:
         """
         self.decoder.train()
         told = sum(len(ids) - prompt for ids, prompt in rows)
+        order = sorted(range(len(rows)), key=lambda n: len(rows[n][0]))  # pieces are of about equal lengths
+        rows, own = [rows[n] for n in order], [own[n] for n in order] if own else ()
         loss = 0.0
         computed = at = 0
         for piece in split_up(rows, self.options.tokens_at_once):
