@@ -111,3 +111,27 @@ def test_a_substitution_that_lessons_show_makes_a_query_that_none_has() -> None:
     # The columns of a made query are those of its tables.
     assert all(text.count("town.") == 0 or " town" in text for text in made)
     assert new_shapes(shapes, most=50, runs=lambda query: "land" not in query) != made
+
+
+def test_what_a_value_may_look_like() -> None:
+    found = Lexicon({}, ("mail", "number", "code", "quoted", "name")).find(
+        'Ask Ms Ito-Vega at ito.v@shop.example about "blue lamp", order AB-12/7, 3 for 1,250.50 in 2024'
+    )
+    values = {(m.sort, m.value) for m in found}
+    assert {
+        ("mail", "ito.v@shop.example"),
+        ("quoted", "blue lamp"),
+        ("code", "AB-12/7"),
+        ("number", "3"),
+        ("number", "1,250.50"),
+        ("number", "2024"),
+        ("name", "Ms Ito-Vega"),
+        ("name", "Ito-Vega"),
+    } <= values
+    assert not any(sort == "code" and value == "AB-12" for sort, value in values)
+
+
+def test_a_hostile_prompt_is_gone_through_once() -> None:
+    lexicon = Lexicon({"a": {"value": "a"}}, ("mail", "number", "code", "quoted", "name"))
+    for text in ("a-" * 15_000, "a" * 60_000, "1," * 15_000, 'A "' * 10_000):
+        assert len(lexicon.find(text)) <= 60

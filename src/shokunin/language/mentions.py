@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣ｦ-ﾟ]|[^\W぀-ヿ㐀-鿿가-힣ｦ-ﾟ]+")
+# Lengths are bounded, so that no prompt takes time with its square.
 PATTERNS = {
-    "mail": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    "mail": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+"),
     "number": re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w])"),
-    "code": re.compile(r"(?<!\w)(?=[\w/#-]*\d)(?=[\w/#-]*[^\W\d])[\w#]+(?:[-/]\w+)*"),
+    "code": re.compile(r"(?<!\w)(?=[\w/#-]{0,40}\d)(?=[\w/#-]{0,40}[^\W\d])[\w#]{1,40}(?:[-/]\w{1,40}){0,8}(?!\w)"),
     "quoted": re.compile(r"(?<=\")[^\"\n]{1,80}(?=\")|(?<=“)[^”\n]{1,80}(?=”)|(?<=「)[^」\n]{1,80}(?=」)"),
 }
 NAME = re.compile(r"[^\W\d_a-z][\w'’-]*(?: [^\W\d_a-z][\w'’-]*)*")
