@@ -118,7 +118,7 @@ def climb(
             fits = 1 if folds is None else len(folds) + 1
             place = work / f"{name.replace(':', '-')}-{seed}-{_key(base)}"
             if not (place / "climb.json").exists():
-                options = _options(module, base, end - time.monotonic(), fits)
+                options = _options(module, base, end - time.monotonic(), fits, codec.hints)
                 note = _too_dear(module, module.forecast(lessons, options) * fits, end - time.monotonic())
                 if climbs and note:
                     notes[name] = note
@@ -191,10 +191,12 @@ def _key(base: str | None) -> str:
     return hashlib.sha256(str(base).encode()).hexdigest()[:8]
 
 
-def _options(module: Learner, base: str | None, seconds_left: float, fits: int) -> Any:
+def _options(
+    module: Learner, base: str | None, seconds_left: float, fits: int, hints: Mapping[str, Any]
+) -> Any:
     """The learner's defaults, with the base model and the time that are left to it where it has such options."""
     fields = module.Options.model_fields
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {name: value for name, value in hints.items() if name in fields}
     if base is not None and "base" in fields:
         given["base"] = base
     if "minutes" in fields:

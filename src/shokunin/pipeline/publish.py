@@ -31,7 +31,8 @@ from shokunin.tasks import kind
 from shokunin.version import __version__
 
 T = TypeVar("T")
-GOLDEN = 16
+GOLDEN, GOLDEN_WRITTEN = 16, 4
+"""Sample inputs that are asked at every load; fewer where answers are written, which may take seconds each."""
 REPLAYED = 5_000
 """Of more sealed rows than this, so many are replayed, evenly spread over all of them: more would take longer and show little."""
 INT8_TOLERANCE = 0.01
@@ -141,7 +142,8 @@ def _assemble(
     }  # fmt: skip
     registry.seal(made, manifest)
     specialist = open_specialist(read_specialist(made), golden=False)
-    sample = [dict(e.inputs) for e in _spread(dataset.train, GOLDEN)]
+    count = GOLDEN_WRITTEN if weights.form == "conversation" else GOLDEN
+    sample = [dict(e.inputs) for e in _spread(dataset.train, count)]
     answers = specialist.predict(sample)
     golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
     write_json(side_files / "golden.json", golden)

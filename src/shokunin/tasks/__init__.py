@@ -41,6 +41,10 @@ class Codec(Protocol):
     def none_labels(self) -> tuple[str, ...]:
         """Every spelling of "none of these", first the one that the specialist itself gives."""
 
+    @property
+    def hints(self) -> Mapping[str, Any]:
+        """What the task tells a learner that has an option of that name, such as the `database` that answers are run on."""
+
     def lessons(self, examples: Sequence[Example], form: Form = ...) -> Lessons:
         """What a learner is handed that eats this form; by default the first that the kind gives."""
 

@@ -92,6 +92,11 @@ class TextCodec:
         """`none_of_these`, which is what this codec says, and the task's own spellings."""
         return tuple(dict.fromkeys((NONE, *self._task.none_labels)))
 
+    @property
+    def hints(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
     def lessons(self, examples: Sequence[Example], form: Form = "labelled_text") -> Lessons:
         """The examples as `labelled_text`; all must have a known label."""
         texts = tuple(self.encode([e.inputs for e in examples]))

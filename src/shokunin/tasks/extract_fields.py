@@ -144,6 +144,11 @@ class FieldsCodec:
         """The numbers that turn log-odds into confidence and decisions."""
         return self._calibration
 
+    @property
+    def hints(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
     def lessons(self, examples: Sequence[Example], form: Form = "labelled_fields") -> Lessons:
         """The examples as `labelled_fields` or as `conversation`; all must have an answer."""
         groups = np.asarray([e.group for e in examples], dtype=np.int64)

@@ -127,6 +127,14 @@ class WritingCodec:
         """The numbers that turn log-odds into confidence and decisions."""
         return self._calibration
 
+    @property
+    def hints(self) -> Mapping[str, Any]:
+        """The database, whose values a learner may know by heart, and whether answers are SQL."""
+        told: dict[str, Any] = {"answers": self._told.language}
+        if self._told.database is not None:
+            told["database"] = self._told.database
+        return told
+
     def lessons(self, examples: Sequence[Example], form: Form = "conversation") -> Lessons:
         """The examples as conversations with their answers; all must have one.
 

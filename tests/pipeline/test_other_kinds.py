@@ -1,0 +1,125 @@
+"""Work that is no labels, from rows to a served specialist: fields of receipts, and written answers."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import shokunin
+from shokunin import pipeline
+from shokunin.dataset import read_dataset
+from shokunin.errors import DataError, UsageError
+from shokunin.files import read_json
+
+SHOPS = ("MORI STORES", "SATO AND SONS", "UEDA PAPER", "ABE TOOLS", "KATO FOODS", "OKA BOOKS")
+
+
+def receipts(count: int) -> list[dict[str, str]]:
+    draw = random.Random(3)
+    made = []
+    for number in range(count):
+        shop, day, month = draw.choice(SHOPS), draw.randint(1, 28), draw.randint(1, 12)
+        price, cash = draw.randint(100, 90_000) / 100, draw.randint(100_000, 200_000) / 100
+        noise = [f"{draw.choice(('NUTS', 'PAPER', 'TEA'))} {draw.randint(1, 9)} x" for _ in range(draw.randint(1, 5))]
+        text = [
+            shop,
+            f"RECEIPT {number:05d}",
+            f"DATE {day:02d}/{month:02d}/2024",
+            *noise,
+            f"TOTAL {price:.2f}",
+            f"CASH {cash:.2f}",
+        ]
+        answer = {"shop": shop, "date": f"{day:02d}/{month:02d}/2024", "total": f"{price:.2f}"}
+        made.append({"document": "\n".join(text), "answer": json.dumps(answer)})
+    return made
+
+
+def replies(count: int) -> list[dict[str, str]]:
+    draw = random.Random(5)
+    pairs = [
+        ("Hello, {n} here: where is my order {o}?", "Dear {n}, order {o} is on its way to you."),
+        ("I am {n}, please cancel {o} at once.", "Dear {n}, we have cancelled order {o}."),
+        ("{n} again. The parcel {o} came broken!", "Dear {n}, we are sorry. A new parcel for {o} leaves today."),
+    ]
+    made = []
+    for _ in range(count):
+        asked, answered = draw.choice(pairs)
+        name = "".join(draw.choices("abcdefghij", k=6)).title()
+        order = f"{draw.choice('ABC')}-{draw.randint(100, 9999)}"
+        made.append({"message": asked.format(n=name, o=order), "reply": answered.format(n=name, o=order)})
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, shokunin.Specialist]:
+    project = tmp_path_factory.mktemp("receipts")
+    specialist = shokunin.train(receipts(150), name="receipts", learners=["field_candidates"], project=project)
+    return project, specialist
+
+
+class TestReceipts:
+    def test_the_kind_and_its_fields_are_seen_in_the_rows(self, trained: tuple[Path, shokunin.Specialist]) -> None:
+        task = trained[1].task
+        assert (task.kind, task.inputs, task.metric) == ("extract_fields", ("document",), "field_f1")
+        assert task.options["fields"] == {"shop": "text", "date": "date", "total": "money"}
+
+    def test_the_report_has_every_field_and_the_server_answered_alike(
+        self, trained: tuple[Path, shokunin.Specialist]
+    ) -> None:
+        report = pipeline.read_report(trained[1])
+        assert report.verdict == "pass" and report.scores["field_f1"].value > 0.9
+        assert {"document_exact", "f1[shop]", "f1[date]", "f1[total]"} < set(report.scores)
+        assert report.replay is not None and report.replay["disagreements"] == 0
+        page = (trained[1].folder / "report.html").read_text()
+        assert "Field by field" in page and "total (F1)" in page
+
+    def test_a_new_document_is_read_with_the_places_of_its_values(
+        self, trained: tuple[Path, shokunin.Specialist]
+    ) -> None:
+        text = "ABE TOOLS\nRECEIPT 99999\nDATE 05/06/2024\nTEA 2 x\nTOTAL 12.34\nCASH 1500.00"
+        answer = shokunin.load("receipts", project=trained[0]).predict(text)
+        assert json.loads(answer.value or "") == {"shop": "ABE TOOLS", "date": "05/06/2024", "total": "12.34"}
+        start, end = answer.details["fields"]["total"]["span"]
+        assert text[start:end] == "12.34"
+
+    def test_learners_of_other_forms_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"'text_linear' does not fit this kind of work.*field_candidates"):
+            shokunin.train(receipts(60), name="r", learners=["text_linear"], project=tmp_path)
+        assert not list(tmp_path.glob("specialists/r/[0-9]*"))
+
+
+def test_a_column_for_each_field_is_an_answer_too(tmp_path: Path) -> None:
+    rows = [{"document": r["document"], **json.loads(r["answer"])} for r in receipts(80)]
+    dataset, folder = pipeline.curate(rows, target="shop,date,total", project=tmp_path)
+    assert dataset.task.kind == "extract_fields" and dataset.task.target == "fields"
+    assert json.loads(read_dataset(folder).train[0].expected or "").keys() == {"shop", "date", "total"}
+    assert len(dataset.validation) >= 10 and dataset.facts["classes"] == {}
+    with pytest.raises(DataError, match="'tax'"):
+        pipeline.curate(rows, target="shop,tax", project=tmp_path)
+
+
+def test_rows_that_break_their_schema_are_counted(tmp_path: Path) -> None:
+    rows = [*receipts(80), {"document": "torn", "answer": "9.00"}, {"document": "blank", "answer": ""}]
+    dataset, _ = pipeline.curate(rows, project=tmp_path, name="receipts")
+    aside = read_json(next(tmp_path.glob("tasks/receipts/datasets/*/dataset.json")))["facts"]["rows"]["set_aside"]
+    assert aside["the answer is not a JSON object"] == 1 and aside["no label"] == 1
+    assert dataset.facts["rows"]["in"] == 82
+
+
+def test_replies_are_written_from_past_ones(tmp_path: Path) -> None:
+    specialist = shokunin.train(
+        replies(240),
+        name="replies",
+        kind="generate_text",
+        learners=["nearest_answer", "answer_templates"],
+        project=tmp_path,
+    )
+    report = pipeline.read_report(specialist)
+    assert specialist.task.target == "reply" and report.scores["exact_match"].value > 0.9
+    assert [rung.learner for rung in report.ladder if rung.chosen] == ["answer_templates"]
+    answer = specialist.predict("I am Zelda, please cancel C-4711 at once.")
+    assert answer.value == "Dear Zelda, we have cancelled order C-4711."
+    assert report.replay is not None and report.replay["disagreements"] == 0
