@@ -1,0 +1,135 @@
+"""How fast: one window to a risk on one core, 58,000 windows to rows, sizes on disk, and a fleet of 1,000 units over three years.
+
+The single window has one channel, three horizons, 28 statistics, the embedding of 64 numbers and a text vector that is kept.
+
+`python -m benchmarks.series_speed [--fleet] [--units 1000]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fleet_rows import fleet
+from benchmarks.series_results import result, write
+from shokunin.curate.read_csv import read_csv
+from shokunin.engines import trees as engine
+from shokunin.pipeline.anticipating import Plan, fit_rungs, prepare
+from shokunin.progress import silent
+from shokunin.series.columns import guess_columns
+from shokunin.series.features import Recipe
+from shokunin.series.lessons import SeriesWindow
+from shokunin.series.moments import moment_text
+from shokunin.series.readings import Grid, read_readings
+from shokunin.series.text import Texts
+from shokunin.series.trees import TreeOptions
+from shokunin.train import boosted_trees
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fleet", action="store_true")
+    parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=300)
+    asked = parser.parse_args()
+    found = result("series_speed", {"settings": vars(asked)})
+    found |= large(asked.units) if asked.fleet else small(asked.rounds)
+    print(write(found))
+
+
+def small(rounds: int) -> dict[str, Any]:
+    """One window, and 58,000."""
+    made = fleet(64, 1091, signal=True)
+    plan = Plan(rungs=("statistics",), stride=4)
+    prepared = prepare(made.readings, plan, failures=made.failures)
+    lessons = prepared.lessons()
+    with tempfile.TemporaryDirectory(prefix="speed-") as name:
+        folder = Path(name)
+        texts = Texts(made.readings.units, np.random.default_rng(0).normal(size=(64, 384)).astype(np.float32), {})
+        options = boosted_trees.Options(
+            blocks=("statistics", "embedding"), encoder="random", trees=TreeOptions(rounds=rounds, patience=rounds)
+        )
+        weights = boosted_trees.fit(lessons, options, folder, seed=0, progress=silent)
+        texts.save(folder)
+        session = engine.load(weights, threads=1)
+        stretch = made.readings.stretches[0]
+        forms = [SeriesWindow(stretch.values[i : i + 90], stretch.filled[i : i + 90], "unit-0000") for i in range(600)]
+        for form in forms[:50]:
+            session.run([form])
+        times = []
+        for form in forms[50:]:
+            start = time.perf_counter()
+            session.run([form])
+            times.append(1000 * (time.perf_counter() - start))
+        p50, p95, p99 = np.quantile(times, [0.5, 0.95, 0.99])
+        sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
+        recipe: Recipe = session.model.recipe
+        windows = prepare(made.readings, plan.model_copy(update={"stride": 1}), failures=made.failures).windows
+        windows = windows.take(np.arange(58_000))
+        start = time.perf_counter()
+        recipe.matrix(made.readings, windows)
+        seconds = time.perf_counter() - start
+    out = {
+        "one_window_ms": {"p50": float(p50), "p95": float(p95), "p99": float(p99), "calls": len(times)},
+        "58000_windows_seconds": seconds, "bytes": sizes, "trees": list(session.model.about["trees"]),
+    }  # fmt: skip
+    print(out)
+    return out
+
+
+def large(units: int) -> dict[str, Any]:
+    """A table of three years of daily readings of eight channels, from the file to judged models."""
+    days, channels = 1095, 8
+    out: dict[str, Any] = {"units": units, "days": days, "channels": channels}
+    with tempfile.TemporaryDirectory(prefix="speed-") as name:
+        path = Path(name) / "readings.csv"
+        made = fleet(units, days, signal=True, channels=channels)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["unit", "day", *made.readings.channels])
+            for stretch in made.readings.stretches:
+                label = made.readings.units[stretch.unit]
+                for i, row in enumerate(stretch.values.round(4).tolist()):
+                    writer.writerow([label, moment_text((stretch.start + i) * 86400, "day"), *row])
+        out["file_mb"] = round(path.stat().st_size / 1e6, 1)
+        failures = made.failures
+        del made
+        start = time.perf_counter()
+        table = read_csv(path)
+        readings = read_readings(table.rows(), guess_columns(table.columns, table.sample(200, 2000)), Grid())
+        out["read_seconds"] = round(time.perf_counter() - start, 1)
+        out["rows"] = readings.facts["rows"]["in"]
+        out["peak_mb_after_reading"] = peak()
+        print(out, flush=True)
+        plan = Plan(
+            stride=7,
+            rungs=("base_rate", "outside_30", "statistics"),
+            most_windows=50_000,
+            trees=TreeOptions(rounds=150),
+        )
+        start = time.perf_counter()
+        prepared = prepare(readings, plan, failures=failures)
+        out["prepare_seconds"] = round(time.perf_counter() - start, 1)
+        out["windows"] = prepared.split.facts["windows"]
+        print(out, flush=True)
+        start = time.perf_counter()
+        fitted = fit_rungs(prepared, Path(name) / "rungs")
+        out["fit_seconds"] = round(time.perf_counter() - start, 1)
+        out |= {"chosen": fitted.chosen.name, "why": fitted.why, "peak_mb": peak(), "plan": plan.model_dump()}
+    print(out)
+    return out
+
+
+def peak() -> int:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()
