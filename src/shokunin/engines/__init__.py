@@ -23,6 +23,7 @@ ENGINES = {
     "linear": "shokunin.engines.linear",
     "onnx": "shokunin.engines.onnx",
     "mixture": "shokunin.engines.mixture",
+    "cascade": "shokunin.engines.cascade",
     "field_candidates": "shokunin.engines.field_candidates",
     "nearest_answer": "shokunin.engines.nearest_answer",
     "answer_templates": "shokunin.engines.answer_templates",
@@ -31,7 +32,7 @@ ENGINES = {
     "trees": "shokunin.engines.trees",
 }
 
-READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture",
+READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "cascade": "cascade",
          "field_candidates": "field_candidates", "nearest_answer": "nearest_answer",
          "answer_templates": "answer_templates", "gguf": "language_model",
          "gguf_adapter": "language_model", "openvino_text": "language_model", "hf_text": "transformers_text",

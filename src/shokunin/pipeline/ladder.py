@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,10 @@ from shokunin.answer import Inputs
 from shokunin.dataset import Dataset
 from shokunin.engines.mixture import MOST_MEMBERS, mix
 from shokunin.errors import BaseModelError, DataError, MissingExtraError, UsageError
-from shokunin.forms import Form, Lessons, Raw, TextLessons
+from shokunin.forms import Form, Lessons, Raw, TextLessons, Written
 from shokunin.metrics import Interval
 from shokunin.pipeline.bases import Family, family_of
+from shokunin.pipeline.cascading import cascade_of
 from shokunin.pipeline.judged import Judged, judged_by
 from shokunin.pipeline.mixing import Mixture, fit_shares
 from shokunin.pipeline.rungs import Climb, fit_rung, folds_of, read_rung, session_of
@@ -40,6 +41,7 @@ TOLERANCE = 0.005
 SAME_SIZE = 1.5
 """Models less than this far apart in size are as small as each other; among those the better score decides."""
 LEVEL = 0.05
+SMALL_WRITERS = ("nearest_answer", "answer_templates")
 LEAST_OF_TRAINING = 0.6
 """A learner that can be shortened is tried while this share of its time is left: about half of its epochs and the rest."""
 
@@ -136,6 +138,8 @@ def climb(
         raise UsageError(f"nothing could be fitted ({reasons}); add another learner, such as 'text_linear'")
     if judged.lessons is not None:
         climbs.extend(_mixtures(climbs, judged.lessons, shaping))
+    else:
+        climbs.extend(_cascades(climbs, judged, shaping))
     climbs.sort(key=lambda c: c.weights.size_bytes())
     return _choose(climbs, judged, notes, out_of_fold=folds is not None, seed=seed)
 
@@ -191,9 +195,7 @@ def _key(base: str | None) -> str:
     return hashlib.sha256(str(base).encode()).hexdigest()[:8]
 
 
-def _options(
-    module: Learner, base: str | None, seconds_left: float, fits: int, hints: Mapping[str, Any]
-) -> Any:
+def _options(module: Learner, base: str | None, seconds_left: float, fits: int, hints: Mapping[str, Any]) -> Any:
     """The learner's defaults, with the base model and the time that are left to it where it has such options."""
     fields = module.Options.model_fields
     given: dict[str, Any] = {name: value for name, value in hints.items() if name in fields}
@@ -213,6 +215,22 @@ def _mixtures(climbs: list[Climb], judged: TextLessons, shaping: Callable[[int],
         raw = mix([c.scores for c in members], shares)
         seconds, latency = sum(c.train_seconds for c in members), sum(c.latency_ms for c in members)
         made.append(Climb("+".join(c.name for c in members), weights, raw, seconds, latency))
+    return made
+
+
+def _cascades(climbs: list[Climb], judged: Judged, shaping: Callable[[int], npt.NDArray[np.bool_]]) -> list[Climb]:
+    """Each language model behind the best of the small writers, if there is one."""
+    small = [c for c in climbs if c.name in SMALL_WRITERS and isinstance(c.weights, Weights)]
+    rows, made = shaping(len(judged)), []
+    if small and rows.sum() >= 2:
+        first = max(small, key=lambda c: judged.score(c.raw, 0).value)
+        for large in [c for c in climbs if c.weights.form == "conversation" and c.name not in SMALL_WRITERS]:
+            pair = [(c.name, cast(Weights, c.weights), cast(Sequence[Written], c.raw)) for c in (first, large)]
+            weights, raw, asked = cascade_of(pair[0], pair[1], judged, rows)
+            latency = first.latency_ms + asked * large.latency_ms
+            made.append(
+                Climb(f"{first.name}>{large.name}", weights, raw, first.train_seconds + large.train_seconds, latency)
+            )
     return made
 
 

@@ -261,11 +261,7 @@ class WritingCodec:
     def _mark(self, metric: str, expected: str, value: str) -> float:
         if metric == "execution":
             return self._run(expected, value)
-        if metric == "exact_match" and self._told.language == "sql":
-            canonical = [sql.parse(text, self._told.dialect).text for text in (expected, value)]
-            if None not in canonical:
-                return float(canonical[0] == canonical[1])
-        return MEASURES[metric](expected, value)
+        return MEASURES[metric](self._spelled(expected), self._spelled(value))
 
     def _executed(self, expected: str, value: str) -> float:
         assert self._told.database is not None

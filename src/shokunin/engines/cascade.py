@@ -1,0 +1,95 @@
+"""Runs `cascade` weights: a small writer answers, and a larger one is asked where the small one is unsure.
+
+Each member's log-odds are put on one scale (Platt scaling, fitted on rows that no member had seen); of a row that the second was
+asked too the answer with the larger probability is given. So the larger model is paid for by the hard rows alone, and the two err
+on different ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scipy.special import expit, log_expit
+
+from shokunin.engines import Session, engine_for
+from shokunin.errors import ArtefactError
+from shokunin.files import read_json
+from shokunin.forms import Written
+from shokunin.weights import Weights
+
+FORMATS = ("cascade",)
+UNLIKELY = -30.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a member's log-odds become those of its answer being right: divided by the temperature, plus the offset."""
+
+    temperature: float
+    offset: float
+
+    def log_odds(self, written: Written) -> float:
+        """The log-odds that what was written is right; very low for what is no answer."""
+        if written.problem is not None or not written.finished or not written.text.strip():
+            return UNLIKELY
+        return max(UNLIKELY, min(-UNLIKELY, log_odds_of(written) / self.temperature + self.offset))
+
+
+def log_odds_of(written: Written) -> float:
+    """log(p / (1 - p)) of the probability that the writer gave to its whole answer; 0 where it does not tell."""
+    if not written.logprobs:
+        return 0.0
+    p = min(sum(written.logprobs), -1e-13)
+    return max(UNLIKELY, min(-UNLIKELY, p - math.log(-math.expm1(p))))
+
+
+class CascadeSession:
+    """The small member first, the large one for the rest."""
+
+    def __init__(self, members: tuple[Session, Session], scales: tuple[Scale, Scale], threshold: float) -> None:
+        self._members = members
+        self._scales = scales
+        self._threshold = threshold
+
+    def run(self, forms: Sequence[Any]) -> list[Written]:
+        """One answer a form; its logprobs are one number, the logarithm of the probability that it is right."""
+        first = list(self._members[0].run(forms)) if forms else []
+        odds = [self._scales[0].log_odds(w) for w in first]
+        hard = [i for i, o in enumerate(odds) if expit(o) < self._threshold]
+        second = dict(zip(hard, self._members[1].run([forms[i] for i in hard]), strict=True)) if hard else {}
+        return [merged(first[i], odds[i], second.get(i), self._scales[1]) for i in range(len(forms))]
+
+
+def merged(first: Written, odds: float, second: Written | None, scale: Scale) -> Written:
+    """The likelier of two answers to one form, `second` being None where it was not asked for."""
+    if second is not None:
+        other = scale.log_odds(second)
+        if other > odds or first.problem is not None:
+            first, odds = second, other
+    return replace(first, logprobs=(min(-1e-13, float(log_expit(odds))),))
+
+
+def load(weights: Weights, *, threads: int | None = None) -> CascadeSession:
+    """Read `cascade.json` and open both members.
+
+    Raises:
+        ArtefactError: the file is damaged, or a member is.
+    """
+    path = weights.folder / "cascade.json"
+    about = read_json(path)
+    try:
+        members = [
+            Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"])
+            for i, m in enumerate(about["members"])
+        ]
+        small, large = (Scale(float(m["temperature"]), float(m["offset"])) for m in about["members"])
+        threshold = float(about["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{str(path)!r} does not describe a cascade: {error}") from error
+    if any(m.format == "cascade" for m in members) or not small.temperature > 0 or not large.temperature > 0:
+        raise ArtefactError(f"{str(path)!r} does not describe a cascade of two members, neither of them a cascade")
+    sessions = [engine_for(m.format).load(m, threads=threads) for m in members]
+    return CascadeSession((sessions[0], sessions[1]), (small, large), threshold)
