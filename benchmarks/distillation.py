@@ -64,7 +64,7 @@ def sentiment(seed: int) -> Task:
     random.Random(seed).shuffle(rows)
     test, learnt = rows[:800], rows[800:]
     seeds, rest = split_seeds(learnt, 10)
-    return Task("sentiment_sentences", seeds, rest[:300], (), test, 120, 4)
+    return Task("sentiment_sentences", seeds, rest[:200], (), test, 100, 4)
 
 
 def sib200(seed: int) -> Task:
@@ -112,7 +112,7 @@ def run(task: Task, base: str | None, teacher_base: str, folder: Path, seed: int
         name: write(folder / f"{name}.csv", rows)
         for name, rows in (("seeds", task.seeds), ("pool", [(t, "") for t, _ in task.pool]), ("test", task.test))
     }
-    options = Options(shots=task.shots, max_tokens=32, concurrency=8)
+    options = Options(shots=task.shots, max_tokens=16, concurrency=16)
     out: dict[str, Any] = {
         "task": task.name, "seed": seed,
         "rows": {"seeds": len(task.seeds), "pool": len(task.pool), "taught": len(task.taught), "test": len(task.test)},
