@@ -179,6 +179,7 @@ def measure(sides: dict[str, Any], seconds: float, steps: int) -> dict[str, Any]
             one["wall"] += spent[0]
             one["processor"] += spent[1]
             one["turns"].append([tokens, round(spent[0], 3), round(spent[1], 3)])
+            print(f"{name:18} {tokens} tokens  {spent[0]:.1f} s  {spent[1]:.1f} processor s", flush=True)
     for name, side in sides.items():
         told[name]["computed"] = side.computed
         told[name]["tokens_per_second"] = round(told[name]["tokens"] / told[name]["wall"], 1)
