@@ -178,7 +178,7 @@ def teacher_server(
             yield f"{server.base_url}/v1", base, {"kind": "language model", **resolve(base).facts()}
         return
     place = folder / "teacher"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     rows = write(place / "teacher.csv", task.taught)
     specialist = shokunin.train(
         rows, name="teacher", base=teacher_base, learners=["baseline", "encoder_head"], seed=seed, project=place, replayed=False,
@@ -252,6 +252,7 @@ def main() -> None:
         "--teacher-base", default="pkg:all-mpnet-base-v2", help="the encoder of the specialist that teaches"
     )
     words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--work", type=Path, help="keep each task's project here: what was labelled is not asked again")
     words.add_argument("--out", type=Path, default=RESULTS)
     asked = words.parse_args()
     result = {**record("distillation", quick=False), "load_at_start": round(os.getloadavg()[0], 1)}
