@@ -259,10 +259,10 @@ def main() -> None:
     del result["settings"]
     result["tasks"] = []
     for name in asked.only or sorted(TASKS):
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            result["tasks"].append(
-                run(TASKS[name](asked.seed), asked.base, asked.teacher_base, Path(folder), asked.seed)
-            )
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+            folder = asked.work / name if asked.work else Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            result["tasks"].append(run(TASKS[name](asked.seed), asked.base, asked.teacher_base, folder, asked.seed))
     stamp = result["created"].replace("-", "").replace(":", "")
     name = "-".join(["distillation", *(asked.only or [])])
     path = asked.out / f"{name}-{stamp}-{result['commit']}.json"
