@@ -52,7 +52,7 @@ def main() -> None:
 def small(rounds: int) -> dict[str, Any]:
     """One window, and 58,000."""
     made = fleet(64, 1091, signal=True)
-    plan = Plan(rungs=("statistics",), stride=8)
+    plan = Plan(rungs=("statistics",), stride=24)
     prepared = prepare(made.readings, plan, failures=made.failures)
     lessons = prepared.lessons()
     with tempfile.TemporaryDirectory(prefix="speed-") as name:
