@@ -234,3 +234,29 @@ def test_labels_are_told_by_all_short_replies_in_their_proportions() -> None:
     tally.said.update({f"I cannot say, since case {i} is unclear to me.": 1 for i in range(40_000)})
     told = final_answers(grouping.groups[0], tally)
     assert (told.kind, told.labels) == ("classify_text", ("positive", "negative"))
+
+
+def order(rng: random.Random) -> Asked:
+    """Fields of a short order, as JSON."""
+    name, number, amount = (
+        rng.choice(("Mori", "Sato", "Ueda", "Abe")),
+        rng.randint(1000, 9999),
+        rng.randint(100, 9999) / 100,
+    )
+    told = json.dumps({"customer": name, "order": f"A-{number}", "total": f"{amount:.2f}"})
+    return system("Read the order into JSON.", f"Order A-{number} of {name}\nTea and paper\nTotal {amount:.2f}"), told
+
+
+def test_work_that_is_trained_but_not_rehearsed_is_worth_a_try_and_handed_over(tmp_path: Path) -> None:
+    asked, _ = calls([(order, 120), (talk, 40)], seed=3)
+    found = discover([write(tmp_path / "log.jsonl", asked)], project=tmp_path, write=True, learners=QUICK)
+    [one] = [task for task in found.tasks if task.kind == "extract_fields"]
+    assert one.verdict == "TRY" and "only known when it is trained" in one.reason
+    assert one.next_command == f"shokunin train tasks/{one.name}"
+    dataset, _ = pipeline.curate(tmp_path / "tasks" / one.name, project=tmp_path)
+    assert dataset.task.kind == "extract_fields" and set(dataset.task.options["fields"]) == {
+        "customer",
+        "order",
+        "total",
+    }
+    assert dataset.task.template is not None, "the gateway recognises the requests"

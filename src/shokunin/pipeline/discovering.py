@@ -133,7 +133,7 @@ def discover(
                 if one.group is not None
                 and one.answers is not None
                 and one.found.verdict in WORTH
-                and one.found.rehearsal
+                and (one.found.rehearsal or one.found.verdict == "TRY")
             ]
             written = write_tasks(place, handed, grouping, _told(source, "writing the rows", progress), progress)
     return Discovery(_records(source.counts), found, length, tuple(notes), written, price_book().as_of)
@@ -254,7 +254,7 @@ def _named(judged: Sequence[Judged]) -> list[Judged]:
             names.append(name_of(text, one.found.kind, one.found.labels, usual, rare, len(said)))
     named = []
     for one, name in zip(judged, distinct(names), strict=True):
-        following = f"shokunin train tasks/{name}" if one.found.verdict == "TRAIN" else ""
+        following = f"shokunin train tasks/{name}" if one.found.verdict in ("TRAIN", "TRY") else ""
         named.append(replace(one, found=replace(one.found, name=name, next_command=following)))
     return sorted(named, key=lambda one: _rank(one.found))
 
