@@ -17,6 +17,8 @@ from scipy.special import expit, log_expit
 from shokunin.errors import ArtefactError
 
 Floats = npt.NDArray[np.float64]
+LEAST_SLOPE = 1e-6
+"""Of scores in their own deviations: scores that ranked the wrong way round say nothing of risk, but stay in their order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def risk_from_dict(value: Any) -> Risk:
 def fit_risk(raw: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int8]) -> Risk:
     """The line with the best likelihood on rows whose label is known; Platt's softened targets keep it finite.
 
-    The slope is never negative: scores that rank the wrong way round carry no risk.
+    The slope is never negative: scores that rank the wrong way round carry (next to) no risk.
     """
     known = labels >= 0
     x, y = np.asarray(raw, dtype=np.float64)[known], labels[known] == 1
@@ -76,6 +78,6 @@ def fit_risk(raw: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int8]) -
         away = expit(logit) - target
         return float(value), np.asarray([np.mean(away * z), np.mean(away)])
 
-    found = minimize(loss, np.asarray([1.0, base]), jac=True, bounds=[(0.0, None), (None, None)], method="L-BFGS-B")
+    found = minimize(loss, np.asarray([1.0, base]), jac=True, bounds=[(LEAST_SLOPE, None), (None, None)], method="L-BFGS-B")
     slope, shift = (float(v) for v in found.x)
     return Risk(slope / spread, shift - slope * middle / spread)
