@@ -45,14 +45,8 @@ def main() -> None:
         python = os.environ.get("SHOKUNIN_TSFRESH_PYTHON")
         if python is None:
             raise SystemExit("set SHOKUNIN_TSFRESH_PYTHON to the Python of an environment with tsfresh")
-        command = [
-            python,
-            "-W",
-            "ignore",
-            str(PEERS / "tsfresh_features.py"),
-            str(folder / "windows.npz"),
-            str(folder / "out.json"),
-        ]
+        files = [str(folder / "windows.npz"), str(folder / "out.json")]
+        command = [python, "-W", "ignore", str(PEERS / "tsfresh_features.py"), *files]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         found["tsfresh"] = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     found["ratio"] = seconds / found["tsfresh"]["seconds"]
