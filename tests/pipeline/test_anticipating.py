@@ -65,6 +65,7 @@ def test_where_nothing_can_be_known_this_is_said_and_nothing_is_chosen(tmp_path:
     assert not worth.skill and "NOT measurably better than chance" in sentence(worth, readings.grid)
 
 
+@pytest.mark.slow
 def test_the_published_protocol_flatters_where_there_is_no_signal(tmp_path: Path) -> None:
     readings, _ = machines(signal=False)
     plan = PLAN.model_copy(update={"trees": QUICK.model_copy(update={"rounds": 150, "num_leaves": 31})})
