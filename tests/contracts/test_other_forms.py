@@ -21,9 +21,7 @@ from shokunin.train import EATS, LEARNERS, learner
 from shokunin.weights import Weights
 
 LIGHT = [
-    name
-    for name in LEARNERS
-    if EATS[name] in ("labelled_fields", "conversation") and name not in ("field_tagger", "causal_lora")
+    name for name in LEARNERS if EATS[name] in ("labelled_fields", "conversation") and name not in ("causal_lora",)
 ]
 SAFE = {".json", ".safetensors", ".txt", ".onnx", ".gguf"}
 NAMES = ("MORI", "SATO", "UEDA", "ABE", "KATO", "OKA", "ONO", "ITO", "OTA", "ENDO")

@@ -36,7 +36,6 @@ EATS: dict[str, Form] = {
     "encoder_head": "labelled_text",
     "encoder_lora": "labelled_text",
     "field_candidates": "labelled_fields",
-    "field_tagger": "labelled_fields",
     "nearest_answer": "conversation",
     "answer_templates": "conversation",
     "causal_lora": "conversation",

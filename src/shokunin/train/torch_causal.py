@@ -183,8 +183,7 @@ class _Attention(nn.Module):  # type: ignore[misc]
         out = []
         n, longest, p = batch.rows, batch.longest, batch.shared
         if p:
-            first = (part[None, :p] for part in (query, key, value))
-            out.append(self._look(*first, seen[0])[0])
+            out.append(self._look(query[None, :p], key[None, :p], value[None, :p], seen[0])[0])
         grid = (n, longest)
         rest = [Laid.apply(part[p:], batch.places, n * longest) for part in (query, key, value)]
         asking, keys, values = (part.view(*grid, -1, width) for part in rest)
@@ -284,7 +283,7 @@ def head_width(config: Any) -> int:
 def frequencies(config: Any) -> torch.Tensor:
     """(d/2,) by how much each pair of numbers turns from one position to the next, in radians."""
     said = dict(getattr(config, "rope_parameters", None) or {})
-    base = float(said.get("rope_theta") or getattr(config, "rope_theta", 10000.0))
+    base = float(said.get("rope_theta") or getattr(config, "rope_theta", None) or 10_000.0)
     width = head_width(config)
     return 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
 
