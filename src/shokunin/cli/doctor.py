@@ -15,7 +15,9 @@ import typer
 from shokunin.cli.output import Output, emit, reporting
 
 EXTRAS = {
-    "train": "LoRA fine-tuning of encoders (the learner encoder_lora)",
+    "train": "LoRA fine-tuning (the learners encoder_lora and causal_lora)",
+    "llm": "small language models: running them, alone or as specialists",
+    "documents": "reading PDF files and scans",
     "parquet": "reading rows from Parquet files",
     "postgres": "the record of traffic in PostgreSQL",
     "telemetry": "traces of requests, sent to an OpenTelemetry collector",
