@@ -2,7 +2,7 @@
 
 64 units, 1,091 days, windows of 90 days, an excursion 30 days ahead; the 28 statistics and the published settings of
 the trees. Rows of the table: the published protocol (the test windows are among the training windows), a random split
-without them, chronological with a purge, whole units left out. With signal also the question an owner has: does a
+without them, chronological with a purge. With signal also the question an owner has: does a
 failure come within 30 days?
 
 `python -m benchmarks.fleet [--units 64] [--days 1091] [--rounds 600]`
@@ -45,9 +45,6 @@ def main() -> None:
             "published: test inside training": lambda p, f, m=made: published_protocol(m.readings, p, f),
             "random windows": lambda p, f, m=made: published_protocol(m.readings, p, f, inside=False),
             "chronological, purged": lambda p, f, m=made: fit_rungs(prepare(m.readings, p), f),
-            "whole units left out": lambda p, f, m=made: fit_rungs(
-                prepare(m.readings, p.model_copy(update={"split": "unit", "folds": 6, "scale": "unit"})), f
-            ),
         }
         for label, run in runs.items():
             with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
