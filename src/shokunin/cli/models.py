@@ -330,7 +330,7 @@ def _show(about: dict[str, Any]) -> None:
         "aliases": ", ".join(about.get("aliases", ())) or "none",
         "damaged": about.get("damaged"),
         "task": f"{about['task']['kind']}: {', '.join(about['task']['inputs'])} → {about['task']['target']}",
-        "answers": f"{len(labels)}: {', '.join(labels[:8])}{' …' if len(labels) > 8 else ''}",
+        "answers": _answers(labels, about["task"]),
         "verdict": about.get("verdict"),
         "score": _score(about.get("metric"), about.get("score")) if about.get("score") else None,
         "weights": f"{weights['format']}{'' if weights['exact'] else ', quantised'}",
@@ -377,3 +377,10 @@ def _bytes(count: int) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+
+
+def _answers(labels: list[str], task: dict[str, Any]) -> str | None:
+    """The labels, or the fields that it finds; nothing to tell of written texts."""
+    fields = (task.get("options") or {}).get("fields") or {}
+    told, what = (labels, "") if labels else (list(fields), " fields")
+    return f"{len(told)}{what}: {', '.join(told[:8])}{' …' if len(told) > 8 else ''}" if told else None

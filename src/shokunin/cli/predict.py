@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,6 +58,8 @@ def predict(
                 emit(asdict(answer))
             else:
                 said = answer.value if answer.problem is None else answer.problem
+                for line in _fields(answer.details) if answer.problem is None else ():
+                    typer.echo(line)
                 typer.echo(f"{said}   ({answer.confidence:.0%}{'' if answer.sure else ', not sure'})")
             if answer.problem is not None:
                 raise typer.Exit(2)
@@ -68,3 +72,14 @@ def predict(
             typer.echo(
                 f"{done.rows:,} rows, {done.sure:,} sure, {done.problems:,} with a problem, {done.seconds:.1f} s → {done.out}"
             )
+
+
+def _fields(details: Mapping[str, Any]) -> Iterator[str]:
+    """One line a field: its value, how sure that is, and whether the document says it letter for letter."""
+    fields = details.get("fields") or {}
+    width = max(map(len, fields), default=0)
+    for name, found in fields.items():
+        value = "–" if found["value"] is None else found["value"]
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        where = "" if found["span"] or found["value"] is None else ", not letter for letter in the document"
+        yield f"  {name:<{width}}  {shown}   ({found['confidence']:.0%}{where})"
