@@ -104,7 +104,7 @@ def newest(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*.json")):
         head = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(head, dict) and "benchmark" in head and not head.get("quick"):
-            results.append(harness.read(path) if "settings" in head else head)
+            results.append(harness.read(path) if isinstance(head.get("settings"), list) else head)
     return sorted(results, key=lambda result: str(result.get("created", "")))
 
 
@@ -175,7 +175,8 @@ def collect(results: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[st
     """The newest good run of every competitor on every split, by benchmark and setting."""
     found: dict[tuple[str, str], tuple[str, Runs]] = {}
     for result in results:
-        for setting in result.get("settings", []):
+        settings = result.get("settings")
+        for setting in settings if isinstance(settings, list) else ():  # elsewhere the word means options
             _, runs = found.setdefault((result["benchmark"], setting["setting"]), (setting["published"], {}))
             splits = {
                 split["seed"]: {**split, "design": setting["design"], "of": len(setting["splits"])}
