@@ -146,7 +146,7 @@ def of_results(results: Sequence[dict[str, Any]]) -> str:
             out.append("| " + " | ".join(cells) + " |")
         out.append("")
     whole = whole_process(results)
-    machines = sorted({said(r["machine"]) for r in results if "settings" in r})
+    machines = sorted({said(r["machine"]) for r in results if isinstance(r.get("settings"), list)})
     return "\n".join([*whole, *out, *(f"Machine: {m}." for m in machines)])
 
 
@@ -164,7 +164,7 @@ def short(results: Sequence[dict[str, Any]]) -> str:
         out.append(f"| {benchmark}, {setting} | " + " | ".join(cells) + " |")
     if len(out) == 2:
         return ""
-    machines = sorted({said(r["machine"]) for r in results if "settings" in r})
+    machines = sorted({said(r["machine"]) for r in results if isinstance(r.get("settings"), list)})
     return "\n".join([*out, "", *whole_process(results), f"{NOTE} Machine: {'; '.join(machines)}."])
 
 
