@@ -44,6 +44,14 @@ def test_fields_and_date_order_are_read_off_the_rows(tmp_path: Path) -> None:
     assert read_task(path) == task and kind.check(read_task(path)) is None
 
 
+def test_recorded_answers_may_stand_in_a_fence() -> None:
+    rows = [{"text": TEXT, "answer": f"```json\n{RIGHT}\n```"}]
+    task = kind.settle(Task("receipts", "extract_fields", target="answer"), ("text", "answer"), rows)
+    assert task.options["fields"] == FIELDS
+    [example] = kind.gather(task, [("a:2", rows[0])])
+    assert (example.expected, example.problem) == (RIGHT, None)
+
+
 def test_a_field_that_documents_do_not_say_is_not_grounded() -> None:
     answers = [json.dumps({"company": "ACME LTD", "currency": "Malaysian ringgit"}) for _ in range(4)]
     rows = [{"text": TEXT, "answer": answer} for answer in answers]
@@ -170,7 +178,9 @@ def test_chat_carries_text_or_text_with_places() -> None:
 def test_a_large_models_reply_is_read_with_or_without_a_fence() -> None:
     one = codec()
     assert one.read_reply(f"```json\n{RIGHT}\n```") == one.read_reply(RIGHT) == RIGHT
+    assert one.read_reply(f"Here it is: {RIGHT}\nAnything else?") == RIGHT
     assert one.read_reply("I cannot read it.") is None
+    assert one.read_reply(f"{RIGHT} or {RIGHT}") is None, "which of them it means, nobody knows"
     assert "company (text)" in one.ask_chat({"text": TEXT})[0]["content"]
 
 

@@ -36,27 +36,29 @@ def upstream(
     retries: int = RETRIES,
     concurrency: int = CONCURRENCY,
     usd_per_million: tuple[float, float] = (0.0, 0.0),
+    max_tokens: int = MAX_TOKENS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Upstream:
-    """A predictor that asks `model` at `base_url` (with `/v1`, as OpenAI clients take it) for one of `labels`.
+    """A predictor that asks `model` at `base_url` (with `/v1`, as OpenAI clients take it) for one of `labels` or as told.
 
     Args:
         base_url: for instance `https://api.openai.com/v1`.
         model: the model's name there.
         api_key_env: the environment variable that holds the key; None: no key is sent.
-        labels: the answers to choose from.
+        labels: the answers to choose from; none are needed where `ask` and `read` are given.
         ask: makes the messages of a request, by default a plain question that lists the labels.
         read: what a reply means, by default the label that it names.
         timeout: seconds for one request.
         retries: how often one request is repeated when the server is overloaded or out of reach.
         concurrency: requests under way at a time.
         usd_per_million: price of a million prompt and completion tokens.
+        max_tokens: a reply has at most so many.
         sleep: how to wait between retries.
 
     Raises:
         UsageError: the address is not http(s), there are no labels, or the variable that is to hold the key is not set.
     """
-    if not labels:
+    if not labels and (ask is None or read is None):
         raise UsageError(f"{model!r} cannot be asked without labels to choose from")
     client = ChatClient(base_url, model, key_in(api_key_env, base_url), timeout=timeout, retries=retries, sleep=sleep)
     return Upstream(
@@ -65,6 +67,8 @@ def upstream(
         read or (lambda reply: find_label(reply, labels)),
         concurrency,
         usd_per_million,
+        max_tokens,
+        "one of the labels" if labels else "an answer of the task's shape",
     )
 
 
@@ -78,6 +82,8 @@ class Upstream:
         read: Callable[[str], str | None],
         concurrency: int,
         usd_per_million: tuple[float, float],
+        max_tokens: int,
+        expected: str,
     ) -> None:
         self._client = client
         self._model = client.model
@@ -85,6 +91,8 @@ class Upstream:
         self._read = read
         self._concurrency = concurrency
         self._usd_per_million = usd_per_million
+        self._max_tokens = max_tokens
+        self._expected = expected
         self.usages: list[Usage] = []
 
     def predict(self, batch: Sequence[Inputs]) -> list[Answer]:
@@ -99,7 +107,7 @@ class Upstream:
     def _ask(self, inputs: Inputs) -> Answer:
         start = time.perf_counter()
         try:
-            reply = self._client.ask(self._question(inputs), max_tokens=MAX_TOKENS)
+            reply = self._client.ask(self._question(inputs), max_tokens=self._max_tokens)
         except NoReplyError as failed:
             return Answer(None, 0.0, self._model, str(failed), sure=False, seconds=time.perf_counter() - start)
         seconds = time.perf_counter() - start
@@ -109,7 +117,7 @@ class Upstream:
         cost = (usage.prompt_tokens * prices[0] + usage.completion_tokens * prices[1]) / 1e6
         value = self._read(content)
         if value is None:
-            problem = f"the reply is not one of the labels: {content[:80]!r}"
+            problem = f"the reply is not {self._expected}: {content[:80]!r}"
             return Answer(None, 0.0, self._model, problem, sure=False, seconds=seconds, cost=cost)
         # It is taken at its word: what such a model says of its own certainty is not calibrated.
         return Answer(value, 1.0, self._model, seconds=seconds, cost=cost)

@@ -12,7 +12,7 @@ from shokunin.answer import Answer
 from shokunin.cost import price_of
 from shokunin.curate.read import read_rows
 from shokunin.dataset import Example
-from shokunin.engines.openai_api import upstream
+from shokunin.engines.openai_api import MAX_TOKENS, Upstream, upstream
 from shokunin.errors import DataError, ProjectError
 from shokunin.pipeline.answering import codec_of, open_specialist
 from shokunin.progress import Progress
@@ -56,19 +56,25 @@ def answers_of(
         {*specialist.labels, *none, *(e.expected for e in rows if e.expected is not None)} if specialist.labels else ()
     )
 
+    def recorded(keyed: Mapping[str, str | None], name: str) -> list[Answer]:
+        return recorded_answers(_read(keyed, specialist), rows, name=name, known=known)
+
     def in_order(answers: Sequence[str | None], name: str) -> list[Answer]:
-        keyed = _by_origin(answers, orders, name)
-        return recorded_answers(keyed, rows, name=name, known=known)
+        return recorded(_by_origin(answers, orders, name), name)
 
     if not isinstance(against, str):
         return "recorded answers", in_order(list(against), "recorded answers"), False
     if against.startswith("column:"):
         column = against.removeprefix("column:")
-        return column, recorded_answers(_column(column, columns), rows, name=column, known=known), False
+        return column, recorded(_column(column, columns), column), False
     if against.startswith(("http://", "https://")) or against in place.upstreams:
         labels = _choices(specialist, rows, none)
         name, predictor = _upstream(against, labels, place, specialist)
-        return name, _answered(live_answers(predictor, rows, progress), against, place), True
+        try:
+            return name, _answered(live_answers(predictor, rows, progress), against, place), True
+        finally:
+            if isinstance(predictor, Upstream):
+                predictor.close()
     if Path(against).is_file():
         return Path(against).name, in_order(recorded_file(Path(against)), against), False
     try:
@@ -135,8 +141,18 @@ def _column(name: str, columns: Mapping[str, Mapping[str, str]]) -> dict[str, st
     return {origin: row.get(name) or None for origin, row in columns.items()}
 
 
+def _read(recorded: Mapping[str, str | None], specialist: Specialist) -> Mapping[str, str | None]:
+    """Recorded answers as a live one would be read, where they are no labels; what cannot be read so stays as it is."""
+    if specialist.labels:
+        return recorded
+    codec = codec_of(specialist)
+    return {origin: value if value is None else codec.read_reply(value) or value for origin, value in recorded.items()}
+
+
 def _choices(specialist: Specialist, rows: Sequence[Example], none: Sequence[str]) -> tuple[str, ...]:
     """What a large model may answer: the labels, and "none of these" where the specialist can say it or a row expects it."""
+    if not specialist.labels:
+        return ()
     declines = codec_of(specialist).calibration.scope_threshold is not None
     spelling = next((e.expected for e in rows if e.expected in none), none[0])
     offered = declines or any(e.expected in none for e in rows)
@@ -144,11 +160,16 @@ def _choices(specialist: Specialist, rows: Sequence[Example], none: Sequence[str
 
 
 def _upstream(against: str, labels: Collection[str], place: Project, specialist: Specialist) -> tuple[str, Any]:
-    """Its name and the predictor; asked as the application asks it, where the task's template says how."""
+    """Its name and the predictor; asked as the application asks it, where the task's template says how.
+
+    Where there are no labels to list, the kind knows how to ask plainly; the reply has twice the room of the specialist's.
+    """
     choices = tuple(labels)
     codec = codec_of(specialist)
-    known_prompt = specialist.task.template is not None
+    known_prompt = specialist.task.template is not None or not choices
     prompt: dict[str, Any] = {"ask": codec.ask_chat, "read": codec.read_reply} if known_prompt else {}
+    if not choices:
+        prompt["max_tokens"] = max(MAX_TOKENS, 2 * int(specialist.task.options.get("longest", 0)))
     if against in place.upstreams:
         known = place.upstreams[against]
         prompt |= _priced(known.model, place)

@@ -94,7 +94,7 @@ def compare_against(
         "scores": _plain(scores(theirs, judge, seed=seed)),
         "difference": asdict(alone.difference),
         "p": alone.p,
-        "agreement": asdict(metrics.accuracy(_agree(cases, theirs, task), [c.group for c in cases], seed=seed)),
+        "agreement": asdict(metrics.accuracy(_agree(cases, theirs, judge), [c.group for c in cases], seed=seed)),
         "p50_ms": 1000 * seconds[len(seconds) // 2] if live and seconds else None,
         "cost": sum(a.cost for a in answers),
         "together": {
@@ -112,10 +112,10 @@ def _right(case: Case, answer: Answer, judge: Judge) -> bool:
     return answer.problem is None and judge.correct(case.expected, answer.value)
 
 
-def _agree(ours: Sequence[Case], theirs: Sequence[Case], task: Task) -> list[bool]:
-    none = task.none_labels
+def _agree(ours: Sequence[Case], theirs: Sequence[Case], judge: Judge) -> list[bool]:
+    """Where both say the same by the task's measure, whatever the spelling."""
     return [
-        a.value is not None and (a.value == b.value or (a.value in none and b.value in none))
+        a.value is not None and b.value is not None and judge.correct(b.value, a.value)
         for a, b in zip(ours, theirs, strict=True)
     ]
 

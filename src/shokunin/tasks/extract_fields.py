@@ -276,7 +276,7 @@ class FieldsCodec:
         """The JSON object that a large model's reply holds, with the task's fields alone; None: it holds none."""
         template = wording or self._task.template
         inner = None if template is None else template.read(reply)
-        found = _object(_FENCE.sub("", (reply if inner is None else inner).strip()))
+        found = _object_in(reply if inner is None else inner)
         return None if found is None else _canonical_json({f.name: found.get(f.name) for f in self._fields})
 
     def verify(self, inputs: Inputs, value: str) -> str | None:
@@ -368,7 +368,7 @@ def _expected(
     cell = str(row.get(task.target) or "").strip()
     if not cell:
         return None, None
-    found = _object(cell)
+    found = _object_in(cell)
     if found is None:
         return None, NOT_JSON
     if strange := sorted(set(found) - set(names)) if names else []:
@@ -390,7 +390,7 @@ def _wrong_shape(field: WantedField, value: Any) -> str | None:
 
 def _answer_in(task: Task, fields: Mapping[str, Any], row: Mapping[str, str]) -> Mapping[str, Any] | None:
     if task.target in row:
-        return _object(row[task.target])
+        return _object_in(row[task.target])
     return {name: row.get(name) or None for name in fields} if fields else None
 
 
@@ -444,6 +444,13 @@ def _object(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that a large model's reply is or, between words or in a fence, holds; None: it holds none, or several."""
+    found = _object(_FENCE.sub("", text.strip()))
+    start, end = text.find("{"), text.rfind("}")
+    return found if found is not None or not 0 <= start < end else _object(text[start : end + 1])
 
 
 def _canonical_json(values: Mapping[str, Any]) -> str:
