@@ -13,6 +13,7 @@ from shokunin import pipeline
 from shokunin.dataset import read_dataset
 from shokunin.errors import DataError, UsageError
 from shokunin.files import read_json
+from shokunin.serve.scripted_upstream import ScriptedUpstream
 
 SHOPS = ("MORI STORES", "SATO AND SONS", "UEDA PAPER", "ABE TOOLS", "KATO FOODS", "OKA BOOKS")
 
@@ -89,6 +90,55 @@ class TestReceipts:
         with pytest.raises(UsageError, match=r"'text_linear' does not fit this kind of work.*field_candidates"):
             shokunin.train(receipts(60), name="r", learners=["text_linear"], project=tmp_path)
         assert not list(tmp_path.glob("specialists/r/[0-9]*"))
+
+
+class TestReceiptsProvenOnNewRows:
+    def test_a_column_for_each_field_will_do_but_not_for_some(self, trained: tuple[Path, shokunin.Specialist]) -> None:
+        project, specialist = trained
+        rows = [{"document": r["document"], **json.loads(r["answer"])} for r in receipts(240)[200:]]
+        assert pipeline.prove(specialist, rows, project=project).scores["field_f1"].value > 0.9
+        some = [{"document": row["document"], "total": row["total"]} for row in rows]
+        with pytest.raises(DataError, match=r"the rows have no column 'shop'.*'shop', 'date', 'total'"):
+            pipeline.prove(specialist, some, project=project)
+        with pytest.raises(DataError, match="the rows have no column 'answer'"):
+            pipeline.prove(specialist, [{"document": row["document"]} for row in rows], project=project)
+
+    def test_answers_that_cannot_be_used_are_told(self, trained: tuple[Path, shokunin.Specialist]) -> None:
+        project, specialist = trained
+        torn = {"document": "KATO FOODS\nTOTAL 3.00", "answer": "3.00"}
+        report = pipeline.prove(specialist, [*receipts(240)[200:], torn], project=project)
+        assert any("1 given row has an answer that cannot be used" in reason for reason in report.reasons)
+        assert report.rows == 40 and report.dataset["without_answer"] == 0
+        with pytest.raises(DataError, match="of the first the answer is not a JSON object"):
+            pipeline.prove(specialist, [torn], project=project)
+
+    def test_recorded_answers_are_read_as_replies_whatever_their_spelling(
+        self, trained: tuple[Path, shokunin.Specialist]
+    ) -> None:
+        project, specialist = trained
+        rows = receipts(240)[200:]
+        for row in rows:
+            turned = dict(reversed(json.loads(row["answer"]).items()))
+            row["large"] = f"```json\n{json.dumps(turned, indent=2)}\n```"
+        against = pipeline.prove(specialist, rows, against="column:large", project=project).against
+        assert against is not None and against["scores"]["field_f1"]["value"] == 1.0
+        assert against["agreement"]["value"] > 0.9
+
+    def test_a_large_model_is_asked_for_the_fields(self, trained: tuple[Path, shokunin.Specialist]) -> None:
+        project, specialist = trained
+        rows = receipts(203)[200:]
+        with ScriptedUpstream(f"Here it is: {rows[0]['answer']}") as large:
+            report = pipeline.prove(specialist, rows, against=f"{large.base_url}#large", project=project)
+        asked = [request.json["messages"] for request in large.requests]
+        assert len(asked) == 3 and all("- total (money)" in messages[0]["content"] for messages in asked)
+        assert report.against is not None and report.against["answered"] == 3
+
+
+def test_test_rows_need_a_column_for_each_field(tmp_path: Path) -> None:
+    rows = [{"document": r["document"], **json.loads(r["answer"])} for r in receipts(80)]
+    tests = [{"document": row["document"], "total": row["total"]} for row in rows[:9]]
+    with pytest.raises(DataError, match="the test rows have no column 'shop'"):
+        pipeline.curate(rows[9:], test=tests, target="shop,date,total", name="r", project=tmp_path)
 
 
 def test_a_column_for_each_field_is_an_answer_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from shokunin.curate.answer_columns import FIELDS, answer_column, columns_of_fie
 from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.table import Table
 from shokunin.discover.answers import CHAT
-from shokunin.fields.schema import guess_fields
+from shokunin.fields.schema import fields_of, guess_fields
 from shokunin.pipeline.kinds import kind_of_answers
 from shokunin.task import KINDS, Task
 from shokunin.tasks import kind
@@ -59,11 +59,25 @@ def columns_for(
     if kind(work).LABELS:
         return guess_columns(table.columns, sample, inputs=inputs, target=target, group=group, guess_group=guess_group)
     given = target
-    if given is not None and given not in table.columns and task is not None and "fields" in task.options:
-        given = ",".join(name for name in task.options["fields"] if name in table.columns) + ","
+    if given is not None and task is not None and given not in table.columns:
+        wanted = answer_columns(task, table.columns)
+        given = given if wanted == (given,) else ",".join(wanted) + ","
     return guess_answer_columns(
         table.columns, sample, inputs=inputs, target=given, group=group, guess_group=guess_group
     )
+
+
+def answer_columns(task: Task, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that rows with these columns need for their answers: the target, or one for each field of the answer.
+
+    All of them: where one was missing, its field would count as one that the document does not say.
+    """
+    fields = task.options.get("fields")
+    if task.target not in columns and fields:
+        names = tuple(field.name for field in fields_of(fields))
+        if any(name in columns and name not in task.inputs for name in names):
+            return names
+    return (task.target,)
 
 
 def settled(task: Task, table: Table, sample: Sequence[Mapping[str, str]], target: str | None) -> Task:

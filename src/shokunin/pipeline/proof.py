@@ -192,9 +192,11 @@ def _given_ground(
     progress: Progress,
 ) -> Ground:
     examples, table = examples_of(data, specialist.task, needs_target=True, progress=progress)
-    answered = [e for e in examples if e.expected is not None]
+    answered = [e for e in examples if e.expected is not None and e.problem is None]
+    unusable = [e for e in examples if e.problem is not None]
     if not answered:
-        raise DataError(f"no row has an answer in column {specialist.task.target!r}; nothing can be scored")
+        why = f" that can be used; of the first {unusable[0].problem}" if unusable else ""
+        raise DataError(f"no row has an answer in column {specialist.task.target!r}{why}; nothing can be scored")
     recorded = {origin: {k: str(v) for k, v in row.items()} for origin, row in table.rows()}
     dataset = _dataset_at_hand(place, specialist)
     unseen = answered if dataset is None else _without_seen(answered, dataset, progress)
@@ -211,7 +213,7 @@ def _given_ground(
         "digest": specialist.manifest["dataset"]["digest"],
         "test": len(rows),
         "rows_in": len(examples) + len(table.broken),
-        "without_answer": len(examples) - len(answered),
+        "without_answer": len(examples) - len(answered) - len(unusable),
         "seen_in_training": None if dataset is None else len(answered) - len(rows),
         "broken": len(table.broken),
         "labels_never_learnt": strange[:20],
@@ -220,7 +222,8 @@ def _given_ground(
     # The baseline answers what it answered when it was trained, as far as that is recorded; else what is commonest here.
     trivial = (published.get("baseline") or {}).get("label") or codec_of(specialist).trivial(rows)
     orders = tuple(tuple(e.origin for e in part) for part in (examples, answered))
-    return Ground(rows, trivial, about, 0, recorded, orders, (*_about_seen(about), *_about_recorded(about)))
+    reasons = (*_about_unusable(unusable), *_about_seen(about), *_about_recorded(about))
+    return Ground(rows, trivial, about, 0, recorded, orders, reasons)
 
 
 def _dataset_at_hand(place: Project, specialist: Specialist) -> Dataset | None:
@@ -250,6 +253,13 @@ def _grouped(
     values = None if column is None else [recorded.get(e.origin, {}).get(column) for e in rows]
     groups = group_duplicates([text_of(e, task.inputs) for e in rows], given_groups=values, progress=progress).groups
     return [replace(e, group=group) for e, group in zip(rows, groups.tolist(), strict=True)]
+
+
+def _about_unusable(rows: Sequence[Example]) -> tuple[str, ...]:
+    if not rows:
+        return ()
+    told = f"{len(rows):,} given {'row has' if len(rows) == 1 else 'rows have'} an answer that cannot be used"
+    return (f"{told} and had no part in the proof; of the first {rows[0].problem}.",)
 
 
 def _about_seen(about: Mapping[str, Any]) -> tuple[str, ...]:

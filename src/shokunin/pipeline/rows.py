@@ -28,7 +28,7 @@ from shokunin.discover.answers import CLASSIFY
 from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
-from shokunin.pipeline.choosing import columns_for, kind_of_rows, settled
+from shokunin.pipeline.choosing import answer_columns, columns_for, kind_of_rows, settled
 from shokunin.pipeline.kinds import check_kind
 from shokunin.pipeline.rungs import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
@@ -113,9 +113,12 @@ def curate(
     if not task.templates and table.templates:
         first, *others = _with_none(table, task)
         task = replace(task, template=first, wordings=tuple(others))
+    tests = None if test is None else _table(test, "test rows", table.templates, progress=progress)
+    if tests is not None and not kind(task.kind).LABELS:
+        _check_columns(task, tests, "test rows", answers=True)
     dataset = _build(
         table,
-        None if test is None else _table(test, "test rows", table.templates, progress=progress),
+        tests,
         columns,
         task,
         mask=mask,
@@ -164,19 +167,18 @@ def examples_of(
         DataError: the file lacks one of the task's columns.
     """
     table = _table(data, "rows", task.templates, progress=progress)
-    needed = (*task.inputs, *_answer_columns(task, needs_target))
+    _check_columns(task, table, "rows", answers=needs_target)
+    return list(kind(task.kind).gather(task, table.rows())), table
+
+
+def _check_columns(task: Task, table: Table, what: str, *, answers: bool) -> None:
+    needed = (*task.inputs, *(answer_columns(task, table.columns) if answers else ()))
     missing = [c for c in needed if c not in table.columns]
     if missing:
         names, there = (", ".join(map(repr, c)) for c in (needed, table.columns))
         raise DataError(
-            f"the rows have no column {missing[0]!r}; task {task.name!r} needs {names}; the rows have {there}"
+            f"the {what} have no column {missing[0]!r}; task {task.name!r} needs {names}; the {what} have {there}"
         )
-    return list(kind(task.kind).gather(task, table.rows())), table
-
-
-def _answer_columns(task: Task, needed: bool) -> tuple[str, ...]:
-    """The columns that rows must have to be scored; an answer of fields may stand in a column for each."""
-    return (task.target,) if needed and "fields" not in task.options else ()
 
 
 def _phrased_table(
