@@ -386,6 +386,16 @@ def test_personal_data_is_counted_and_masked_if_asked():
     assert "write to jane@example.com or joe@example.com" in {e.inputs["text"] for e in everything(plain)}
 
 
+def test_the_places_of_a_document_are_no_personal_data():
+    layout = "[[90, 1200, 4111, 1111, 0], [4111111111111111, 0, 4111111111111112, 9, 0]]"
+    rows = [*examples(10)]
+    rows += [Example({"text": "mail\njane@example.com", "layout": layout}, "parcel", "rows.csv:99")]
+    dataset = build_dataset(TASK, rows, mask=True)
+    assert dataset.facts["personal_data"] == {"email": 1}
+    [masked] = [e.inputs for e in everything(dataset) if "layout" in e.inputs]
+    assert masked == {"text": "mail\n<email>", "layout": layout}
+
+
 def test_masking_comes_before_looking_for_duplicates():
     rows = [*examples(10), one("mail a@example.com", "parcel"), one("mail b@example.com", "parcel")]
     assert build_dataset(TASK, rows, mask=True).facts["rows"]["set_aside"] == {AGAIN: 1}

@@ -141,7 +141,7 @@ def _read_side(
             intake.note(side + problem, example.origin)
             continue
         label = labels.setdefault(label, label)  # one string for a label, not one a row
-        masked = _look_for_personal(intake, example, mask=mask)
+        masked = _look_for_personal(intake, example, names, mask=mask)
         if masked is not None:
             example = replace(example, inputs=masked, expected=label)
             text = text_of(example, names)
@@ -170,13 +170,21 @@ def _problem(text: str, label: str) -> str | None:
     return None
 
 
-def _look_for_personal(intake: Intake, example: Example, *, mask: bool) -> dict[str, str] | None:
-    """Count personal data; the masked inputs if there was any and it is to be masked."""
+def _look_for_personal(intake: Intake, example: Example, names: Sequence[str], *, mask: bool) -> dict[str, str] | None:
+    """Count personal data; the masked inputs if there was any and it is to be masked.
+
+    Only in the inputs of these names, by default in all: the places of a document's lines are numbers that name nobody.
+    """
     any_found = False
-    for value in example.inputs.values():
+    looked_at = set(names) or set(example.inputs)
+    for name, value in example.inputs.items():
+        if name not in looked_at:
+            continue
         found = redact.find_personal(value)
         if found:
             any_found = True
             intake.personal.update(item.kind for item in found)
     intake.personal["rows"] += any_found
-    return {name: redact.mask(value) for name, value in example.inputs.items()} if any_found and mask else None
+    if not (any_found and mask):
+        return None
+    return {name: redact.mask(value) if name in looked_at else value for name, value in example.inputs.items()}
