@@ -17,6 +17,7 @@ from shokunin.prove.wording import (
     share,
     size,
     speaker,
+    whole,
 )
 from shokunin.report import Report
 
@@ -42,18 +43,24 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
         lines += [f"base_model: {_yaml(base['name'])}", "base_model_relation: finetune"]
     tag = PIPELINE_TAGS.get(report.kind)
     lines += ["library_name: shokunin", *([f"pipeline_tag: {tag}"] if tag else [])]
-    lines += ["tags:", "- shokunin", "- specialist", "metrics:", *(f"- {HUB_METRICS.get(m, m)}" for m in report.scores)]
+    lines += [
+        "tags:",
+        "- shokunin",
+        "- specialist",
+        "metrics:",
+        *(f"- {HUB_METRICS.get(m, m)}" for m in whole(report.scores)),
+    ]
     lines += ["model-index:", f"- name: {_yaml(f'{report.specialist}@{report.version}')}", "  results:"]
     lines += ["  - task:", f"      type: {tag or report.kind}", "    dataset:"]
     lines += [f"      name: {_yaml('sealed rows of ' + report.specialist)}", f"      type: {_yaml(report.specialist)}"]
     if report.dataset.get("digest"):
         lines += [f"      revision: {_yaml(report.dataset['digest'])}"]
     lines += ["    metrics:"]
-    for metric, interval in report.scores.items():
+    for metric in whole(report.scores):
         lines += [
             f"    - type: {HUB_METRICS.get(metric, metric)}",
             f"      name: {_yaml(metric_name(metric))}",
-            f"      value: {interval.value:.4f}",
+            f"      value: {report.scores[metric].value:.4f}",
         ]
     return [*lines, "---"]
 
@@ -68,7 +75,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     ]
     lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
-        "| | " + " | ".join(metric_name(m) for m in report.scores) + " |",
+        "| | " + " | ".join(_md(metric_name(m)) for m in report.scores) + " |",
         "|---" * (1 + len(report.scores)) + "|",
     ]
     lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]
