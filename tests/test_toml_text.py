@@ -25,6 +25,16 @@ def test_lists_of_texts(value: list[str]) -> None:
     assert tomllib.loads(f"x = {toml_value(value)}") == {"x": value}
 
 
+@given(value=st.lists(st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=2), max_size=3), max_size=3))
+def test_lists_of_tables(value: list[dict[str, str | list[str]]]) -> None:
+    assert tomllib.loads(f"x = {toml_value(value)}") == {"x": value}
+
+
+def test_no_value_has_no_word() -> None:
+    with pytest.raises(ProjectError, match="leave the key out"):
+        toml_value({"a": None})
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [

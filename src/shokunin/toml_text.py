@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from shokunin.errors import ProjectError
 
@@ -16,12 +17,23 @@ def toml_key(key: str) -> str:
     return key if _BARE.fullmatch(key) else _quoted(key)
 
 
-def toml_value(value: str | bool | int | float | Sequence[str | int | float]) -> str:
-    """A value as it is written; a text of several lines stands on lines of its own.
+def toml_value(value: Any) -> str:
+    """A value as it is written; a text of several lines stands on lines of its own, a mapping on one line.
+
+    Args:
+        value: a text, a number, true or false, or a sequence or a mapping of such.
 
     Raises:
-        ProjectError: a text holds half of a surrogate pair, which TOML cannot say.
+        ProjectError: a text holds half of a surrogate pair, or there is no value, which TOML cannot say.
     """
+    if value is None:
+        raise ProjectError("TOML has no word for “no value”; leave the key out")
+    if isinstance(value, Mapping):
+        inner = (
+            f"{toml_key(str(key))} = {_line(one) if isinstance(one, str) else toml_value(one)}"
+            for key, one in value.items()
+        )
+        return "{ " + ", ".join(inner) + " }" if value else "{}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

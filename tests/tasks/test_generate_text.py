@@ -44,6 +44,16 @@ def test_sql_is_seen_in_the_rows_and_replies_are_not_sql() -> None:
     assert kind.settle(task, ("question", "sql"), rows).options["language"] == "text"
 
 
+def test_a_dialect_or_database_that_is_not_there_is_told_before_anything_is_learnt() -> None:
+    for told, message in (
+        ({"dialect": "sqlitee"}, "'sqlitee', which is unknown"),
+        ({"database": "gone.db"}, "'gone.db', which is no file"),
+    ):
+        with pytest.raises(TaskError, match=message):
+            kind.check(Task("writer", "generate_text", options={"language": "sql", **told}))
+    kind.check(Task("writer", "generate_text", options={"language": "sql", "dialect": "postgres"}))
+
+
 def test_rows_whose_sql_cannot_be_parsed_are_set_aside() -> None:
     task = Task("writer", "generate_text", options={"language": "sql"}, target="sql")
     good, bad = kind.gather(task, [("a:1", {"text": "q", "sql": GOLD}), ("a:2", {"text": "q", "sql": "SELECT FROM ("})])

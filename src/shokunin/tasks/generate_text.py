@@ -64,16 +64,25 @@ def check(task: Task) -> None:
     """The options must be those of writing, and fit the metric.
 
     Raises:
-        TaskError: one is unknown or wrong, or the database that the metric needs is not named.
+        TaskError: one is unknown or wrong, or the database that the metric needs is not named or not there.
     """
     options = _options(task)
     if task.metric == "execution" and options.database is None:
         raise TaskError(
             f'task {task.name!r} is measured by execution, so it needs a database: database = "shop.sqlite" under [options]'
         )
+    if options.dialect != "sqlite" and sql.parse("SELECT 1", options.dialect).problem is not None:
+        raise TaskError(
+            f"task {task.name!r} has the SQL dialect {options.dialect!r}, which is unknown; expected one as sqlglot names it: "
+            "sqlite, postgres, mysql, tsql, bigquery, snowflake …"
+        )
     if options.database is not None and options.language != "sql":
         raise TaskError(
             f'task {task.name!r} has a database but its answers are no SQL; write language = "sql" beside it'
+        )
+    if options.database is not None and not Path(options.database).is_file():
+        raise TaskError(
+            f"task {task.name!r} has the database {options.database!r}, which is no file; expected an SQLite file"
         )
 
 
