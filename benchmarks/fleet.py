@@ -1,11 +1,11 @@
 """Synthetic fleets with and without signal: what the published protocol says of them, and what honest ones say.
 
-64 units, 1,091 days, windows of 90 days, an excursion 30 days ahead; the 28 statistics and the published settings of
+32 units, 1,091 days, windows of 90 days, an excursion 30 days ahead; the 28 statistics and the published settings of
 the trees. Rows of the table: the published protocol (the test windows are among the training windows), a random split
 without them, chronological with a purge. With signal also the question an owner has: does a
 failure come within 30 days?
 
-`python -m benchmarks.fleet [--units 64] [--days 1091] [--rounds 600]`
+`python -m benchmarks.fleet [--units 32] [--days 1091] [--rounds 300]`
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from shokunin.series.trees import TreeOptions
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--units", type=int, default=32)
     parser.add_argument("--days", type=int, default=1091)
-    parser.add_argument("--rounds", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     found = result("fleet", {"settings": vars(asked)})
