@@ -52,6 +52,14 @@ def test_recorded_answers_may_stand_in_a_fence() -> None:
     assert (example.expected, example.problem) == (RIGHT, None)
 
 
+@pytest.mark.parametrize(
+    ("layout", "fine"), [("portrait", False), ("[null]", False), ("[null, null, null]", True), ("", True)]
+)
+def test_a_layout_of_something_else_is_set_aside(layout: str, fine: bool) -> None:
+    [example] = kind.gather(task_of(), [("a:2", {"text": TEXT, "answer": RIGHT, "layout": layout})])
+    assert (example.problem is None) is fine
+
+
 def test_a_field_that_documents_do_not_say_is_not_grounded() -> None:
     answers = [json.dumps({"company": "ACME LTD", "currency": "Malaysian ringgit"}) for _ in range(4)]
     rows = [{"text": TEXT, "answer": answer} for answer in answers]

@@ -37,6 +37,9 @@ FORMS: tuple[Form, ...] = ("labelled_fields", "conversation")
 LABELS = False
 LONGEST = 200_000
 NOT_JSON = "the answer is not a JSON object"
+WRONG_LAYOUT = (
+    f"the column {LAYOUT!r} does not say where the lines of the text stand; call it otherwise, or leave it empty"
+)
 GROUNDED_SHARE, GROUNDED_ROWS = 0.9, 300
 SURE = 30.0
 _FENCE = re.compile(r"^```[a-zA-Z]*\s*|\s*```$")
@@ -110,7 +113,7 @@ def gather(task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterabl
         if row.get(LAYOUT):
             inputs[LAYOUT] = str(row[LAYOUT])
         expected, problem = _expected(task, told, wanted, row)
-        yield Example(inputs, expected, origin, problem=problem)
+        yield Example(inputs, expected, origin, problem=problem or _wrong_layout(task, inputs))
 
 
 def prepare(task: Task, examples: Sequence[Example], side_files: Path) -> None:
@@ -377,6 +380,17 @@ def _expected(
         if problem := _wrong_shape(field, found.get(field.name)):
             return None, problem
     return _canonical_json({name: found.get(name) for name in names} if names else found), None
+
+
+def _wrong_layout(task: Task, inputs: Inputs) -> str | None:
+    """Whether a column that is called like the places of a document's lines holds something else."""
+    if LAYOUT not in inputs or len(task.inputs) != 1:
+        return None
+    try:
+        document_of(inputs, text=task.inputs[0], layout=LAYOUT)
+    except TaskError:
+        return WRONG_LAYOUT
+    return None
 
 
 def _wrong_shape(field: WantedField, value: Any) -> str | None:
