@@ -76,6 +76,8 @@ class TestReceipts:
         assert report.replay is not None and report.replay["disagreements"] == 0
         page = (trained[1].folder / "report.html").read_text()
         assert "Field by field" in page and "total (F1)" in page
+        front = (trained[1].folder / "card.md").read_text().split("---")[1]
+        assert "- field_f1" in front and "f1[" not in front, "a single field's F1 is no metric that a hub knows"
 
     def test_a_new_document_is_read_with_the_places_of_its_values(
         self, trained: tuple[Path, shokunin.Specialist]
