@@ -49,7 +49,7 @@ def main() -> None:
         "cmapss_fd003", {"window": WINDOW, "horizons": HORIZONS, "folds": asked.folds, "reading": readings.facts}
     )
     pooled: dict[str, list[Any]] = {}
-    chosen: list[str] = []
+    chosen: list[dict[str, dict[str, str]]] = []
     seconds: dict[str, float] = {}
     leaks: list[Any] = []
     for fold in range(asked.folds):
@@ -64,12 +64,13 @@ def main() -> None:
             start = time.perf_counter()
             fitted = fit_rungs(prepared, Path(folder))
             seconds[f"fold {fold}"] = round(time.perf_counter() - start, 1)
-        chosen.append(fitted.chosen.name)
+        chosen.append({str(c.horizon): {"rung": c.rung.name, "why": c.why} for c in fitted.chosen})
         sides = {r.name: (r.validation, r.test) for r in fitted.rungs}
-        sides["chosen"] = (fitted.chosen.validation, fitted.chosen.test)
+        sides["chosen"] = (fitted.validation, fitted.test)
         for name, (validation, test) in sides.items():
             pooled.setdefault(name, []).append((prepared, validation, test))
-        print(f"fold {fold}: {fitted.why} ({seconds[f'fold {fold}']} s)", flush=True)
+        for c in fitted.chosen:
+            print(f"fold {fold}: within {c.horizon}: {c.why} ({seconds[f'fold {fold}']} s)", flush=True)
     found["rungs"] = {}
     for name, parts in pooled.items():
         # The folds' test engines together are all engines, each judged once by models that never saw it.

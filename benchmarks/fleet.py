@@ -64,11 +64,11 @@ def main() -> None:
 def judged(found: Anticipation, *, best: bool) -> dict[str, Any]:
     """Areas on the test side, and F1 at the published choice of threshold (on the test side itself) or at validation's."""
     p = found.prepared
-    test, y = found.chosen.test[:, 0], p.labels[p.split.test, 0]
+    test, y = found.test[:, 0], p.labels[p.split.test, 0]
     windows = p.windows.take(p.split.test)
     blocks = blocks_of(windows.unit, windows.step, 120)
     ranked = ranking(test, y, blocks)
-    side = (test, y) if best else (found.chosen.validation[:, 0], p.labels[p.split.validation, 0])
+    side = (test, y) if best else (found.validation[:, 0], p.labels[p.split.validation, 0])
     rows = row_scores(test, y, threshold_for_f1(*side))
     always = 2 * ranked.base_rate / (1 + ranked.base_rate)
     told = (
@@ -77,14 +77,15 @@ def judged(found: Anticipation, *, best: bool) -> dict[str, Any]:
     return {
         "summary": told, "roc_auc": vars(ranked.roc_auc), "pr_auc": vars(ranked.pr_auc), "base_rate": ranked.base_rate,
         "rows": rows, "f1_of_ringing_always": always, "threshold_from": "test" if best else "validation",
-        "trees": list(found.chosen.model.about["trees"]), "bytes": found.chosen.weights.size_bytes(), "split": p.split.facts,
+        "trees": list(found.chosen[0].rung.model.about["trees"]), "bytes": found.chosen[0].rung.weights.size_bytes(),
+        "split": p.split.facts,
     }  # fmt: skip
 
 
 def failures_within(found: Anticipation) -> dict[str, Any]:
     """Every rung on the owner's question."""
     p = found.prepared
-    out: dict[str, Any] = {"why": found.why}
+    out: dict[str, Any] = {"why": found.chosen[0].why}
     for rung in found.rungs:
         sides = [
             Sides(p.windows.take(rows), p.labels[rows], logits)

@@ -60,7 +60,7 @@ def main() -> None:
                 print(system, days)
                 continue
             test = prepared.split.test
-            p, y, unit = expit(fitted.chosen.test[:, 0]), prepared.labels[test, 0], prepared.windows.unit[test]
+            p, y, unit = expit(fitted.test[:, 0]), prepared.labels[test, 0], prepared.windows.unit[test]
             for u in np.unique(unit):
                 risk[u], truth[u] = p[unit == u].mean(), float(y[unit == u].max())
         known = np.isfinite(risk)

@@ -141,7 +141,8 @@ def large(units: int) -> dict[str, Any]:
         start = time.perf_counter()
         fitted = fit_rungs(prepared, Path(name) / "rungs")
         out["fit_seconds"] = round(time.perf_counter() - start, 1)
-        out |= {"chosen": fitted.chosen.name, "why": fitted.why, "peak_mb": peak(), "plan": plan.model_dump()}
+        chosen = {str(c.horizon): {"rung": c.rung.name, "why": c.why} for c in fitted.chosen}
+        out |= {"chosen": chosen, "peak_mb": peak(), "plan": plan.model_dump()}
     print(out)
     return out
 

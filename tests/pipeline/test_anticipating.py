@@ -40,7 +40,7 @@ def judged(found, seed: int = 0):
     p = found.prepared
     sides = [
         Sides(p.windows.take(rows), p.labels[rows], logits)
-        for rows, logits in ((p.split.validation, found.chosen.validation), (p.split.test, found.chosen.test))
+        for rows, logits in ((p.split.validation, found.validation), (p.split.test, found.test))
     ]
     return judge(p.plan.horizons, *sides, p.events, p.readings.grid, seed=seed)[0]
 
@@ -48,7 +48,7 @@ def judged(found, seed: int = 0):
 def test_what_precedes_failures_is_found_and_told_in_alarms(tmp_path: Path) -> None:
     readings, failures = machines(signal=True)
     found = fit_rungs(prepare(readings, PLAN, failures=failures), tmp_path)
-    assert found.chosen.name == "statistics" and "average precision" in found.why
+    assert found.chosen[0].rung.name == "statistics" and "average precision" in found.chosen[0].why
     worth = judged(found)
     assert worth.skill and worth.ranking is not None and worth.ranking.roc_auc.value > 0.8
     assert worth.alarms.caught > worth.alarms.events / 2 and worth.alarms.right > worth.alarms.wrong

@@ -17,13 +17,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.errors import DataError
+from shokunin.metrics import Comparison
 from shokunin.progress import Progress, silent
 from shokunin.series.features import Block
 from shokunin.series.labels import When, apart, excursions, from_failures, from_remaining, from_states
 from shokunin.series.leaks import Leak, find_leaks
 from shokunin.series.lessons import SeriesLessons
 from shokunin.series.model import SeriesModel, read_model
-from shokunin.series.ranking import blocks_of, compare_over_horizons
+from shokunin.series.ranking import blocks_of, compare_rankings
 from shokunin.series.readings import Readings
 from shokunin.series.scaling import fit_scale
 from shokunin.series.split import SHARES, Split, by_time, by_units, random_windows
@@ -139,14 +140,32 @@ class FittedRung:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The rung that was chosen for a horizon on the validation side, and why."""
+
+    horizon: int
+    rung: FittedRung
+    why: str
+
+
+@dataclass(frozen=True)
 class Anticipation:
-    """The fitted rungs, which one was chosen on the validation side, and why."""
+    """The fitted rungs, and which one was chosen for each horizon, in the order of the plan's horizons."""
 
     prepared: Prepared
     rungs: tuple[FittedRung, ...]
-    chosen: FittedRung
-    why: str
+    chosen: tuple[Choice, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def validation(self) -> npt.NDArray[np.float64]:
+        """Log-odds of the chosen rungs on the validation windows, (n, horizons)."""
+        return np.stack([c.rung.validation[:, j] for j, c in enumerate(self.chosen)], axis=1)
+
+    @property
+    def test(self) -> npt.NDArray[np.float64]:
+        """Log-odds of the chosen rungs on the test windows, (n, horizons)."""
+        return np.stack([c.rung.test[:, j] for j, c in enumerate(self.chosen)], axis=1)
 
 
 def prepare(
@@ -205,7 +224,7 @@ def prepare(
 
 
 def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) -> Anticipation:
-    """Fit every rung of the plan in a folder of its own below `folder`, and choose.
+    """Fit every rung of the plan in a folder of its own below `folder`, and choose one for each horizon.
 
     Raises:
         UsageError: a horizon has no windows of both kinds on the training or validation side.
@@ -227,26 +246,36 @@ def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) 
             for rows in (prepared.split.validation, prepared.split.test)
         ]
         rungs.append(FittedRung(name, weights, model, *sides))
-    chosen, why = choose(rungs, prepared)
-    return Anticipation(prepared, tuple(rungs), chosen, why, notes)
+    return Anticipation(prepared, tuple(rungs), choose(rungs, prepared), notes)
 
 
-def choose(rungs: Sequence[FittedRung], prepared: Prepared) -> tuple[FittedRung, str]:
-    """The first rung that is not measurably worse than the best, by mean average precision on the validation side."""
+def choose(rungs: Sequence[FittedRung], prepared: Prepared) -> tuple[Choice, ...]:
+    """For each horizon the first rung that is not measurably worse than the best, by average precision on the validation side."""
     side = prepared.split.validation
     labels, windows, plan = prepared.labels[side], prepared.windows.take(side), prepared.plan
     blocks = blocks_of(windows.unit, windows.step, plan.window + max(plan.horizons))
-    gaps = [
-        compare_over_horizons(rung.validation, rungs[0].validation, labels, blocks, seed=plan.seed) for rung in rungs
-    ]
-    best = max(range(len(rungs)), key=lambda i: gaps[i].difference.value)
-    for i, rung in enumerate(rungs[:best]):
-        found = compare_over_horizons(rung.validation, rungs[best].validation, labels, blocks, seed=plan.seed)
+    return tuple(_choice(rungs, j, labels[:, j], blocks, plan) for j in range(len(plan.horizons)))
+
+
+def _choice(
+    rungs: Sequence[FittedRung], j: int, labels: npt.NDArray[np.int8], blocks: npt.NDArray[np.int64], plan: Plan
+) -> Choice:
+    def gap(rung: FittedRung, other: FittedRung) -> Comparison:
+        scores = rung.validation[:, j], other.validation[:, j]
+        return compare_rankings(*scores, labels, blocks, seed=plan.seed)["pr_auc"]
+
+    horizon = plan.horizons[j]
+    above = [gap(rung, rungs[0]).difference.value for rung in rungs]
+    best = max(range(len(rungs)), key=above.__getitem__)
+    for rung in rungs[:best]:
+        found = gap(rung, rungs[best])
         if found.p_worse > LEVEL and found.difference.value >= -BEHIND:
             told = f"{-found.difference.value:.3f} average precision behind the best, {rungs[best].name}"
-            return rungs[i], f"{rung.name} is the simplest that is not measurably worse: {told} (p {found.p_worse:.2f})"
-    told = "nothing beat it" if best == 0 else f"{gaps[best].difference.value:.3f} above {rungs[0].name}"
-    return rungs[best], f"{rungs[best].name} has the best average precision on the validation side ({told})"
+            why = f"{rung.name} is the simplest that is not measurably worse: {told} (p {found.p_worse:.2f})"
+            return Choice(horizon, rung, why)
+    told = "nothing beat it" if best == 0 else f"{above[best]:.3f} above {rungs[0].name}"
+    why = f"{rungs[best].name} has the best average precision on the validation side ({told})"
+    return Choice(horizon, rungs[best], why)
 
 
 def published_protocol(

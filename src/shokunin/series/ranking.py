@@ -78,34 +78,6 @@ def compare_rankings(
     return {name: _comparison(float(whole[i]), drawn[:, i]) for i, name in enumerate(("roc_auc", "pr_auc"))}
 
 
-def compare_over_horizons(
-    a: Scores, b: Scores, labels: Labels, blocks: Blocks, *, seed: int = 0, draws: int = DRAWS
-) -> Comparison:
-    """The mean over horizons of a's average precision less b's, on the same draws of blocks.
-
-    Args:
-        a, b: scores of shape (n, horizons).
-        labels: int8 of shape (n, horizons).
-        blocks: shape (n,).
-        seed: of the draws.
-        draws: how many.
-    """
-    _, codes = np.unique(blocks, return_inverse=True)
-    pairs = []
-    for j in range(labels.shape[1]):
-        known = labels[:, j] >= 0
-        y = labels[known, j].astype(np.float64)
-        if 0 < y.sum() < len(y):
-            pairs.append([_Sorted(s[known, j], y, codes[known], int(codes.max()) + 1) for s in (a, b)])
-
-    def gap(weights: npt.NDArray[np.float64] | None) -> float:
-        gaps = np.asarray([x.areas(weights)[1] - y.areas(weights)[1] for x, y in pairs])
-        gaps = gaps[np.isfinite(gaps)]  # a draw may hold no event of a horizon
-        return float(gaps.mean()) if len(gaps) else np.nan if pairs else 0.0
-
-    return _comparison(gap(None), np.asarray([gap(w) for w in _weights(int(codes.max()) + 1, seed, draws)]))
-
-
 def blocks_of(units: Blocks, steps: Blocks, reach: int) -> Blocks:
     """Blocks to draw: units, or where there are fewer than eight, stretches of `reach` steps of each."""
     if len(np.unique(units)) >= FEW_UNITS:
@@ -117,17 +89,11 @@ def blocks_of(units: Blocks, steps: Blocks, reach: int) -> Blocks:
 class _Sorted:
     """Rows in the order of their scores, so that a draw of blocks is one pass."""
 
-    def __init__(
-        self, scores: Scores, labels: npt.NDArray[np.float64], blocks: Blocks, count: int | None = None
-    ) -> None:
+    def __init__(self, scores: Scores, labels: npt.NDArray[np.float64], blocks: Blocks) -> None:
         order = np.argsort(-scores, kind="stable")
         self.labels = labels[order]
-        if count is None:
-            names, self.blocks = np.unique(blocks[order], return_inverse=True)
-            count = len(names)
-        else:  # blocks are numbered already, and some may have no row here
-            self.blocks = blocks[order]
-        self.count = count
+        names, self.blocks = np.unique(blocks[order], return_inverse=True)
+        self.count = len(names)
         ordered = scores[order]
         # Rows of one score stand or fall together: areas are only read where the score changes.
         self.ends = np.r_[np.flatnonzero(np.diff(ordered)), len(ordered) - 1]
