@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from series.fleets import fleet
-from shokunin.errors import DataError
-from shokunin.pipeline.anticipating import Plan, fit_rungs, prepare, published_protocol
+from shokunin.errors import DataError, UsageError
+from shokunin.pipeline.anticipating import Anticipation, Plan, choose, fit_rungs, prepare, published_protocol
 from shokunin.series.leaks import find_leaks
 from shokunin.series.proof import Sides, as_json, judge, sentence
 from shokunin.series.readings import Readings
@@ -63,6 +64,50 @@ def test_where_nothing_can_be_known_this_is_said_and_nothing_is_chosen(tmp_path:
     found = fit_rungs(prepare(readings, PLAN, failures=failures), tmp_path)
     worth = judged(found)
     assert not worth.skill and "NOT measurably better than chance" in sentence(worth, readings.grid)
+
+
+def test_each_horizon_has_the_rung_that_is_good_at_it(tmp_path: Path) -> None:
+    readings, failures = machines(signal=False)
+    plan = PLAN.model_copy(update={"horizons": (3, 6), "rungs": ("base_rate", "last_outside", "outside_30")})
+    prepared = prepare(readings, plan, failures=failures)
+    nothing, near, far = fit_rungs(prepared, tmp_path).rungs
+    y = prepared.labels[prepared.split.validation].astype(float)
+    wild = np.random.default_rng(0).normal(size=y.shape)
+    blind = replace(nothing, validation=np.zeros_like(y))
+    # One knows the near horizon, the other the far one; jointly either would be as good as the other.
+    near = replace(near, validation=np.c_[y[:, 0], wild[:, 1]], test=np.full_like(near.test, 1.0))
+    far = replace(far, validation=np.c_[wild[:, 0], y[:, 1]], test=np.full_like(far.test, 2.0))
+    rungs = (blind, near, far)
+    found = Anticipation(prepared, rungs, choose(rungs, prepared))
+    assert [(c.horizon, c.rung.name) for c in found.chosen] == [(3, "last_outside"), (6, "outside_30")]
+    assert all(f"{c.rung.name} has the best average precision" in c.why for c in found.chosen)
+    assert (found.validation == y).all() and (found.test == [1.0, 2.0]).all()
+
+
+def test_a_simpler_rung_is_kept_at_the_horizon_where_it_is_as_good(tmp_path: Path) -> None:
+    readings, failures = machines(signal=False)
+    plan = PLAN.model_copy(update={"horizons": (3, 6), "rungs": ("base_rate", "last_outside", "outside_30")})
+    prepared = prepare(readings, plan, failures=failures)
+    rungs = fit_rungs(prepared, tmp_path).rungs
+    y = prepared.labels[prepared.split.validation].astype(float)
+    slip = y.copy()
+    # One row too low and one too high: a little behind, and no test over units can tell.
+    slip[np.flatnonzero(y[:, 0] == 1)[0], 0], slip[np.flatnonzero(y[:, 0] == 0)[0], 0] = 0.4, 0.5
+    slip[:, 1] = 0
+    simple, best = replace(rungs[1], validation=slip), replace(rungs[2], validation=y)
+    near, far = choose((rungs[0], simple, best), prepared)
+    assert near.rung.name == "last_outside" and "not measurably worse" in near.why and "(p " in near.why
+    assert far.rung.name == "outside_30" and "above base_rate" in far.why
+
+
+def test_units_that_were_never_seen_cannot_be_measured_against_themselves() -> None:
+    readings, failures = machines(signal=True)
+    plan = PLAN.model_copy(update={"split": "unit", "scale": "unit", "folds": 3})
+    with pytest.raises(UsageError, match=r"split='unit' with scale='unit'.*scale='fleet'.*split='time'"):
+        prepare(readings, plan, failures=failures)
+    for fine in ({"scale": "fleet"}, {"scale": None}, {"split": "time"}):
+        prepared = prepare(readings, plan.model_copy(update=fine), failures=failures)
+        assert len(prepared.split.test)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from shokunin.errors import DataError
+from shokunin.errors import DataError, UsageError
 from shokunin.metrics import Comparison
 from shokunin.progress import Progress, silent
 from shokunin.series.features import Block
@@ -57,7 +57,8 @@ class Plan(BaseModel):
         split: `time`, or `unit` (whole units are tested).
         fold, folds: of a split by unit.
         shares: of a split by time.
-        scale: measure each unit against itself, or all against the fleet; by default what fits the split.
+        scale: measure each unit against itself, or all against the fleet; by default what fits the split. Units that
+            are tested unseen have no training period to be measured against, so `unit` is refused for a split by unit.
         stride: a window every so many steps.
         rungs: what is tried.
         encoder, encoder_steps, lora_steps, text_model, most_windows, trees: as of the learner `boosted_trees`.
@@ -184,8 +185,16 @@ def prepare(
         texts: by unit, what the equipment records call it.
 
     Raises:
+        UsageError: whole units are tested, and each is to be measured against itself.
         DataError: the target's data are missing or say nothing, or the history is too short.
     """
+    if plan.split == "unit" and plan.measured_by == "unit":
+        # Training units would be measured against themselves and all others against the fleet: the same column would be
+        # a deviation here and a level there, and an excursion a fifth of the days here and all of them or none there.
+        raise UsageError(
+            "split='unit' with scale='unit': the validation and test units are not in training, so they have no scale of "
+            "their own; measure all against the fleet (scale='fleet', the default there), or split by time (split='time')"
+        )
     states: list[npt.NDArray[np.int8]] | None = None
     remaining: list[npt.NDArray[np.float32]] | None = None
     if plan.target in ("remaining", "label"):
