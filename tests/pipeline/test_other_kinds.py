@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import shokunin
-from shokunin import pipeline
+from shokunin import pipeline, registry
+from shokunin.curate.build import build_dataset
 from shokunin.dataset import read_dataset
 from shokunin.errors import DataError, UsageError
 from shokunin.files import read_json
+from shokunin.pipeline.bases import check_families
 from shokunin.serve.scripted_upstream import ScriptedUpstream
+from shokunin.task import Task
+from shokunin.tasks import kind as kind_of
 
 SHOPS = ("MORI STORES", "SATO AND SONS", "UEDA PAPER", "ABE TOOLS", "KATO FOODS", "OKA BOOKS")
 
@@ -175,3 +180,33 @@ def test_replies_are_written_from_past_ones(tmp_path: Path) -> None:
     answer = specialist.predict("I am Zelda, please cancel C-4711 at once.")
     assert answer.value == "Dear Zelda, we have cancelled order C-4711."
     assert report.replay is not None and report.replay["disagreements"] == 0
+
+
+def test_several_good_answers_to_one_text_are_no_contradiction() -> None:
+    greetings = [{"message": "Hello there!", "reply": f"Good {time}."} for time in ("day", "day", "evening", "night")]
+    rows = [*replies(80), *greetings]
+    written = Task("replies", "generate_text", ("message",), "reply")
+    examples = list(kind_of("generate_text").gather(written, ((f"r:{i}", r) for i, r in enumerate(rows))))
+    built = build_dataset(written, examples, labels=False)
+    everywhere = [*built.train, *built.validation, *built.sealed.open("a test")]
+    assert [e.expected for e in everywhere if e.inputs["message"] == "Hello there!"] == ["Good day."]
+
+
+def test_a_base_that_nothing_starts_from_is_not_left_aside() -> None:
+    check_families({"tiny": "encoder"}, ("labelled_text",))
+    check_families({"writer": "language"}, ("labelled_fields", "conversation"))
+    with pytest.raises(UsageError, match=r"'tiny' is an encoder.*leave out --base"):
+        check_families({"tiny": "encoder"}, ("labelled_fields", "conversation"))
+    with pytest.raises(UsageError, match="'writer' is a language model"):
+        check_families({"writer": "language"}, ("labelled_text",))
+
+
+def test_another_kind_or_other_fields_do_not_take_the_champions_place(
+    trained: tuple[Path, shokunin.Specialist],
+) -> None:
+    shelf, champion = trained[0] / "specialists", trained[1]
+    fewer = replace(champion.task, options={**champion.task.options, "fields": {"shop": "text"}})
+    assert "finds shop" in (registry.differs(shelf, replace(champion, version=9, task=fewer)) or "")
+    other = replace(champion.task, kind="generate_text", metric="", options={})
+    assert "of kind" in (registry.differs(shelf, replace(champion, version=9, task=other)) or "")
+    assert registry.differs(shelf, replace(champion, version=9)) is None

@@ -86,7 +86,7 @@ def build_dataset(
         rules.check_test_labels(intake, task)
     warnings: list[str] = []
     sketches = sketch(intake.texts, progress)
-    conflicts = rules.drop_duplicates(intake, sketches.same)
+    conflicts = rules.drop_duplicates(intake, sketches.same, labels=labels)
     leaks = find_leaks(sketches, intake.is_test) if test is not None else None
     leak_facts = rules.drop_leaks(intake, leaks, keep=keep_leaks)
     times = rules.times_of(intake, task, tables)

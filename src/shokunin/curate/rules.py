@@ -54,8 +54,11 @@ class Conflict:
     kept: str | None
 
 
-def drop_duplicates(intake: Intake, same: Rows) -> list[Conflict]:
-    """Keep one of each set of exact duplicates; the sets with several labels, for the card."""
+def drop_duplicates(intake: Intake, same: Rows, *, labels: bool = True) -> list[Conflict]:
+    """Keep one of each set of exact duplicates; the sets with several labels, for the card.
+
+    Where answers are no labels, several of them may be good: the commonest is kept, of equals the first.
+    """
     rows = intake.learnable()
     rows = rows[np.bincount(same[rows])[same[rows]] > 1]
     rows = rows[np.argsort(same[rows], kind="stable")]
@@ -67,7 +70,7 @@ def drop_duplicates(intake: Intake, same: Rows) -> list[Conflict]:
             dropped[AGAIN].extend(twins[1:].tolist())
             continue
         label, count = counts.most_common(1)[0]
-        kept = label if 2 * count > len(twins) else None
+        kept = label if 2 * count > len(twins) or not labels else None
         first = next((i for i in twins.tolist() if intake.label(i) == kept), None)
         for i in twins.tolist():
             if i != first:

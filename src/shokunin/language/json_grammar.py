@@ -41,7 +41,8 @@ _GENERAL = r"""
 value ::= object | array | string | number | "true" | "false" | "null"
 object ::= "{" (string colon value (comma string colon value)*)? "}"
 array ::= "[" (value (comma value)*)? "]"
-string ::= "\"" [^"\\\x00-\x1F]* (escape [^"\\\x00-\x1F]*)* "\""
+string ::= "\"" rest "\""
+rest ::= [^"\\\x00-\x1F]* (escape [^"\\\x00-\x1F]*)*
 char ::= [^"\\\x00-\x1F] | escape
 escape ::= "\\" (["\\/bfnrt] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])
 integer ::= "-"? natural
@@ -152,9 +153,10 @@ class _Writer:
             return self._array(schema, where)
         if kind == "string":
             least, most = _bounds(schema, "minLength", "maxLength", LONGEST_TEXT, where)
-            return (
-                "string" if (least, most) == (0, None) else self._rule(lambda: f'"\\"" char{_times(least, most)} "\\""')
-            )
+            if (least, most) == (0, None):
+                return "string"
+            content = f"char{{{least}}} rest" if most is None else f"char{_times(least, most)}"
+            return self._rule(lambda: f'"\\"" {content} "\\""')
         if kind == "integer":
             return self._integer(schema, where)
         return {"number": "number", "boolean": '("true" | "false")', "null": '"null"'}[kind]

@@ -79,10 +79,11 @@ def train(
         name: the specialist's name; by default the file's.
         test: rows to seal as the test; by default a part of `data`.
         validation: another name for `test`, as OpenAI's fine-tuning calls the file that is held back.
-        kind: which sort of work it is; by default the task's, or `classify_text`.
+        kind: which sort of work it is; by default the task's, or what the answers look like.
         inputs: the columns to read; by default guessed.
         target: the column with the answer; by default guessed.
-        base: base encoder for the learners that use one (`hf:org/name[@rev]`, `org/name`, a folder, `pkg:NAME`), or several.
+        base: base model for the learners that use one, an encoder or a language model (`hf:org/name[@rev]`, `org/name`, a
+            folder, a GGUF file, `pkg:NAME`), or several.
         budget: minutes to spend on training; by default the project's `budget_minutes`.
         learners: try only these.
         metric: what the verdict is about: one of the kind's metrics.

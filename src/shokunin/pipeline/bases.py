@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from shokunin.encoders import base_models as encoders
-from shokunin.errors import ArtefactError, BaseModelError
+from shokunin.errors import ArtefactError, BaseModelError, UsageError
 from shokunin.files import read_json
 from shokunin.forms import Form
 from shokunin.language import base_models as language
@@ -23,9 +23,25 @@ def families(bases: Sequence[str]) -> dict[str, Family]:
     return {base: _family(base) for base in bases}
 
 
-def family_of(form: Form) -> Family:
-    """Which base models a learner starts from that eats this form."""
-    return "language" if form == "conversation" else "encoder"
+def family_of(form: Form) -> Family | None:
+    """Which base models a learner starts from that eats this form; None: from none."""
+    starts: dict[Form, Family] = {"labelled_text": "encoder", "conversation": "language"}
+    return starts.get(form)
+
+
+def check_families(bases: Mapping[str, Family], forms: Collection[Form]) -> None:
+    """Do nothing if some learner of these forms starts from each base.
+
+    Raises:
+        UsageError: one of them would be left aside.
+    """
+    known = {family_of(form) for form in forms}
+    for base, family in bases.items():
+        if family not in known:
+            other = "a language model" if family == "language" else "an encoder"
+            raise UsageError(
+                f"{base!r} is {other}, from which no learner of this kind of work starts; leave out --base"
+            )
 
 
 def _family(base: str) -> Family:

@@ -23,7 +23,7 @@ from shokunin.engines.mixture import MOST_MEMBERS, mix
 from shokunin.errors import BaseModelError, DataError, MissingExtraError, UsageError
 from shokunin.forms import Form, Lessons, Raw, TextLessons, Written
 from shokunin.metrics import Interval
-from shokunin.pipeline.bases import Family, family_of
+from shokunin.pipeline.bases import Family, check_families, family_of
 from shokunin.pipeline.cascading import cascade_of
 from shokunin.pipeline.judged import Judged, judged_by
 from shokunin.pipeline.mixing import Mixture, fit_shares
@@ -110,6 +110,7 @@ def climb(
                 f"there are no rows to choose by: {len(dataset.train):,} to learn from are too few to set some aside; add rows"
             )
         folds = folds_of(judged.lessons, seed)
+    check_families(bases, kind.FORMS)
     end = time.monotonic() + budget_seconds
     climbs: list[Climb] = []
     notes: dict[str, str] = {}

@@ -267,6 +267,11 @@ def differs(shelf: Path, new: Specialist) -> str | None:
         return None  # what cannot be read cannot answer either
     if set(champion.task.inputs) != set(new.task.inputs):
         return f"{champion.id!r} reads {_few(champion.task.inputs)}, {new.id!r} reads {_few(new.task.inputs)}"
+    if champion.task.kind != new.task.kind:
+        return f"{champion.id!r} is of kind {champion.task.kind!r}, {new.id!r} of {new.task.kind!r}"
+    fields = [set(s.task.options.get("fields") or ()) for s in (champion, new)]
+    if fields[0] != fields[1]:
+        return f"{champion.id!r} finds {_few(sorted(fields[0]))}, {new.id!r} finds {_few(sorted(fields[1]))}"
     gone, added = (sorted(set(a) - set(b)) for a, b in ((champion.labels, new.labels), (new.labels, champion.labels)))
     if gone or added:
         said = [f"{what} {_few(which)}" for what, which in (("lacks", gone), ("adds", added)) if which]

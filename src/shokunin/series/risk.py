@@ -78,6 +78,8 @@ def fit_risk(raw: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int8]) -
         away = expit(logit) - target
         return float(value), np.asarray([np.mean(away * z), np.mean(away)])
 
-    found = minimize(loss, np.asarray([1.0, base]), jac=True, bounds=[(LEAST_SLOPE, None), (None, None)], method="L-BFGS-B")
+    found = minimize(
+        loss, np.asarray([1.0, base]), jac=True, bounds=[(LEAST_SLOPE, None), (None, None)], method="L-BFGS-B"
+    )
     slope, shift = (float(v) for v in found.x)
     return Risk(slope / spread, shift - slope * middle / spread)

@@ -180,8 +180,16 @@ class WritingCodec:
         return np.asarray([_log_odds(row) for row in cast(Sequence[Written], raw)], dtype=np.float64)
 
     def correct(self, expected: str, value: str | None) -> bool:
-        """Whether the answer is right by the task's metric; one measured by likeness is from `good_enough` on."""
-        return value is not None and self._mark(self._task.metric, expected, value) >= self._least
+        """Whether the answer is right by the task's metric; one measured by likeness is from `good_enough` on.
+
+        Where the database is not at hand, as on a machine that only serves, only the same query counts as right.
+        """
+        if value is None:
+            return False
+        metric = self._task.metric
+        if metric == "execution" and not (self._told.database and Path(self._told.database).is_file()):
+            metric = "exact_match"
+        return self._mark(metric, expected, value) >= self._least
 
     def scores(
         self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
@@ -231,7 +239,7 @@ class WritingCodec:
         told = [self._told.instructions] if self._told.instructions else []
         if self._told.language == "sql":
             told.append(f"Answer with one {self._told.dialect} SELECT and nothing else.")
-            if self._told.database is not None:
+            if self._told.database is not None and Path(self._told.database).is_file():
                 told.append("The tables:\n" + sql.schema_text(Path(self._told.database)))
         system = [{"role": "system", "content": "\n".join(told)}] if told else []
         return [*system, {"role": "user", "content": chat.input_text(self._task, inputs)}]
