@@ -128,7 +128,7 @@ def run(task: Task, base: str | None, teacher_base: str, folder: Path, seed: int
         out["teacher"] = {"model": model, **about}
         out["distillation"] = {k: v for k, v in done.to_dict().items() if k not in ("dataset", "rows_file", "folder")}
         out["distillation"]["seconds"] = round(time.perf_counter() - start, 1)
-        say(f"{task.name}: {json.dumps(out['distilled']['gate'] | {'wrong': None})}, {done.kept} rows kept")
+        say(f"{task.name}: {json.dumps(out['distillation']['gate'] | {'wrong': None})}, {done.kept} rows kept")
         chosen = sorted(random.Random(seed).sample(range(len(task.test)), min(task.teacher_rows, len(task.test))))
         told = ask(url, model, [task.test[i] for i in chosen], folder, options, seed)
     assert done.dataset is not None
