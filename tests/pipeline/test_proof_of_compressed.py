@@ -15,7 +15,7 @@ from rows import rows
 from shokunin import pipeline
 from shokunin.dataset import read_dataset
 from shokunin.forms import Lessons
-from shokunin.pipeline import deriving
+from shokunin.pipeline import calibrating, deriving
 from shokunin.pipeline.publish import read_report
 from shokunin.pipeline.rows import dataset_folder
 from shokunin.project import open_project
@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     module = SimpleNamespace(FORMATS=("linear_text",), Options=_NoOptions, shrink=_copied)
     monkeypatch.setattr(deriving, "compressor", lambda _: module)
-    monkeypatch.setattr(deriving, "calibrate", spy)
+    monkeypatch.setattr(calibrating, "calibrate", spy)
     publish = deriving.publish
     monkeypatch.setattr(deriving, "publish", lambda *a, **k: publish(*a, **{**k, "replayed": False}))
     return seen
@@ -58,6 +58,7 @@ def test_the_choices_before_count_and_the_shaping_rows_stay_the_same(
 ) -> None:
     none = [{"text": f"{word} {n} lorem ipsum", "label": "oos"} for n in range(10) for word in ("dolor", "sit", "amet")]
     parent = pipeline.train([*rows(2600), *none], name="t", learners=LEARNERS, seed=7, replayed=False)
+    asked.clear()  # what the training asked
     dataset = read_dataset(dataset_folder(open_project(), parent))
     assert dataset.validation and dataset.none
     tried = sum(r.score is not None for r in read_report(parent).ladder)
@@ -78,6 +79,7 @@ def test_the_choices_before_count_and_the_shaping_rows_stay_the_same(
 
 def test_without_validation_rows_no_score_is_claimed(project: Path, asked: list[dict[str, Any]]) -> None:
     parent = pipeline.train(rows(120), name="t", learners=LEARNERS, replayed=False)
+    asked.clear()
     assert not read_dataset(dataset_folder(open_project(), parent)).validation
     report = read_report(pipeline.compress("t"))
     assert asked == [] and [r.score for r in report.ladder] == [None, None] and report.ladder[1].chosen

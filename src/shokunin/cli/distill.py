@@ -64,7 +64,7 @@ def distill(
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
-    """Have a large model answer rows that nobody has answered, for a specialist to learn from.
+    """Have a large model answer the rows that nobody has answered.
 
     Exit code 0: done. 1: the teacher is not good enough, or the budget is spent; what was bought is kept. 2: wrong use.
     """
