@@ -34,6 +34,7 @@ from shokunin.report import Rung
 from shokunin.tasks import Codec, Kind
 from shokunin.tasks import kind as kind_of
 from shokunin.train import EATS, LEARNERS, Learner, learner
+from shokunin.version import __version__
 from shokunin.weights import Weights
 
 TOLERANCE = 0.005
@@ -119,7 +120,8 @@ def climb(
         try:
             lessons = lessons_of.setdefault(module.EATS, codec.lessons(dataset.train, module.EATS))
             fits = 1 if folds is None else len(folds) + 1
-            place = work / f"{name.replace(':', '-')}-{seed}-{_key(base)}"
+            defaults = module.Options().model_dump_json()
+            place = work / f"{name.replace(':', '-')}-{seed}-{_key(base, defaults)}"
             if not (place / "climb.json").exists():
                 options = _options(module, base, end - time.monotonic(), fits, codec.hints)
                 note = _too_dear(module, module.forecast(lessons, options) * fits, end - time.monotonic())
@@ -191,9 +193,9 @@ def _short(base: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", base.rstrip("/").rpartition("/")[2].removeprefix("pkg:"))[:60]
 
 
-def _key(base: str | None) -> str:
-    """Tells a rung of one base from the same rung of another, which an interrupted training may have left behind."""
-    return hashlib.sha256(str(base).encode()).hexdigest()[:8]
+def _key(base: str | None, options: str = "") -> str:
+    """Tells a rung from the same one of another base, version or defaults, which an interrupted training may have left behind."""
+    return hashlib.sha256(f"{base}\n{__version__}\n{options}".encode()).hexdigest()[:8]
 
 
 def _options(module: Learner, base: str | None, seconds_left: float, fits: int, hints: Mapping[str, Any]) -> Any:
