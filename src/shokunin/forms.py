@@ -7,29 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Form = Literal["labelled_text", "conversation", "labelled_fields", "series_window"]
 Rows = npt.NDArray[np.int64]
-L = TypeVar("L", covariant=True)
-
-
-class Taken(Protocol[L]):
-    """What the lessons of every form have in common."""
-
-    form: Form
-
-    @property
-    def groups(self) -> Rows:
-        """Shape (n,); rows of one group must stay on one side of any split."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, rows: Rows) -> L:
-        """The lessons at `rows`, in that order."""
 
 
 @dataclass(frozen=True)

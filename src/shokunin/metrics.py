@@ -7,6 +7,7 @@ row by row, never by two separate averages. All intervals are at 95 %.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -317,6 +318,12 @@ def auroc(positive: Floats, negative: Floats) -> Interval:
         return Interval(value, min(value, edge.low), max(value, edge.high))
     half = Z95 * float(np.sqrt(variance)) / (value * (1 - value))
     return Interval(value, min(value, float(expit(logit(value) - half))), max(value, float(expit(logit(value) + half))))
+
+
+def log_odds(log_probability: float, most: float = 30.0) -> float:
+    """log(p / (1 - p)) of a probability given by its natural logarithm, within ±`most`."""
+    p = min(log_probability, -1e-13)
+    return max(-most, min(most, p - math.log(-math.expm1(p))))
 
 
 def _some(values: npt.NDArray[Any]) -> None:

@@ -7,7 +7,6 @@ on different ones.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from shokunin.engines import Session, engine_for
 from shokunin.errors import ArtefactError
 from shokunin.files import read_json
 from shokunin.forms import Written
+from shokunin.metrics import log_odds
 from shokunin.weights import Weights
 
 FORMATS = ("cascade",)
@@ -42,8 +42,7 @@ def log_odds_of(written: Written) -> float:
     """log(p / (1 - p)) of the probability that the writer gave to its whole answer; 0 where it does not tell."""
     if not written.logprobs:
         return 0.0
-    p = min(sum(written.logprobs), -1e-13)
-    return max(UNLIKELY, min(-UNLIKELY, p - math.log(-math.expm1(p))))
+    return log_odds(sum(written.logprobs))
 
 
 class CascadeSession:

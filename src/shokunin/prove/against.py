@@ -11,10 +11,11 @@ from shokunin.answer import Answer, Predictor
 from shokunin.dataset import Example
 from shokunin.errors import DataError
 from shokunin.progress import Progress, silent
-from shokunin.prove.evaluate import Judge, ask, compare_cases, scores
+from shokunin.prove.evaluate import ask, compare_cases, scores
 from shokunin.prove.wording import LEVEL, metric_name, p_value
 from shokunin.report import Case
 from shokunin.task import Task
+from shokunin.tasks import Judge
 
 Recorded = Mapping[str, str | None] | Sequence[str | None]
 

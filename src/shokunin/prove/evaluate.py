@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,38 +17,16 @@ from shokunin import metrics
 from shokunin.answer import Answer, Predictor
 from shokunin.calibration import Calibration
 from shokunin.dataset import Example
-from shokunin.metrics import Comparison, Interval
+from shokunin.metrics import Interval
 from shokunin.progress import Progress, silent
 from shokunin.prove.wording import LEVEL, metric_name, percent, round_percent
 from shokunin.report import Case
 from shokunin.task import Task
+from shokunin.tasks import Judge
 
 BATCH = 64
 WORST_PAIRS = 20
 SHOWN_ANSWER = 60
-
-
-class Judge(Protocol):
-    """What knows whether answers are right: the kind's codec."""
-
-    def correct(self, expected: str, value: str | None) -> bool:
-        """Whether an answer is right."""
-
-    def scores(
-        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
-    ) -> dict[str, Interval]:
-        """The kind's metrics with 95 % intervals; None is a row without an answer."""
-
-    def compare(
-        self,
-        expected: Sequence[str],
-        a: Sequence[str | None],
-        b: Sequence[str | None],
-        groups: Sequence[Any],
-        *,
-        seed: int = 0,
-    ) -> Comparison:
-        """Two predictors' answers to the same rows by the task's metric, paired."""
 
 
 @dataclass(frozen=True)

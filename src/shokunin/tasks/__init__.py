@@ -30,7 +30,30 @@ KINDS = {
 }
 
 
-class Codec(Protocol):
+class Judge(Protocol):
+    """What knows whether answers are right: the kind's codec."""
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether an answer is right."""
+
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """The kind's metrics with 95 % intervals; None is a row without an answer."""
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors' answers to the same rows by the task's metric, paired."""
+
+
+class Codec(Judge, Protocol):
     """Everything that must be the same in training, proof and serving (the skew rule)."""
 
     @property
@@ -60,25 +83,6 @@ class Codec(Protocol):
 
     def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
         """Answers from an engine's raw outputs, one a row; `batch` are the inputs they belong to, where they are at hand."""
-
-    def correct(self, expected: str, value: str | None) -> bool:
-        """Whether an answer is right."""
-
-    def scores(
-        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
-    ) -> dict[str, Interval]:
-        """The kind's metrics with 95 % intervals, the task's among them; None is a row without an answer."""
-
-    def compare(
-        self,
-        expected: Sequence[str],
-        a: Sequence[str | None],
-        b: Sequence[str | None],
-        groups: Sequence[Any],
-        *,
-        seed: int = 0,
-    ) -> Comparison:
-        """Two predictors' answers to the same rows by the task's metric, paired."""
 
     def trivial(self, examples: Sequence[Example]) -> str:
         """The answer that needs no reading, from the training rows: whatever does not beat it has learnt nothing."""

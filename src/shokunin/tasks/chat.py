@@ -12,21 +12,19 @@ from shokunin.task import Task
 from shokunin.template import Template, fitting, text_of
 
 
-def input_text(task: Task, row: Inputs, names: Sequence[str] = ()) -> str:
+def input_text(task: Task, row: Inputs) -> str:
     """One text of a row: its only field, or the fields under each other, named.
 
     Args:
         task: says which fields there are.
         row: the fields by name.
-        names: only these; by default all the task's inputs.
 
     Raises:
         TaskError: a field is missing.
     """
-    wanted = tuple(names) or task.inputs
-    if len(wanted) == 1:
-        return _field(task, row, wanted[0])
-    return "\n".join(f"{name}: {_field(task, row, name)}" for name in wanted)
+    if len(task.inputs) == 1:
+        return _field(task, row, task.inputs[0])
+    return "\n".join(f"{name}: {_field(task, row, name)}" for name in task.inputs)
 
 
 def problem(inputs: Inputs, names: Sequence[str]) -> str | None:

@@ -434,19 +434,13 @@ def _told_of(found: FoundFields) -> dict[str, Any]:
 def _log_odds_of_all(found: FoundFields) -> float:
     """That all fields are right, as if they erred independently."""
     log_all = sum(-math.log1p(math.exp(-max(-SURE, min(SURE, f.score)))) for f in found.values())
-    return _log_odds(log_all)
+    return metrics.log_odds(log_all)
 
 
 def _log_odds_of_text(row: Written) -> float:
     if row.problem is not None or not row.finished or _object(row.text) is None:
         return -SURE
-    return _log_odds(sum(row.logprobs)) if row.logprobs else 0.0
-
-
-def _log_odds(log_probability: float) -> float:
-    """log(p / (1 - p)), within ±`SURE`."""
-    p = min(log_probability, -1e-13)
-    return max(-SURE, min(SURE, p - math.log(-math.expm1(p))))
+    return metrics.log_odds(sum(row.logprobs)) if row.logprobs else 0.0
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

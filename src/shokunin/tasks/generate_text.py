@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -327,5 +326,4 @@ def _log_odds(row: Written) -> float:
         return -SURE
     if not row.logprobs:
         return 0.0
-    p = min(sum(row.logprobs), -1e-13)
-    return max(-SURE, min(SURE, p - math.log(-math.expm1(p))))
+    return metrics.log_odds(sum(row.logprobs))
