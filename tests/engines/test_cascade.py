@@ -15,9 +15,11 @@ from shokunin.engines import engine_for
 from shokunin.engines.cascade import CascadeSession, Scale
 from shokunin.errors import ArtefactError
 from shokunin.forms import Conversation, Conversations, Written
+from shokunin.pipeline import ladder
 from shokunin.pipeline.cascading import Cascade, cascade_of
 from shokunin.pipeline.judged import judged_by
 from shokunin.pipeline.mixing import written
+from shokunin.pipeline.rungs import Climb
 from shokunin.progress import silent
 from shokunin.task import Task
 from shokunin.tasks.generate_text import WritingCodec
@@ -104,3 +106,20 @@ def test_a_cascade_in_a_cascade_is_refused(members: list[tuple[str, Weights]], t
     (tmp_path / "inner" / "cascade.json").write_text(json.dumps(about))
     with pytest.raises(ArtefactError, match="neither of them a cascade"):
         engine_for("cascade").load(Weights(tmp_path / "inner", "conversation", "cascade"))
+
+
+def test_a_large_writer_stands_behind_the_best_far_smaller_one(
+    members: list[tuple[str, Weights]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = [
+        Example({"text": f"Where is {n}'s order?"}, f"Dear {n}, it is on its way.", n, i) for i, n in enumerate("ABCD")
+    ]
+    codec = WritingCodec(Task("replies", "generate_text"), Calibration())
+    judged = judged_by(examples, codec, "exact_match", labels=False)
+    forms = codec.encode(judged.inputs)
+    climbs = [Climb(n, w, engine_for(w.format).load(w).run(forms), 1.0, 1.0) for n, w in members]
+    assert ladder._cascades(climbs, judged, lambda n: np.ones(n, dtype=bool)) == [], "they are of a size"
+    sizes = {climbs[0].weights.folder: 1_000, climbs[1].weights.folder: 90_000_000}
+    monkeypatch.setattr(Weights, "size_bytes", lambda self: sizes[self.folder])
+    [made] = ladder._cascades(climbs, judged, lambda n: np.ones(n, dtype=bool))
+    assert made.name == "nearest_answer>answer_templates" and made.train_seconds == 2.0

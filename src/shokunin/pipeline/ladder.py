@@ -42,7 +42,8 @@ TOLERANCE = 0.005
 SAME_SIZE = 1.5
 """Models less than this far apart in size are as small as each other; among those the better score decides."""
 LEVEL = 0.05
-SMALL_WRITERS = ("nearest_answer", "answer_templates")
+FAR_SMALLER = 10
+"""A writer is asked before another one that is so many times its size."""
 LEAST_OF_TRAINING = 0.6
 """A learner that can be shortened is tried while this share of its time is left: about half of its epochs and the rest."""
 
@@ -222,18 +223,19 @@ def _mixtures(climbs: list[Climb], judged: TextLessons, shaping: Callable[[int],
 
 
 def _cascades(climbs: list[Climb], judged: Judged, shaping: Callable[[int], npt.NDArray[np.bool_]]) -> list[Climb]:
-    """Each language model behind the best of the small writers, if there is one."""
-    small = [c for c in climbs if c.name in SMALL_WRITERS and isinstance(c.weights, Weights)]
+    """Each writer behind the best of those that are far smaller, if there is one."""
+    writers = [c for c in climbs if c.weights.form == "conversation" and isinstance(c.weights, Weights)]
     rows, made = shaping(len(judged)), []
-    if small and rows.sum() >= 2:
+    for large in writers if rows.sum() >= 2 else []:
+        small = [c for c in writers if FAR_SMALLER * c.weights.size_bytes() <= large.weights.size_bytes()]
+        if not small:
+            continue
         first = max(small, key=lambda c: judged.score(c.raw, 0).value)
-        for large in [c for c in climbs if c.weights.form == "conversation" and c.name not in SMALL_WRITERS]:
-            pair = [(c.name, cast(Weights, c.weights), cast(Sequence[Written], c.raw)) for c in (first, large)]
-            weights, raw, asked = cascade_of(pair[0], pair[1], judged, rows)
-            latency = first.latency_ms + asked * large.latency_ms
-            made.append(
-                Climb(f"{first.name}>{large.name}", weights, raw, first.train_seconds + large.train_seconds, latency)
-            )
+        pair = [(c.name, cast(Weights, c.weights), cast(Sequence[Written], c.raw)) for c in (first, large)]
+        weights, raw, asked = cascade_of(pair[0], pair[1], judged, rows)
+        latency = first.latency_ms + asked * large.latency_ms
+        seconds = first.train_seconds + large.train_seconds
+        made.append(Climb(f"{first.name}>{large.name}", weights, raw, seconds, latency))
     return made
 
 
