@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks.rows import data_file
 from benchmarks.series_results import result, write
 from shokunin.curate.read import read_rows
-from shokunin.pipeline.anticipating import RUNGS, Plan, fit_rungs, prepare
+from shokunin.pipeline.anticipating import fit_rungs, prepare
 from shokunin.series.columns import Columns
+from shokunin.series.plan import RUNGS, Plan
 from shokunin.series.proof import Sides, as_json, judge, sentence
 from shokunin.series.readings import Grid, Readings, read_readings
 from shokunin.series.trees import TreeOptions

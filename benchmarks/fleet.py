@@ -18,8 +18,9 @@ from typing import Any
 
 from benchmarks.fleet_rows import fleet
 from benchmarks.series_results import result, write
-from shokunin.pipeline.anticipating import Anticipation, Plan, fit_rungs, prepare, published_protocol
+from shokunin.pipeline.anticipating import Anticipation, fit_rungs, prepare, published_protocol
 from shokunin.series.alarms import row_scores, threshold_for_f1
+from shokunin.series.plan import Plan
 from shokunin.series.proof import Sides, as_json, judge, sentence
 from shokunin.series.ranking import blocks_of, ranking
 from shokunin.series.trees import TreeOptions

@@ -18,8 +18,9 @@ from scipy.special import expit
 from benchmarks.rows import data_file
 from benchmarks.series_results import result, write
 from shokunin.curate.read_csv import read_csv
-from shokunin.pipeline.anticipating import Plan, fit_rungs, prepare
+from shokunin.pipeline.anticipating import fit_rungs, prepare
 from shokunin.series.columns import Columns
+from shokunin.series.plan import Plan
 from shokunin.series.ranking import ranking
 from shokunin.series.readings import Grid, read_readings
 from shokunin.series.trees import TreeOptions

@@ -21,7 +21,7 @@ from benchmarks.fleet_rows import fleet
 from benchmarks.series_results import result, write
 from shokunin.curate.read_csv import read_csv
 from shokunin.engines import trees as engine
-from shokunin.pipeline.anticipating import Plan, fit_rungs, prepare
+from shokunin.pipeline.anticipating import fit_rungs, prepare
 from shokunin.series.columns import guess_columns
 from shokunin.series.embedding import GRAPH, SeriesEncoder
 from shokunin.series.features import Block, Recipe
@@ -30,6 +30,7 @@ from shokunin.series.mixer import MixerShape, random_mixer
 from shokunin.series.mixer_graph import write_graph
 from shokunin.series.model import SeriesModel, save_model
 from shokunin.series.moments import moment_text
+from shokunin.series.plan import Plan
 from shokunin.series.readings import Grid, read_readings
 from shokunin.series.risk import Risk
 from shokunin.series.scaling import fit_scale

@@ -10,8 +10,9 @@ import pytest
 
 from series.fleets import fleet
 from shokunin.errors import DataError, UsageError
-from shokunin.pipeline.anticipating import Anticipation, Plan, choose, fit_rungs, prepare, published_protocol
+from shokunin.pipeline.anticipating import Anticipation, choose, fit_rungs, prepare, published_protocol
 from shokunin.series.leaks import find_leaks
+from shokunin.series.plan import Plan
 from shokunin.series.proof import Sides, as_json, judge, sentence
 from shokunin.series.readings import Readings
 from shokunin.series.timeline import timeline

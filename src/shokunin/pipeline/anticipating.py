@@ -10,90 +10,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.errors import DataError, UsageError
 from shokunin.metrics import Comparison
 from shokunin.progress import Progress, silent
 from shokunin.series.features import Block
-from shokunin.series.labels import When, apart, excursions, from_failures, from_remaining, from_states
+from shokunin.series.labels import apart, excursions, from_failures, from_remaining, from_states
 from shokunin.series.leaks import Leak, find_leaks
 from shokunin.series.lessons import SeriesLessons
 from shokunin.series.model import SeriesModel, read_model
+from shokunin.series.plan import RUNGS, Plan, RungName
 from shokunin.series.ranking import blocks_of, compare_rankings
 from shokunin.series.readings import Readings
 from shokunin.series.scaling import fit_scale
-from shokunin.series.split import SHARES, Split, by_time, by_units, random_windows
-from shokunin.series.trees import TreeOptions
+from shokunin.series.split import Split, by_time, by_units, random_windows
 from shokunin.series.windows import Windows, windows_of
 from shokunin.train import boosted_trees, last_readings
-from shokunin.train.series_encoder import OWN
 from shokunin.weights import Weights
 
-RungName = Literal["base_rate", "last_outside", "outside_30", "statistics", "embedding", "text"]
-RUNGS: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics", "embedding", "text")
 BEHIND = 0.01
 """A simpler rung is kept while it is at most so much average precision behind and no test can tell it from the best."""
 LEVEL = 0.05
-
-
-class Plan(BaseModel):
-    """What is to be foreseen, and how it is judged.
-
-    Attributes:
-        window: readings that are looked at.
-        horizons: in steps.
-        when: the event comes `within` the horizon, or falls `at` its end exactly.
-        target: `failures` (dates), `remaining` (a column with the remaining life), `label` (a column that is 1 in the
-            bad state) or `excursions` (a reading outside its own normal range: the published rule, and a proxy that no
-            engineer has confirmed).
-        column: the column of `remaining` or `label`.
-        channels: of `excursions`: only these may leave their range; empty: any.
-        offset: steps from the window's end from where horizons count (the published rule: 1).
-        split: `time`, or `unit` (whole units are tested).
-        fold, folds: of a split by unit.
-        shares: of a split by time.
-        scale: measure each unit against itself, or all against the fleet; by default what fits the split. Units that
-            are tested unseen have no training period to be measured against, so `unit` is refused for a split by unit.
-        stride: a window every so many steps.
-        rungs: what is tried.
-        encoder, encoder_steps, lora_steps, text_model, most_windows, trees: as of the learner `boosted_trees`.
-        keep_leaks: channels that seem to know the answer and are kept all the same.
-        seed: of everything that is drawn.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    window: int = Field(default=90, ge=2)
-    horizons: tuple[int, ...] = (30, 60, 90)
-    when: When = "within"
-    target: Literal["failures", "remaining", "label", "excursions"] = "failures"
-    column: str | None = None
-    channels: tuple[str, ...] = ()
-    offset: int = Field(default=0, ge=0)
-    split: Literal["time", "unit"] = "time"
-    fold: int = Field(default=0, ge=0)
-    folds: int = Field(default=5, ge=2)
-    shares: tuple[float, float, float] = SHARES
-    scale: Literal["unit", "fleet"] | None = None
-    stride: int = Field(default=1, ge=1)
-    rungs: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics")
-    encoder: str = OWN
-    encoder_steps: int = Field(default=400, ge=0)
-    lora_steps: int = Field(default=200, ge=0)
-    text_model: str | None = None
-    most_windows: int = Field(default=200_000, ge=100)
-    trees: TreeOptions = TreeOptions()
-    keep_leaks: tuple[str, ...] = ()
-    seed: int = 0
-
-    @property
-    def measured_by(self) -> Literal["unit", "fleet"]:
-        """The scale: units that are tested unseen have no history of their own."""
-        return self.scale or ("fleet" if self.split == "unit" else "unit")
 
 
 @dataclass(frozen=True)
