@@ -19,7 +19,7 @@ from shokunin.engines.onnx import load
 from shokunin.errors import UsageError
 from shokunin.forms import TextLessons
 from shokunin.progress import silent
-from shokunin.train import encoder_head, encoder_lora
+from shokunin.train import adapted_encoder, encoder_head
 from shokunin.train.encoder_lora import Options, _nearest_loss, _Tuner, fit, forecast
 from shokunin.train.torch_encoder import TorchEncoder, batch_of
 
@@ -106,7 +106,7 @@ def test_keeping_the_lower_layers_changes_nothing(base: str) -> None:
 
 
 def test_what_is_too_large_to_keep_is_run_again(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_lora, "KEPT_BYTES", 100)
+    monkeypatch.setattr(adapted_encoder, "KEPT_BYTES", 100)
     tuner = _Tuner(lessons(8), Options(base=base), silent)
     tuner.keep_lower_layers(silent)
     assert tuner.kept is None

@@ -15,20 +15,17 @@ What is done, and why:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch.nn import functional
 
-from shokunin.encoders.architecture import Tensors, read_shape, read_tensors
-from shokunin.encoders.base_models import DEFAULT_ENCODER, pooling_of, resolve
+from shokunin.encoders.architecture import read_shape
+from shokunin.encoders.base_models import resolve
 from shokunin.encoders.graph import Head, write_encoder
 from shokunin.encoders.linear_head import fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokenizer, write_about
@@ -37,26 +34,19 @@ from shokunin.encoders.tokens import read_pad_id, token_ids
 from shokunin.errors import UsageError
 from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress, silent
-from shokunin.train.torch_encoder import LINEAR, TorchEncoder, batch_of, tensor_name
+from shokunin.train.adapted_encoder import AdaptedEncoder, AdapterOptions, Share, shuffled_batches, warm_then_cosine
 from shokunin.weights import Weights
 
 EATS: Form = "labelled_text"
 EXTRA: str | None = "train"
 FEW = 20
 """Fewer rows than this a label (the median): cross-entropy is left out."""
-KEPT_BYTES = 1 << 30
 BANK = 20_000
-BATCHES_SORTED_TOGETHER = 40
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Options(BaseModel):
+class Options(AdapterOptions):
     """What the owner may choose; names as in PEFT and Transformers where they exist."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base: str = Field(DEFAULT_ENCODER, description="pkg:NAME, hf:org/name[@revision] or a folder")
     max_length: Annotated[int, Field(ge=8, le=8192)] | None = Field(
         None, description="tokens of a text that are read; by default what 99 of 100 texts need, at most 256"
     )
@@ -74,18 +64,8 @@ class Options(BaseModel):
     warmup_ratio: Share = 0.1
     label_smoothing: Share = 0.1
     contrastive: float = Field(0.5, ge=0, description="weight of the contrastive part beside cross-entropy")
-    lora_r: int = Field(32, ge=1, le=512)
-    lora_alpha: int = Field(64, ge=1)
-    lora_dropout: Share = 0.0
-    target_modules: tuple[str, ...] = Field(LINEAR, min_length=1, description=f"of {', '.join(LINEAR)}")
-    trained_layers: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="how many of the upper layers get adapters; by default half of them"
-    )
     interpolation: float = Field(
         0.5, gt=0, le=1, description="how far from the frozen encoder (0) to the trained one (1)"
-    )
-    bf16: bool | None = Field(
-        None, description="by default where the processor computes in it (AMX, AVX512-BF16, CUDA)"
     )
 
 
@@ -164,79 +144,26 @@ def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, pr
     return Weights(folder, EATS, "onnx_text", exact=True, facts=facts)
 
 
-class _Tuner:
+class _Tuner(AdaptedEncoder):
     """The encoder with its adapters, and the lessons as tokens."""
 
     def __init__(self, lessons: TextLessons, options: Options, progress: Progress) -> None:
         progress("opening the base model", 0, None)
         self.options = options
         self.labels = torch.from_numpy(np.asarray(lessons.labels, np.int64))
-        self.base = resolve(options.base)
-        self.shape = read_shape(self.base.folder)
-        self.pooling = pooling_of(self.base.folder)
-        self.tensors = read_tensors(self.base.folder, self.shape)
-        wanted = options.max_length or length_for(self.base, lessons.texts)
-        self.max_length = min(wanted, self.shape.max_length)
-        self.pad_id = read_pad_id(self.base.folder / TOKENIZER, self.shape.pad_id)
-        self.ids = token_ids(self.base.folder / TOKENIZER, lessons.texts, self.max_length, self.pad_id)
-        self.lengths = np.array([len(i) for i in self.ids])
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bf16 = _computes_bf16(self.device) if options.bf16 is None else options.bf16
-        self.encoder = TorchEncoder(self.shape, self.tensors, self.pooling)
-        self.frozen_layers = self._add_adapters()
-        self.encoder.to(self.device)
-        self.adapters = [m for m in self.encoder.modules() if isinstance(m, LoraLayer)]
-        self.full_strength = options.lora_alpha / options.lora_r
-        self.parameters = [p for p in self.encoder.parameters() if p.requires_grad]
-        self.kept: list[torch.Tensor] | None = None
-
-    def _add_adapters(self) -> int:
-        unknown = [m for m in self.options.target_modules if m not in LINEAR]
-        if unknown:
-            raise UsageError(f"unknown target_modules {unknown!r}; expected some of {', '.join(LINEAR)}")
-        trained = self.options.trained_layers or -(-self.shape.layers // 2)
-        if trained > self.shape.layers:
-            raise UsageError(f"trained_layers is {trained}, but {self.options.base!r} has {self.shape.layers} layers")
-        first = self.shape.layers - trained
-        names = [f"layers.{n}.{part}" for n in range(first, self.shape.layers) for part in self.options.target_modules]
-        config = LoraConfig(
-            r=self.options.lora_r,
-            lora_alpha=self.options.lora_alpha,
-            lora_dropout=self.options.lora_dropout,
-            target_modules=names,
-            bias="none",
+        base = resolve(options.base)
+        shape = read_shape(base.folder)
+        wanted = options.max_length or length_for(base, lessons.texts)
+        self.max_length = min(wanted, shape.max_length)
+        pad_id = read_pad_id(base.folder / TOKENIZER, shape.pad_id)
+        super().__init__(
+            options, base, token_ids(base.folder / TOKENIZER, lessons.texts, self.max_length, pad_id), pad_id
         )
-        inject_adapter_in_model(config, self.encoder)
-        return first
-
-    def keep_lower_layers(self, progress: Progress) -> None:
-        """Run the layers that do not change once, if the result fits into `KEPT_BYTES`."""
-        kind = torch.bfloat16 if self.bf16 else torch.float32
-        if int(self.lengths.sum()) * self.shape.width * kind.itemsize > KEPT_BYTES:
-            return
-        kept: list[torch.Tensor] = [torch.empty(0)] * len(self.ids)
-        done = 0
-        with torch.no_grad():
-            for rows in self._in_order():
-                hidden, _ = self._hidden(rows)
-                hidden = hidden.to("cpu", kind)
-                for place, row in enumerate(rows):
-                    kept[row] = hidden[place, : self.lengths[row]].clone()
-                done += len(rows)
-                progress("reading with the lower layers", done, len(self.ids))
-        self.kept = kept
 
     def embed(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """Embeddings of the lessons at `rows`, float32 (len(rows), d), on the device."""
-        with self._autocast():
-            if self.kept is None:
-                with torch.no_grad():
-                    hidden, mask = self._hidden(rows)
-            else:
-                hidden = torch.nn.utils.rnn.pad_sequence([self.kept[r] for r in rows], batch_first=True)
-                hidden = hidden.to(self.device).float()
-                lengths = torch.from_numpy(self.lengths[rows])
-                mask = (torch.arange(hidden.shape[1])[None] < lengths[:, None]).long().to(self.device)
+        with self.autocast():
+            hidden, mask = self.lower(rows)
             return self.encoder.upper(hidden, mask, self.frozen_layers)
 
     def embeddings(self, progress: Progress) -> npt.NDArray[np.float32]:
@@ -245,7 +172,7 @@ class _Tuner:
         done = 0
         self.encoder.eval()
         with torch.no_grad():
-            for rows in self._in_order():
+            for rows in self.in_order():
                 out[rows] = self.embed(rows).cpu().numpy()
                 done += len(rows)
                 progress("embedding texts", done, len(self.ids))
@@ -274,9 +201,10 @@ class _Tuner:
             ],
             weight_decay=0.01,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_then_cosine(steps, options.warmup_ratio))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_then_cosine(steps, options.warmup_ratio))
+        batches = shuffled_batches(self.lengths, options.per_device_train_batch_size, steps, seed)
         self.encoder.train()
-        for step, rows in enumerate(self._batches(steps, seed)):
+        for step, rows in enumerate(batches):
             embedding = self.embed(rows)
             labels = self.labels[rows].to(self.device)
             known = self.labels[bank_rows].to(self.device)
@@ -323,59 +251,6 @@ class _Tuner:
             seconds.append((time.perf_counter() - begun) * 1.1 * size / len(rows))
         return float(np.median(seconds))
 
-    def set_strength(self, share: float) -> None:
-        """Let the adapters act at a share of what was trained."""
-        for adapter in self.adapters:
-            adapter.scaling["default"] = self.full_strength * share
-
-    def merged(self) -> Tensors:
-        """The encoder's tensors with the adapters, at their present strength, added in."""
-        tensors = dict(self.tensors)
-        for name, module in self.encoder.named_modules():
-            if isinstance(module, LoraLayer):
-                change = module.get_delta_weight("default").detach().float().cpu().numpy()
-                known_as = tensor_name(self.shape, name)
-                tensors[known_as] = tensors[known_as] + change
-        return tensors
-
-    def trained_parameters(self) -> int:
-        """Numbers in the adapters."""
-        return sum(int(p.numel()) for p in self.parameters)
-
-    def _hidden(self, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, mask = batch_of([self.ids[r] for r in rows], self.pad_id, self.device)
-        with self._autocast():
-            return self.encoder.lower(ids, mask, self.frozen_layers), mask
-
-    def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
-
-    def _in_order(self, tokens: int = 2048) -> Iterator[npt.NDArray[np.int64]]:
-        """All rows in batches of about equal length and at most `tokens` tokens, longest first."""
-        order = np.argsort(-self.lengths, kind="stable")
-        start = 0
-        while start < len(order):
-            size = max(1, tokens // int(self.lengths[order[start]]))
-            yield order[start : start + size]
-            start += size
-
-    def _batches(self, steps: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-        """`steps` batches: shuffled, then sorted by length within groups of batches, so that little is padding."""
-        random = np.random.default_rng(seed)
-        size, given = self.options.per_device_train_batch_size, 0
-        while True:
-            order = random.permutation(len(self.ids))
-            batches = []
-            for start in range(0, len(order), size * BATCHES_SORTED_TOGETHER):
-                part = order[start : start + size * BATCHES_SORTED_TOGETHER]
-                part = part[np.argsort(self.lengths[part], kind="stable")]
-                batches += [part[i : i + size] for i in range(0, len(part), size)]
-            for place in random.permutation(len(batches)):
-                if given == steps:
-                    return
-                given += 1
-                yield batches[place]
-
 
 def _nearest_loss(
     embedding: torch.Tensor,
@@ -398,17 +273,6 @@ def _nearest_loss(
     return loss.masked_fill(alone, 0.0).sum() / (~alone).sum().clamp(min=1)
 
 
-def _warm_then_cosine(steps: int, warmup_ratio: float) -> Any:
-    warm = max(1, int(warmup_ratio * steps))
-
-    def rate(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(1, steps - warm))))
-
-    return rate
-
-
 def _bank_rows(rows: int, seed: int) -> npt.NDArray[np.int64]:
     if rows <= BANK:
         return np.arange(rows)
@@ -427,11 +291,3 @@ def _between(start: Head, end: Head, share: float) -> Head:
 
 def _untrained_head(k: int, width: int) -> Head:
     return np.zeros((k, width), np.float32), np.zeros(k, np.float32)
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 is quick here; without the instructions for it, it is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))

@@ -92,14 +92,18 @@ class TorchEncoder(nn.Module):  # type: ignore[misc]
 
     def upper(self, hidden: torch.Tensor, mask: torch.Tensor, layers: int) -> torch.Tensor:
         """Embeddings of length 1, float32 (n, d), from the hidden states after the first `layers` layers."""
-        bias = self._scores_bias(mask)
-        for layer in self.layers[layers:]:
-            hidden = layer(hidden, bias)
-        hidden = hidden.float()
+        hidden = self.upper_tokens(hidden, mask, layers)
         if self.pooling == "cls":
             return functional.normalize(hidden[:, 0], dim=1)
         weights = mask[..., None].float()
         return functional.normalize((hidden * weights).sum(1) / weights.sum(1), dim=1)
+
+    def upper_tokens(self, hidden: torch.Tensor, mask: torch.Tensor, layers: int) -> torch.Tensor:
+        """Hidden states of every token after all layers, float32 (n, t, d), from those after the first `layers` layers."""
+        bias = self._scores_bias(mask)
+        for layer in self.layers[layers:]:
+            hidden = layer(hidden, bias)
+        return hidden.float()
 
     def _scores_bias(self, mask: torch.Tensor) -> torch.Tensor:
         bias = (1.0 - mask[:, None, None, :].float()) * -1e4
