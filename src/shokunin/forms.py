@@ -170,6 +170,7 @@ class Written:
         finished: False where the longest answer was reached first.
         tokens_in: tokens of the prompt.
         problem: why there is no text, for instance a prompt longer than the model's context; None when there is.
+        tokens_out: tokens of the answer with the one that ends it; 0 where the writer has no tokenizer.
     """
 
     text: str
@@ -177,6 +178,7 @@ class Written:
     finished: bool = True
     tokens_in: int = 0
     problem: str | None = None
+    tokens_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +199,38 @@ class Found:
 FoundFields = Mapping[str, Found]
 """The raw output for a `Document`: one `Found` for every field."""
 
-Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields]
-"""What an engine gives for a batch: log-scores of shape (n, k), or what it wrote or found, one a row."""
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One channel of readings that speaks for an event.
+
+    Attributes:
+        channel: its name; `text` is what the unit is called.
+        push: what it adds to the log-odds of the event.
+        outside_for: how many steps in a row, up to now, it has been outside its normal range.
+        moving_for: how many steps in a row it has been rising (above 0) or falling (below 0), if that is worth a word.
+    """
+
+    channel: str
+    push: float
+    outside_for: int = 0
+    moving_for: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a window of readings says of the time ahead: the raw output for a series window.
+
+    Attributes:
+        logits: calibrated log-odds of an event at or within each horizon.
+        signs: what speaks for it, loudest first; empty where no alarm is near.
+        known: whether the unit was measured against its own past; else against the fleet's.
+    """
+
+    logits: tuple[float, ...]
+    signs: tuple[Sign, ...] = ()
+    known: bool = True
+
+
+Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields] | Sequence[Foreseen]
+"""What an engine gives for a batch: log-scores of shape (n, k), or what it wrote, found or foresaw, one a row."""

@@ -5,7 +5,7 @@ An engine is a module with the names of `Engine`. To add one: write the file and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -17,6 +17,7 @@ from shokunin.weights import Weights
 
 if TYPE_CHECKING:
     from shokunin.encoders.text_runner import Reader
+    from shokunin.language.runner import Piece
 
 ENGINES = {
     "constant": "shokunin.engines.constant",
@@ -30,13 +31,14 @@ ENGINES = {
     "language_model": "shokunin.engines.language_model",
     "transformers_text": "shokunin.engines.transformers_text",
     "trees": "shokunin.engines.trees",
+    "series_horizons": "shokunin.engines.series_horizons",
 }
 
 READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "cascade": "cascade",
          "field_candidates": "field_candidates", "nearest_answer": "nearest_answer",
          "answer_templates": "answer_templates", "gguf": "language_model",
          "gguf_adapter": "language_model", "openvino_text": "language_model", "hf_text": "transformers_text",
-         "series_trees": "trees"}  # fmt: skip
+         "series_trees": "trees", "series_horizons": "series_horizons"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 
@@ -60,6 +62,21 @@ class ReadingSession(Session, Protocol):
 
     def finish(self, forms: Sequence[Any], read: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Raw log-scores as `run` gives them; `read` is what each of the readers gave for `forms`."""
+
+
+@runtime_checkable
+class StreamingSession(Session, Protocol):
+    """A session that hands out what it writes while it writes it."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer comes in more than one piece."""
+
+    def stream(self, form: Any) -> Generator[Piece, None, None]:
+        """What `run` gives for one form, in pieces; the last has it whole. Closing the generator stops the work.
+
+        Any number of threads may ask at once, also while `run` is under way.
+        """
 
 
 class Engine(Protocol):

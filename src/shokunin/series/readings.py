@@ -56,6 +56,15 @@ class Grid(BaseModel):
         """Of one step; for cycles, cycles."""
         return SECONDS[self.step] * self.times
 
+    def when(self, step: int) -> str:
+        """A step as a person reads it."""
+        return str(step) if self.step == "cycle" else moment_text(step * self.seconds, self.step)
+
+    def span(self, steps: int) -> str:
+        """So many steps as a person reads them: `1 day`, `30 cycles`."""
+        count = steps * self.times
+        return f"{count:,} {self.step}{'' if count == 1 else 's'}"
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -99,7 +108,7 @@ class Readings:
 
     def when(self, step: int) -> str:
         """A step as a person reads it."""
-        return str(step) if self.grid.step == "cycle" else moment_text(step * self.grid.seconds, self.grid.step)
+        return self.grid.when(step)
 
 
 def read_readings(
@@ -274,7 +283,7 @@ class _Taking:
         )
 
     def _when(self, step: np.int64) -> str:
-        return str(step) if self._grid.step == "cycle" else moment_text(int(step) * self._grid.seconds, self._grid.step)
+        return self._grid.when(int(step))
 
 
 class _Sums:
@@ -343,12 +352,16 @@ def _stretch(unit: int, steps: npt.NDArray[np.int64], means: npt.NDArray[np.floa
     start, length = int(steps[0]), int(steps[-1] - steps[0]) + 1
     values = np.full((length, means.shape[1]), np.nan, dtype=np.float32)
     values[steps - start] = means
+    return Stretch(unit, start, *carried(values))
+
+
+def carried(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Even rows (n, channels) whose holes, NaN, take the reading before (at the beginning: after); and which were holes."""
     filled = np.isnan(values)
-    last = np.where(filled, -1, np.arange(length)[:, None])
+    last = np.where(filled, -1, np.arange(len(values))[:, None])
     np.maximum.accumulate(last, axis=0, out=last)
     first = (~filled).argmax(axis=0)  # 0 where a channel never speaks, whose values stay NaN
-    last = np.where(last < 0, first, last)
-    return Stretch(unit, start, np.take_along_axis(values, last, axis=0), filled)
+    return np.take_along_axis(values, np.where(last < 0, first, last), axis=0), filled
 
 
 def _constant(stretches: Sequence[Stretch], channel: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ KINDS = {
     "classify_text": "shokunin.tasks.classify_text",
     "extract_fields": "shokunin.tasks.extract_fields",
     "generate_text": "shokunin.tasks.generate_text",
+    "anticipate_failures": "shokunin.tasks.anticipate_failures",
 }
 
 
@@ -112,6 +113,18 @@ class AnswerCodec(Codec, Protocol):
 
     def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
         """The log-odds, before calibration, that each answer is right; shape (n,)."""
+
+
+@runtime_checkable
+class StreamedCodec(Codec, Protocol):
+    """The codec of a kind whose answers can be given while they are written."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether this task's can be: not where the whole answer is looked at before it is given."""
+
+    def certain(self, written: str) -> str:
+        """What of the answer is certain, whatever is written after this."""
 
 
 class Kind(Protocol):

@@ -57,13 +57,23 @@ def read_chat(task: Task, messages: Sequence[Mapping[str, Any]], also: str | Non
     found = fitting(task.templates, messages)
     if found is not None:
         return found[1]
-    text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
-    if not text:
-        raise TaskError("the request has no user message with text; put the text to work on into the last user message")
+    text = last_user(messages)
     whole = _object(text) if also is not None and text.startswith("{") else None
     if whole is not None and set(whole) == {*task.inputs, also} and all(isinstance(v, str) for v in whole.values()):
         return whole
     return {task.inputs[0]: text} if len(task.inputs) == 1 else _fields_of(text, task.inputs)
+
+
+def last_user(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last user message.
+
+    Raises:
+        TaskError: there is none with text.
+    """
+    text = next((text_of(m.get("content")) or "" for m in reversed(messages) if m.get("role") == "user"), "")
+    if not text:
+        raise TaskError("the request has no user message with text; put the text to work on into the last user message")
+    return text
 
 
 def fits(template: Template | None, inputs: Inputs) -> bool:

@@ -1,0 +1,319 @@
+"""The kind `anticipate_failures`: a unit's newest readings to the risk of a failure within each horizon, and its signs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, ValidationError
+from scipy.special import expit
+
+from shokunin import metrics
+from shokunin.answer import Answer, Inputs
+from shokunin.calibration import Calibration
+from shokunin.dataset import Example
+from shokunin.errors import DataError, TaskError
+from shokunin.files import read_json
+from shokunin.forms import Foreseen, Form, Lessons, Raw
+from shokunin.metrics import Comparison, Interval
+from shokunin.series.columns import Columns
+from shokunin.series.plan import Plan
+from shokunin.series.readings import Grid
+from shokunin.series.sent import Sent, Shape, read_sent
+from shokunin.series.telling import QUIET, alarm_text, said
+from shokunin.task import Task
+from shokunin.tasks import chat
+from shokunin.template import Template
+
+FORMS: tuple[Form, ...] = ("series_window",)
+LABELS = False
+INPUTS = ("unit", "readings")
+ALARMS = "alarms.json"
+REMEMBERED = 64
+"""Windows that were read and may be asked for again at once."""
+
+
+class Options(Plan):
+    """What a table of readings means, what is to be foreseen in it, and how often the phone may ring.
+
+    Attributes:
+        unit: the column that names the unit; by default one that looks like it, else the whole table is one unit.
+        time: the column with a time, or the number of a cycle.
+        sensors: the columns with readings (of a long table: the channels to keep); by default all that hold numbers.
+        channel, value: of a table with one reading a row: the columns that name the channel and hold the reading.
+        timezone: of times that carry none.
+        date_order: what 3/1/2024 means.
+        step: one row of the even grid that readings become.
+        times: steps of so many minutes, hours, days or cycles.
+        longest_gap: holes of more steps than this are not filled; by default the window.
+        failures: a file with the units and times of failures.
+        equipment: a file with what each unit is called.
+        alarms_a_month: a budget: so many alarms a unit in 30 days (of cycles: in 100); None: the threshold with the best F1.
+        event: what is foreseen, in a word.
+    """
+
+    unit: str | None = None
+    time: str | None = None
+    sensors: tuple[str, ...] = ()
+    channel: str | None = None
+    value: str | None = None
+    timezone: str | None = None
+    date_order: Literal["month_first", "day_first"] | None = None
+    step: Literal["minute", "hour", "day", "cycle"] = "day"
+    times: int = Field(default=1, ge=1)
+    longest_gap: int | None = Field(default=None, ge=0)
+    failures: str | None = None
+    equipment: str | None = None
+    alarms_a_month: float | None = Field(default=None, gt=0)
+    event: str = "failure"
+
+    @property
+    def grid(self) -> Grid:
+        """How readings become even."""
+        gap = self.window if self.longest_gap is None else self.longest_gap
+        return Grid(step=self.step, times=self.times, longest_gap=gap, shortest=self.window)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What was said of the columns."""
+        told = {name: getattr(self, name) for name in ("unit", "time", "channel", "value", "timezone", "date_order")}
+        return {name: value for name, value in told.items() if value is not None}
+
+    @property
+    def plan(self) -> Plan:
+        """Without the table."""
+        return Plan(**{name: getattr(self, name) for name in Plan.model_fields})
+
+
+def options_of(task: Task) -> Options:
+    """The task's options.
+
+    Raises:
+        TaskError: one is unknown or wrong.
+    """
+    try:
+        return Options(**task.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "options"
+        known = ", ".join(Options.model_fields)
+        raise TaskError(f"task {task.name!r} has the option {name!r}: {first['msg']}; there are {known}") from error
+
+
+def check(task: Task) -> None:
+    """The options must be those of foreseeing.
+
+    Raises:
+        TaskError: one is unknown or wrong.
+    """
+    options_of(task)
+
+
+def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+    """The task as it is: a table of readings is looked at as a whole, when it is read."""
+    options_of(task)
+    return task
+
+
+def gather(task: Task, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[Example]:
+    """Rows that hold a unit and its newest readings as JSON."""
+    for origin, row in rows:
+        inputs = {name: str(row.get(name) or "") for name in task.inputs}
+        yield Example(inputs, str(row.get(task.target) or "").strip() or None, origin)
+
+
+def prepare(task: Task, examples: Sequence[Example], side_files: Path) -> None:
+    """Nothing: what the codec needs is in the task's options, and `alarms.json` comes with the thresholds."""
+
+
+def codec(task: Task, side_files: Path) -> FailuresCodec:
+    """The codec, from the task and, once they are chosen, the thresholds."""
+    path = side_files / ALARMS
+    return FailuresCodec(task, tuple(read_json(path)["thresholds"]) if path.exists() else None)
+
+
+class FailuresCodec:
+    """Sent readings to windows, log-odds to risks, alarms and a sentence."""
+
+    none_labels: tuple[str, ...] = ()
+    calibration = Calibration()
+    hints: Mapping[str, Any] = {}
+
+    def __init__(self, task: Task, thresholds: Sequence[float | None] | None = None) -> None:
+        """For a task whose options are settled; `thresholds` are risks from which on an alarm is raised, one a horizon.
+
+        None among them: never; None: none were chosen yet.
+        """
+        self._task, self._told = task, options_of(task)
+        self._thresholds = tuple(thresholds) if thresholds is not None else (None,) * len(self._told.horizons)
+        self._read = lru_cache(maxsize=REMEMBERED)(self._sent)
+
+    @property
+    def shape(self) -> Shape:
+        """What a window has to look like."""
+        told = self._told
+        if told.time is None or not told.sensors:
+            raise TaskError(f"task {self._task.name!r} does not say its `time` and `sensors`; a trained one does")
+        return Shape(Columns(**{**told.columns, "channels": told.sensors}), told.grid, told.window)
+
+    def lessons(self, examples: Sequence[Example], form: Form = "series_window") -> Lessons:
+        """There are none.
+
+        Raises:
+            TaskError: always; a fleet's history is learnt as a whole, and `train` reads it as such.
+        """
+        raise TaskError(
+            "windows are learnt with the history they are cut from, not as single rows; use `shokunin train`"
+        )
+
+    def encode(self, batch: Sequence[Inputs], form: Form = "series_window") -> list[Any]:
+        """The newest window of each."""
+        return [self._read(row["unit"], row["readings"]).window for row in batch]
+
+    def problem(self, inputs: Inputs) -> str | None:
+        """Why this input cannot be answered, or None."""
+        found = chat.problem(inputs, INPUTS)
+        if found is None and not inputs["unit"].strip():
+            return "the unit has no name"
+        if found is not None:
+            return found
+        try:
+            self._read(inputs["unit"], inputs["readings"])
+        except DataError as error:
+            return str(error)
+        return None
+
+    def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
+        """The shortest horizon with an alarm, or none; every risk, the signs and the sentence among the details."""
+        rows = cast(Sequence[Foreseen], raw)
+        asked: Sequence[Inputs | None] = batch or [None] * len(rows)
+        return [self._answer(row, inputs, answered_by) for row, inputs in zip(rows, asked, strict=True)]
+
+    def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
+        """The log-odds that what is said is so."""
+        sure = [self._decided(row)[1] for row in cast(Sequence[Foreseen], raw)]
+        return np.asarray([metrics.log_odds(float(np.log(max(p, 1e-12)))) for p in sure], dtype=np.float64)
+
+    def correct(self, expected: str, value: str | None) -> bool:
+        """Whether the very same is said."""
+        return value == expected
+
+    def scores(
+        self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
+    ) -> dict[str, Interval]:
+        """`alarm_accuracy`: the share of windows about which the right thing is said; areas need the risks themselves."""
+        marks = np.asarray([e == g for e, g in zip(expected, given, strict=True)], dtype=np.float64)
+        return {"alarm_accuracy": metrics.mean(marks, groups, seed=seed)}
+
+    def compare(
+        self,
+        expected: Sequence[str],
+        a: Sequence[str | None],
+        b: Sequence[str | None],
+        groups: Sequence[Any],
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Two predictors by what they say, paired."""
+        first, second = (np.asarray([e == g for e, g in zip(expected, s, strict=True)]) for s in (a, b))
+        return metrics.compare_accuracy(first, second, groups, seed=seed)
+
+    def trivial(self, examples: Sequence[Example]) -> str:
+        """To say nothing."""
+        return QUIET
+
+    def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
+        """The wording that fits, if it is specific."""
+        return chat.phrased(self._task, messages)
+
+    def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Inputs:
+        """A JSON object with `unit` and `readings`; a bare text is the name of a unit whose readings are known.
+
+        Raises:
+            TaskError: there is no user message.
+        """
+        text = chat.last_user(messages)
+        told: Any = None
+        if text.lstrip().startswith("{"):
+            try:
+                told = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise TaskError(f"the last user message is no JSON: {error}") from error
+        if not isinstance(told, dict):
+            return {"unit": text.strip(), "readings": "[]"}
+        unit, readings = told.get("unit"), told.get("readings", "[]")
+        if not isinstance(unit, str):
+            raise TaskError('the last user message needs a text "unit", and "readings" unless they are known')
+        return {"unit": unit, "readings": readings if isinstance(readings, str) else json.dumps(readings)}
+
+    def write_chat(self, answer: Answer, wording: Template | None = None) -> str:
+        """The sentence."""
+        return str(answer.details.get("said") or answer.value or "")
+
+    def ask_chat(self, inputs: Inputs, wording: Template | None = None) -> list[dict[str, str]]:
+        """The unit and its readings as JSON."""
+        return [{"role": "user", "content": json.dumps(dict(inputs), ensure_ascii=False)}]
+
+    def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
+        """The alarm that a reply means, if it is spelled as one."""
+        text = reply.strip().rstrip(".")
+        known = [QUIET, *(self._alarm(j) for j in range(len(self._told.horizons)))]
+        return text if text in known else None
+
+    def _alarm(self, j: int) -> str:
+        return alarm_text(self._told.event, self._told.grid.span(self._told.horizons[j]), self._told.when)
+
+    def _sent(self, unit: str, readings: str) -> Sent:
+        return read_sent(unit.strip(), readings, self.shape)
+
+    def _decided(self, row: Foreseen) -> tuple[int | None, float]:
+        """Which horizon rings first, and how likely what is said is right."""
+        risks = expit(np.asarray(row.logits))
+        for j, threshold in enumerate(self._thresholds):
+            if threshold is not None and risks[j] >= threshold:
+                return j, float(risks[j])
+        return None, float(1 - risks[-1])
+
+    def _answer(self, row: Foreseen, inputs: Inputs | None, answered_by: str) -> Answer:
+        told, risks = self._told, expit(np.asarray(row.logits)).tolist()
+        rings, confidence = self._decided(row)
+        until = None if inputs is None else self._read(inputs["unit"], inputs["readings"]).until
+        horizons = [
+            {
+                "horizon": told.grid.span(h), "steps": h, "risk": risk, "alarm_from": threshold,
+                "alarm": threshold is not None and risk >= threshold,
+            }
+            for h, risk, threshold in zip(told.horizons, risks, self._thresholds, strict=True)
+        ]  # fmt: skip
+        unit = "" if inputs is None else inputs["unit"].strip()
+        details = {
+            "unit": unit,
+            "until": None if until is None else told.grid.when(until),
+            "horizons": horizons,
+            "signs": [
+                {"channel": s.channel, "push": s.push, "outside_for": s.outside_for, "moving_for": s.moving_for}
+                for s in row.signs
+            ],
+            "measured_against": "its own past" if row.known else "the fleet, as it has no past of its own",
+            "said": said(unit, told.event, told.when, horizons, row.signs, told.grid, known=row.known),
+        }
+        value = QUIET if rings is None else self._alarm(rings)
+        scores = {self._alarm(j): risk for j, risk in enumerate(risks)}
+        return Answer(value, confidence, answered_by, scores=scores, details=details)
+
+
+def settled_with(task: Task, columns: Columns, sensors: Sequence[str]) -> Task:
+    """The task once the table is known: the columns that were taken, without the files of the training."""
+    told = options_of(task)
+    named = {
+        "unit": columns.unit, "time": columns.time, "channel": columns.channel, "value": columns.value,
+        "sensors": tuple(sensors), "failures": None, "equipment": None,
+    }  # fmt: skip
+    whole = told.model_copy(update=named).model_dump(mode="json", exclude_none=True)
+    return replace(task, inputs=INPUTS, target=told.event, options=whole)
