@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,6 +25,8 @@ class Answer:
         scores: the likeliest values with their calibrated probabilities, largest first.
         details: what else the kind says of its answer, ready for JSON; of fields found, `fields`: each with its value,
             confidence and span.
+        tokens: of what was written, as the model's own tokenizer counts them; 0 where nothing was, or there is none.
+        cut: there is no value, since what was written reached the longest answer before its end.
     """
 
     value: str | None
@@ -36,6 +38,8 @@ class Answer:
     cost: float = 0.0
     scores: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    tokens: int = 0
+    cut: bool = False
 
 
 class Predictor(Protocol):
@@ -55,3 +59,19 @@ class JointPredictor(Predictor, Protocol):
 
     def predict_jointly(self, work: Sequence[tuple[Predictor, Sequence[Inputs]]]) -> list[list[Answer]]:
         """What each predictor of this group answers to its batch, as `predict` would, in the same order."""
+
+
+@runtime_checkable
+class StreamingPredictor(Predictor, Protocol):
+    """A predictor whose answers may be had while they are written."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer comes in more than one piece."""
+
+    def stream(self, inputs: Inputs) -> Generator[str | Answer, None, None]:
+        """The value in pieces as it is written, then the answer; closing the generator stops the work.
+
+        The pieces together are the value, unless the answer has a problem: then they are what was written until then.
+        Any number of threads may ask at once.
+        """

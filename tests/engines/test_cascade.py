@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shokunin.calibration import Calibration
 from shokunin.dataset import Example
@@ -15,6 +17,7 @@ from shokunin.engines import engine_for
 from shokunin.engines.cascade import CascadeSession, Scale
 from shokunin.errors import ArtefactError
 from shokunin.forms import Conversation, Conversations, Written
+from shokunin.language.runner import Piece
 from shokunin.pipeline import ladder
 from shokunin.pipeline.cascading import Cascade, cascade_of
 from shokunin.pipeline.judged import judged_by
@@ -53,6 +56,78 @@ def test_the_likelier_answer_is_given_on_a_common_scale() -> None:
     boastful = Scale(1.0, -5.0)
     assert CascadeSession((small, large), (PLAIN, boastful), 0.9).run([0])[0].text == "small"
     assert CascadeSession((small, large), (PLAIN, PLAIN), 0.9).run([]) == []
+
+
+class Streaming(Scripted):
+    """Writes a letter a piece, and remembers how many it wrote and that it was stopped."""
+
+    streams = True
+
+    def __init__(self, *answers: Written) -> None:
+        super().__init__(*answers)
+        self.letters, self.stopped = 0, 0
+
+    def stream(self, form: int) -> Generator[Piece, None, None]:
+        written = self.answers[form]
+        try:
+            for letter, logprob in zip(written.text, written.logprobs, strict=True):
+                self.letters += 1
+                yield Piece(letter, (letter,), (logprob,))
+            yield Piece("", done=written)
+        finally:
+            self.stopped += 1
+
+
+def letters(text: str, logprob: float) -> Written:
+    return Written(text, (logprob,) * len(text))
+
+
+SMALL = (
+    Written("abcx", (-0.01,)),
+    Written("abcx", (-1.0,)),
+    Written("", problem="nothing like it"),
+    Written("ab", (-0.5,)),
+)
+LARGE = (letters("abcd", -1.0), letters("abcd", -0.01), letters("abcd", -9.0), letters("zzzzzzzz", -0.4))
+
+
+@pytest.mark.parametrize(
+    ("form", "pieces", "written"),
+    [
+        (0, ["abcx"], 0),  # the small one is sure
+        (1, ["a", "b", "c", "d"], 4),  # both write the beginning; the rest is certain at the end
+        (2, ["a", "b", "c", "d", ""], 4),  # the small one wrote nothing: whatever the large one writes is given
+        (3, ["ab"], 2),  # from its second letter on the large one can only be the less likely
+    ],
+)
+def test_a_stream_gives_what_is_certain_and_ends_as_the_answer(form: int, pieces: list[str], written: int) -> None:
+    large = Streaming(*LARGE)
+    one = CascadeSession((Scripted(*SMALL), large), (PLAIN, PLAIN), 0.9)
+    assert one.streams
+    came = list(one.stream(form))
+    assert ([p.text for p in came], large.letters) == (pieces, written)
+    assert came[-1].done == one.run([form])[0]
+    assert large.stopped == (written > 0)
+
+
+@given(
+    st.text("ab", min_size=1, max_size=4),
+    st.text("ab", min_size=1, max_size=6),
+    st.floats(-3, -0.01),
+    st.floats(-2, -0.001),
+    st.booleans(),
+)
+def test_what_was_streamed_is_never_taken_back(small: str, large: str, a: float, b: float, silent: bool) -> None:
+    first = Written("", problem="none") if silent else Written(small, (a,))
+    one = CascadeSession((Scripted(first), Streaming(letters(large, b))), (PLAIN, Scale(1.3, 0.4)), 0.9)
+    pieces = list(one.stream(0))
+    assert "".join(p.text for p in pieces) == pieces[-1].done.text == one.run([0])[0].text  # type: ignore[union-attr]
+
+
+def test_a_cascade_of_small_writers_does_not_stream() -> None:
+    one = CascadeSession((Scripted(*SMALL), Scripted(*LARGE)), (PLAIN, PLAIN), 0.9)
+    assert not one.streams
+    assert [p.text for p in one.stream(1)] == ["abcd"]
 
 
 def asked(text: str) -> Conversation:

@@ -134,14 +134,15 @@ def test_a_stream_is_the_answer_in_pieces(session: LanguageSession) -> None:
     pieces = list(session.stream(form))
     (whole,) = session.run([form])
     assert "".join(piece.text for piece in pieces) == whole.text
-    assert pieces[-1].done == Written(whole.text, pieces[-1].done.logprobs, whole.finished, whole.tokens_in)  # type: ignore[union-attr]
+    assert pieces[-1].done == Written(whole.text, pieces[-1].done.logprobs, whole.finished, whole.tokens_in, tokens_out=whole.tokens_out)  # type: ignore[union-attr]
+    assert whole.tokens_out == len(whole.logprobs)
     assert not any("\ufffd" in piece.text for piece in pieces[:-1])
 
 
 def test_closing_a_stream_stops_the_work(session: LanguageSession) -> None:
     stream = session.stream(asks("Write a long story.", 4000))
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     session.run([PARIS])
     assert len(session._runner._work.running) == 0
     assert not session._runner._unfinished()

@@ -7,16 +7,19 @@ on different ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from scipy.special import expit, log_expit
 
-from shokunin.engines import Session, engine_for
+from shokunin.engines import Session, StreamingSession, engine_for
 from shokunin.errors import ArtefactError
 from shokunin.files import read_json
 from shokunin.forms import Written
+from shokunin.language.runner import Piece
 from shokunin.metrics import log_odds
 from shokunin.weights import Weights
 
@@ -35,7 +38,14 @@ class Scale:
         """The log-odds that what was written is right; very low for what is no answer."""
         if written.problem is not None or not written.finished or not written.text.strip():
             return UNLIKELY
-        return max(UNLIKELY, min(-UNLIKELY, log_odds_of(written) / self.temperature + self.offset))
+        return self._scaled(log_odds_of(written))
+
+    def of_sum(self, logprob: float) -> float:
+        """The same of an answer whose tokens' logprobs add up to this; so far, the most that it can come to."""
+        return self._scaled(log_odds(logprob))
+
+    def _scaled(self, odds: float) -> float:
+        return max(UNLIKELY, min(-UNLIKELY, odds / self.temperature + self.offset))
 
 
 def log_odds_of(written: Written) -> float:
@@ -52,14 +62,55 @@ class CascadeSession:
         self._members = members
         self._scales = scales
         self._threshold = threshold
+        self._first = threading.Lock()  # `stream` may be asked while `run` is under way
+        self.streams = isinstance(members[1], StreamingSession) and members[1].streams
 
     def run(self, forms: Sequence[Any]) -> list[Written]:
         """One answer a form; its logprobs are one number, the logarithm of the probability that it is right."""
-        first = list(self._members[0].run(forms)) if forms else []
+        first = self._small(forms) if forms else []
         odds = [self._scales[0].log_odds(w) for w in first]
         hard = [i for i, o in enumerate(odds) if expit(o) < self._threshold]
         second = dict(zip(hard, self._members[1].run([forms[i] for i in hard]), strict=True)) if hard else {}
         return [merged(first[i], odds[i], second.get(i), self._scales[1]) for i in range(len(forms))]
+
+    def stream(self, form: Any) -> Generator[Piece, None, None]:
+        """The answer of `run`, and of it at any time what is certain already.
+
+        What the large one writes is certain as far as it is what the small one wrote too, or where the small one wrote
+        nothing. The large one stops as soon as its answer can only be the less likely one.
+        """
+        (first,) = self._small([form])
+        odds, scale, large = self._scales[0].log_odds(first), self._scales[1], self._members[1]
+        if expit(odds) >= self._threshold or not isinstance(large, StreamingSession):
+            second = None if expit(odds) >= self._threshold else large.run([form])[0]
+            done = merged(first, odds, second, scale)
+            yield Piece(done.text, done=done)
+            return
+        text, shown, logprob = "", 0, 0.0
+        pieces = large.stream(form)
+        try:
+            for piece in pieces:
+                text, logprob = text + piece.text, logprob + sum(piece.logprobs)
+                lost = first.problem is None and piece.done is None and scale.of_sum(logprob) <= odds
+                if piece.done is not None or lost:
+                    done = merged(first, odds, piece.done, scale)
+                    yield Piece(done.text[shown:], done=done)
+                    return
+                certain = text if first.problem is not None else _common(text, first.text)
+                if len(certain) > shown:
+                    yield Piece(certain[shown:])
+                    shown = len(certain)
+        finally:
+            pieces.close()
+
+    def _small(self, forms: Sequence[Any]) -> list[Written]:
+        with self._first:
+            return list(self._members[0].run(forms))
+
+
+def _common(one: str, other: str) -> str:
+    """The beginning that two texts share."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def merged(first: Written, odds: float, second: Written | None, scale: Scale) -> Written:

@@ -6,7 +6,7 @@ whatever their callers ask at the same moment; so do sessions whose weights are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from shokunin.errors import ArtefactError, BaseModelError
 from shokunin.files import sha256_of
@@ -28,6 +28,8 @@ class LanguageSession:
         context: tokens of prompt and answer together.
     """
 
+    streams = True
+
     def __init__(self, runner: Runner, adapter: Adapter | None = None) -> None:
         self._runner = runner
         self._adapter = adapter
@@ -37,7 +39,7 @@ class LanguageSession:
         """What the model writes for each conversation, in their order; one that it cannot answer has a `problem`."""
         return self._runner.write(forms, adapter=self._adapter)
 
-    def stream(self, form: Conversation) -> Iterator[Piece]:
+    def stream(self, form: Conversation) -> Generator[Piece, None, None]:
         """The answer to one conversation, piece by piece as it is written; closing the iterator stops the work."""
         return self._runner.stream(form, adapter=self._adapter)
 

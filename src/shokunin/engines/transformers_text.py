@@ -113,7 +113,7 @@ class TransformersSession:
         # The end is a token the model chose, and its probability is part of the answer's.
         told = logprobs[: len(kept) + (end is not None)]
         text = self._chat.text(kept)
-        return Written(text, tuple(told), finished=end is not None, tokens_in=tokens_in)
+        return Written(text, tuple(told), finished=end is not None, tokens_in=tokens_in, tokens_out=len(told))
 
     @contextlib.contextmanager
     def _on_threads(self) -> Iterator[None]:

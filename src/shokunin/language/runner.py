@@ -16,7 +16,7 @@ import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,7 +137,7 @@ class Runner:
 
     def stream(
         self, asked: Conversation, sampling: Sampling = GREEDY, *, adapter: Adapter | None = None
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece, None, None]:
         """The answer in pieces as they are written. Closing the iterator stops the work.
 
         A problem comes as the only piece, in `done`.
@@ -242,7 +242,7 @@ class Runner:
         text = self._tokenizer.decode(self._spoken(ids))
         for stop in one.config.stop_strings:
             text = text.partition(stop)[0]
-        return Written(text, tuple(logprobs), end == "STOP", len(one.prompt))
+        return Written(text, tuple(logprobs), end == "STOP", len(one.prompt), tokens_out=len(ids))
 
     def _spoken(self, ids: list[int]) -> list[int]:
         """The tokens without those that end an answer."""

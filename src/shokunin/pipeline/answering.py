@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from shokunin.answer import Answer, Inputs, Predictor
-from shokunin.engines import Session, engine_for
+from shokunin.engines import Session, StreamingSession, engine_for
 from shokunin.engines.joint import Read, finish, first_encoder, read_together
 from shokunin.errors import ArtefactError
 from shokunin.forms import Form
 from shokunin.specialist import Specialist, read_golden
-from shokunin.tasks import Codec, kind
+from shokunin.tasks import Codec, StreamedCodec, kind
 
 GOLDEN_TOLERANCE = 0.02
 """Another processor rounds differently; the label must be the same and the confidence this close."""
@@ -63,6 +63,39 @@ class SpecialistPredictor:
             ]
             for (one, problems, _, _), given in zip(asked, answers, strict=True)
         ]
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer comes in more than one piece."""
+        codec, session = self._codec, self._session
+        return isinstance(codec, StreamedCodec) and codec.streams and getattr(session, "streams", False)
+
+    def stream(self, inputs: Inputs) -> Generator[str | Answer, None, None]:
+        """The value in pieces as it is written, then the answer; closing the generator stops the work."""
+        start = time.perf_counter()
+        codec, session = self._codec, self._session
+        assert isinstance(codec, StreamedCodec) and isinstance(session, StreamingSession)
+        problem = codec.problem(inputs)
+        if problem is not None:
+            yield Answer(None, 0.0, self._answered_by, problem=problem, sure=False)
+            return
+        pieces = session.stream(codec.encode([inputs], self._form)[0])
+        written, shown = "", 0
+        try:
+            for piece in pieces:
+                if piece.done is not None:
+                    (answer,) = codec.decode([piece.done], self._answered_by, [inputs])
+                    value = answer.value or ""
+                else:
+                    written += piece.text
+                    value = codec.certain(written)
+                if len(value) > shown:
+                    yield value[shown:]
+                    shown = len(value)
+                if piece.done is not None:
+                    yield replace(answer, seconds=time.perf_counter() - start)
+        finally:
+            pieces.close()
 
     def _answers(self, batch: Sequence[Inputs], forms: Sequence[Any], read: Read) -> list[Answer]:
         with self._lock:

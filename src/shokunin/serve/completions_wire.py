@@ -11,7 +11,17 @@ from shokunin.answer import Answer
 from shokunin.serve.body import parse, unsupported
 from shokunin.serve.openai_wire import Penalty, Share, StreamOptions
 from shokunin.serve.refusal import Refusal
-from shokunin.serve.reply_parts import DONE, about, events, likeliest, logarithm, prompt_tokens, to_json, usage
+from shokunin.serve.reply_parts import (
+    DONE,
+    about,
+    events,
+    likeliest,
+    logarithm,
+    prompt_tokens,
+    to_json,
+    usage,
+    written_tokens,
+)
 from shokunin.serve.served import Served
 
 IGNORED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "user")
@@ -94,7 +104,8 @@ def text_completion(
         _choice(request, answer, index, text, prompt, "stop")
         for index, answer, text, prompt in _places(request, answers, texts)
     ]
-    return to_json({**_head(request, served, request_id, created), "choices": choices, "usage": usage_of(request)})
+    counted = usage_of(request, served, answers, texts)
+    return to_json({**_head(request, served, request_id, created), "choices": choices, "usage": counted})
 
 
 def text_stream(
@@ -107,23 +118,51 @@ def text_stream(
     created: int,
 ) -> bytes:
     """The same as server-sent events: a choice's text and its end; the usage if asked for; `[DONE]`."""
-    head = _head(request, served, request_id, created)
-    with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
-    if with_usage:
-        head["usage"] = None
+    head = _chunk_head(request, served, request_id, created)
     chunks = []
     for index, answer, text, prompt in _places(request, answers, texts):
         end = {"index": index, "text": "", "logprobs": None, "finish_reason": "stop"}
         for choice in (_choice(request, answer, index, text, prompt, None), end):
             chunks.append({**head, "choices": [choice]})
-    if with_usage:
-        chunks.append({**head, "choices": [], "usage": usage_of(request)})
+    if "usage" in head:
+        chunks.append({**head, "choices": [], "usage": usage_of(request, served, answers, texts)})
     return events(chunks) + DONE
 
 
-def usage_of(request: CompletionRequest) -> dict[str, Any]:
-    """Token counts: the prompts' are an estimate, a reply counts as one."""
-    return usage(sum(prompt_tokens(chat) for chat in request.chats()), len(request.prompts) * request.choices)
+class TextPieces:
+    """The same while the text is being written: one prompt, one choice, and whose answer it was in the last chunks only."""
+
+    def __init__(self, request: CompletionRequest, served: Served, *, request_id: str, created: int) -> None:
+        self._request, self._served = request, served
+        self._head = _chunk_head(request, served, request_id, created)
+
+    def begin(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def more(self, text: str) -> bytes:
+        """A piece."""
+        return self._event(text)
+
+    def end(self, answer: Answer, text: str) -> bytes:
+        """Why it ended, the usage if asked for, `[DONE]`."""
+        last = self._event("", finish_reason="length" if answer.cut else "stop", shokunin=about(answer))
+        if "usage" in self._head:
+            counted = usage_of(self._request, self._served, [answer], [text])
+            last += events([{**self._head, "choices": [], "usage": counted}])
+        return last + DONE
+
+    def _event(self, text: str, **more: Any) -> bytes:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": None, **more}
+        return events([{**self._head, "choices": [choice]}])
+
+
+def usage_of(
+    request: CompletionRequest, served: Served, answers: Sequence[Answer], texts: Sequence[str]
+) -> dict[str, Any]:
+    """Token counts: the prompts' are an estimate."""
+    written = sum(written_tokens(served, *pair) for pair in zip(answers, texts, strict=True))
+    return usage(sum(prompt_tokens(chat) for chat in request.chats()), written * request.choices)
 
 
 def _check_values(request: CompletionRequest, choices: int, prompts: int) -> None:
@@ -165,6 +204,12 @@ def _choice(
         "finish_reason": reason,
         "shokunin": about(answer),
     }
+
+
+def _chunk_head(request: CompletionRequest, served: Served, request_id: str, created: int) -> dict[str, Any]:
+    head = _head(request, served, request_id, created)
+    with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
+    return {**head, "usage": None} if with_usage else head
 
 
 def _head(request: CompletionRequest, served: Served, request_id: str, created: int) -> dict[str, Any]:

@@ -8,13 +8,20 @@ from typing import Any
 
 from shokunin.answer import Answer
 from shokunin.serve.body import Peek
-from shokunin.serve.completions_wire import CompletionRequest, parse_completions, text_completion, text_stream
+from shokunin.serve.completions_wire import (
+    CompletionRequest,
+    TextPieces,
+    parse_completions,
+    text_completion,
+    text_stream,
+)
 from shokunin.serve.limits import Limits
-from shokunin.serve.openai_reply import completion, cut, stream
+from shokunin.serve.openai_reply import ChatPieces, completion, cut, stream
 from shokunin.serve.openai_wire import ChatRequest, parse_chat
 from shokunin.serve.refusal import Refusal
+from shokunin.serve.reply_parts import Pieces
 from shokunin.serve.response_format import Formatted, check_format
-from shokunin.serve.responses_reply import response, response_stream
+from shokunin.serve.responses_reply import ResponsePieces, response, response_stream
 from shokunin.serve.responses_wire import ResponsesRequest, messages_of, parse_responses
 from shokunin.serve.served import Served
 
@@ -41,6 +48,9 @@ class Endpoint:
         write: the reply.
         stream: the reply as server-sent events.
         said: the text in an upstream's reply, or None.
+        piecewise: whether a reply to this request can be sent in pieces while it is written: one text, with no end or
+            format of the caller's own and no log-probabilities.
+        pieces: what writes the events of such a reply.
     """
 
     path: str
@@ -54,6 +64,8 @@ class Endpoint:
     write: Write
     stream: Write
     said: Callable[[Mapping[str, Any]], str | None]
+    piecewise: Callable[[Any], bool]
+    pieces: Callable[..., Pieces]
 
 
 def said_in_chat(body: Mapping[str, Any]) -> str | None:
@@ -123,6 +135,19 @@ def _chats(wanted: CompletionRequest) -> Sequence[Conversation]:
     return wanted.chats()
 
 
+def _chat_piecewise(wanted: ChatRequest) -> bool:
+    return (wanted.n or 1) == 1 and not wanted.stops and not wanted.logprobs and wanted.wanted[0] == "text"
+
+
+def _completion_piecewise(wanted: CompletionRequest) -> bool:
+    one = len(wanted.prompts) == 1 and wanted.choices == 1 and (wanted.best_of or 1) == 1
+    return one and not wanted.stops and not wanted.echo and wanted.logprobs is None
+
+
+def _response_piecewise(wanted: ResponsesRequest) -> bool:
+    return not wanted.logprobs and wanted.wanted[0] == "text"
+
+
 def _text(value: Any, *path: str | int) -> str | None:
     for step in path:
         try:
@@ -148,6 +173,8 @@ CHAT = Endpoint(
     write=_cut(_one(completion)),
     stream=_cut(_one(stream)),
     said=said_in_chat,
+    piecewise=_chat_piecewise,
+    pieces=ChatPieces,
 )
 COMPLETIONS = Endpoint(
     path="/v1/completions",
@@ -161,6 +188,8 @@ COMPLETIONS = Endpoint(
     write=_cut(text_completion),
     stream=_cut(text_stream),
     said=lambda body: _text(body, "choices", 0, "text"),
+    piecewise=_completion_piecewise,
+    pieces=TextPieces,
 )
 RESPONSES = Endpoint(
     path="/v1/responses",
@@ -174,5 +203,7 @@ RESPONSES = Endpoint(
     write=_one(response),
     stream=_one(response_stream),
     said=said_in_response,
+    piecewise=_response_piecewise,
+    pieces=ResponsePieces,
 )
 ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES)

@@ -42,6 +42,7 @@ from shokunin.serve.refusal import Refusal, overloaded
 from shokunin.serve.reply_parts import least_sure, route_headers
 from shokunin.serve.routing import TaskPolicy
 from shokunin.serve.served import Served, find
+from shokunin.serve.streamed import Streamed
 from shokunin.serve.upstream import UpstreamFailure
 from shokunin.template import Template
 
@@ -65,6 +66,11 @@ class Gateway:
         self.entries = Entries(parts)
         self.passing = Passing(parts, self.entries)
         self._promising = Promising(parts, self.entries)
+        self._streamed = Streamed(parts, self.entries)
+
+    def close(self) -> None:
+        """Begin no more answers that are given while they are written."""
+        self._streamed.close()
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer a request to one of the endpoints that a specialist can answer.
@@ -141,16 +147,19 @@ class Gateway:
         asked.entry.workload_id, asked.entry.specialist = one.name, one.id
         wanted = endpoint.parse(asked.body, self._parts.limits)
         rows, wordings = self._inputs(endpoint.conversations(wanted), endpoint.param, one)
+        policy = self._parts.policy(one.name)
+        alone = not policy.asks or model.rpartition("@")[2].isdigit()  # a fixed version answers everything itself
+        if alone and asked.peek.stream and self._streamed.able(endpoint, wanted, one, wordings):
+            return await self._streamed.reply(asked, endpoint, wanted, one, rows[0])
         answers = await self.ask(asked.request, one, rows)
         least = least_sure(answers)
         asked.entry.value, asked.entry.confidence, asked.entry.route = least.value, least.confidence, "local"
-        policy = self._parts.policy(one.name)
         for answer, wording in zip(
             answers, wordings, strict=True
         ):  # before anybody is asked, or an answer counts as given
             if answer.value is not None:
                 endpoint.check(wanted, one.codec.write_chat(answer, wording))
-        if policy.asks and not model.rpartition("@")[2].isdigit():  # a fixed version answers everything itself
+        if not alone:
             each = zip(rows, wordings, answers, strict=True)
             answers = [await self._decided(asked, one, *asks, policy) for asks in each]
         for answer in answers:
@@ -229,6 +238,10 @@ class Gateway:
         if policy.target is not None and asked.peek.model != AUTO:
             policy = replace(policy, target=self._parts.routes.instead_of(policy.target, asked.peek.model))
         entry.workload_id, entry.specialist = one.name, one.id
+        if not policy.asks and asked.peek.stream:
+            wanted = endpoint.parse(asked.body, self._parts.limits)
+            if self._streamed.able(endpoint, wanted, one, [found.template]) and not one.codec.problem(found.inputs):
+                return await self._streamed.reply(asked, endpoint, wanted, one, found.inputs, recognised=True)
         read: _Read | None = None
         try:
             if not (asked.peek.tools and policy.asks):  # the upstream may want to call one of them

@@ -1,6 +1,6 @@
 """The chat reply as OpenAI clients read it: completion, stream and model list, built from an Answer.
 
-A reply is one token: it has one log-probability, and counts as one completion token.
+A reply has one log-probability, as if it were one token; a label counts as one, of a written reply the tokens are counted.
 """
 
 from __future__ import annotations
@@ -9,12 +9,23 @@ from typing import Any
 
 from shokunin.answer import Answer
 from shokunin.serve.openai_wire import IGNORED, ChatRequest
-from shokunin.serve.reply_parts import DONE, about, cut, events, likeliest, prompt_tokens, route_headers, to_json, token
+from shokunin.serve.reply_parts import (
+    DONE,
+    about,
+    cut,
+    events,
+    likeliest,
+    prompt_tokens,
+    route_headers,
+    to_json,
+    token,
+    written_tokens,
+)
 from shokunin.serve.reply_parts import usage as counts
 from shokunin.serve.response_format import check_format
 from shokunin.serve.served import Served
 
-__all__ = ["completion", "cut", "model_card", "route_headers", "stream", "usage"]
+__all__ = ["ChatPieces", "completion", "cut", "model_card", "route_headers", "stream", "usage"]
 
 
 def completion(
@@ -31,8 +42,8 @@ def completion(
     choices = [
         {"index": i, "message": message, "logprobs": logprobs, "finish_reason": "stop"} for i in range(request.n or 1)
     ]
-    head = _head("chat.completion", request, served, answer, request_id, created)
-    return to_json({**head, "choices": choices, "usage": usage(request)})
+    head = {**_head("chat.completion", request, served, request_id, created), "shokunin": about(answer)}
+    return to_json({**head, "choices": choices, "usage": usage(request, served, answer, text)})
 
 
 def stream(request: ChatRequest, served: Served, answer: Answer, text: str, *, request_id: str, created: int) -> bytes:
@@ -42,10 +53,7 @@ def stream(request: ChatRequest, served: Served, answer: Answer, text: str, *, r
         Refusal: 400, the text is not of the format that the request asks for.
     """
     check_format(request, text)
-    head = _head("chat.completion.chunk", request, served, answer, request_id, created)
-    with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
-    if with_usage:
-        head["usage"] = None
+    head = {**_chunk_head(request, served, request_id, created), "shokunin": about(answer)}
     chunks = []
     for i in range(request.n or 1):
         for delta, logprobs, reason in (
@@ -56,14 +64,43 @@ def stream(request: ChatRequest, served: Served, answer: Answer, text: str, *, r
             chunks.append(
                 {**head, "choices": [{"index": i, "delta": delta, "logprobs": logprobs, "finish_reason": reason}]}
             )
-    if with_usage:
-        chunks.append({**head, "choices": [], "usage": usage(request)})
+    if "usage" in head:
+        chunks.append({**head, "choices": [], "usage": usage(request, served, answer, text)})
     return events(chunks) + DONE
 
 
-def usage(request: ChatRequest) -> dict[str, Any]:
-    """Token counts: the prompt's are an estimate, a reply counts as one."""
-    return counts(prompt_tokens(request.chat()), request.n or 1)
+class ChatPieces:
+    """The same while the text is being written: one choice, and whose answer it was in the last chunks only."""
+
+    def __init__(self, request: ChatRequest, served: Served, *, request_id: str, created: int) -> None:
+        self._request, self._served = request, served
+        self._head = _chunk_head(request, served, request_id, created)
+
+    def begin(self) -> bytes:
+        """The role."""
+        return self._event({"role": "assistant", "content": "", "refusal": None})
+
+    def more(self, text: str) -> bytes:
+        """A piece."""
+        return self._event({"content": text})
+
+    def end(self, answer: Answer, text: str) -> bytes:
+        """Why it ended, the usage if asked for, `[DONE]`."""
+        self._head["shokunin"] = about(answer)
+        last = self._event({}, "length" if answer.cut else "stop")
+        if "usage" in self._head:
+            counted = usage(self._request, self._served, answer, text)
+            last += events([{**self._head, "choices": [], "usage": counted}])
+        return last + DONE
+
+    def _event(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return events([{**self._head, "choices": [choice]}])
+
+
+def usage(request: ChatRequest, served: Served, answer: Answer, text: str) -> dict[str, Any]:
+    """Token counts: the prompt's are an estimate."""
+    return counts(prompt_tokens(request.chat()), (request.n or 1) * written_tokens(served, answer, text))
 
 
 def model_card(name: str, served: Served) -> dict[str, Any]:
@@ -83,9 +120,13 @@ def model_card(name: str, served: Served) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _head(
-    shape: str, request: ChatRequest, served: Served, answer: Answer, request_id: str, created: int
-) -> dict[str, Any]:
+def _chunk_head(request: ChatRequest, served: Served, request_id: str, created: int) -> dict[str, Any]:
+    head = _head("chat.completion.chunk", request, served, request_id, created)
+    with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
+    return {**head, "usage": None} if with_usage else head
+
+
+def _head(shape: str, request: ChatRequest, served: Served, request_id: str, created: int) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{request_id}",
         "object": shape,
@@ -93,7 +134,6 @@ def _head(
         "model": request.model,
         "system_fingerprint": served.id,
         "service_tier": "default",
-        "shokunin": about(answer),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from shokunin.answer import Answer
 from shokunin.exchange import Route
@@ -15,6 +15,19 @@ from shokunin.template.tokens import BYTES_PER_TOKEN
 LEAST = 1e-30
 """Probabilities below this are given as this, so that their logarithm is a number."""
 DONE = b"data: [DONE]\n\n"
+
+
+class Pieces(Protocol):
+    """Writes the events of a stream whose text comes in pieces."""
+
+    def begin(self) -> bytes:
+        """What comes before the text."""
+
+    def more(self, text: str) -> bytes:
+        """The next piece of the text."""
+
+    def end(self, answer: Answer, text: str) -> bytes:
+        """What comes after the whole text: why it ended, whose answer it was and how sure, token counts if asked for."""
 
 
 def route_headers(served: Served | None, answer: Answer | None, route: Route = "local") -> dict[str, str]:
@@ -50,6 +63,16 @@ def prompt_tokens(chat: Sequence[Mapping[str, Any]]) -> int:
     A specialist need not have the large model's tokenizer.
     """
     return math.ceil(sum(_bytes(message["content"]) for message in chat) / BYTES_PER_TOKEN)
+
+
+def written_tokens(served: Served, answer: Answer, text: str) -> int:
+    """How many tokens a reply has: a label is one; of what was written as many as the model's tokenizer counted.
+
+    Where the specialist has no tokenizer, or somebody else wrote it, they are estimated as those of a prompt are.
+    """
+    if not served.writes:
+        return 1
+    return answer.tokens or max(1, math.ceil(len(text.encode()) / BYTES_PER_TOKEN))
 
 
 def usage(prompt: int, completion: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from shokunin.answer import Predictor
 from shokunin.errors import UsageError
 from shokunin.serve.refusal import Refusal
-from shokunin.tasks import Codec
+from shokunin.tasks import Codec, kind
 from shokunin.template import Template
 
 
@@ -41,6 +41,11 @@ class Served:
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
     templates: tuple[Template, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are written rather than labels, so that their tokens are counted."""
+        return not kind(self.kind).LABELS
 
 
 def names_of(served: Mapping[str, Served]) -> dict[str, Served]:

@@ -197,8 +197,8 @@ class FieldsCodec:
             for i, r in enumerate(rows)
         ]
         return [
-            self._answer(fields, evidence, answered_by)
-            for fields, evidence in zip(found, self.evidence(raw, batch), strict=True)
+            self._answer(fields, evidence, answered_by, row.tokens_out if isinstance(row, Written) else 0)
+            for fields, evidence, row in zip(found, self.evidence(raw, batch), rows, strict=True)
         ]
 
     def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
@@ -323,9 +323,9 @@ class FieldsCodec:
             told[field.name] = {"value": value, "score": score, "span": span}
         return told
 
-    def _answer(self, fields: dict[str, Any] | str, evidence: float, answered_by: str) -> Answer:
+    def _answer(self, fields: dict[str, Any] | str, evidence: float, answered_by: str, tokens: int) -> Answer:
         if isinstance(fields, str):
-            return Answer(None, 0.0, answered_by, problem=fields, sure=False)
+            return Answer(None, 0.0, answered_by, problem=fields, sure=False, tokens=tokens)
         made = self._calibration
         confidence = float(expit(evidence / made.temperature + made.offset))
         sure = made.promise is None or confidence >= made.promise.threshold
@@ -338,7 +338,7 @@ class FieldsCodec:
             }
             for name, told in fields.items()
         }
-        return Answer(value, confidence, answered_by, sure=sure, details={"fields": details})
+        return Answer(value, confidence, answered_by, sure=sure, details={"fields": details}, tokens=tokens)
 
     def _compared(self, expected: Sequence[str], given: Sequence[str | None]) -> FieldScores:
         wanted = [_object(e) or {} for e in expected]

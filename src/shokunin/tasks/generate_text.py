@@ -253,6 +253,15 @@ class WritingCodec:
             return text if text and sql.parse(text, self._told.dialect).problem is None else None
         return text or None
 
+    @property
+    def streams(self) -> bool:
+        """SQL is parsed before it is given, and that takes the whole."""
+        return self._told.language != "sql"
+
+    def certain(self, written: str) -> str:
+        """White space at the end may become the end of the answer, which has none."""
+        return written.strip()
+
     def verify(self, inputs: Inputs, value: str) -> str | None:
         """What is wrong with an answer as such: SQL that cannot be parsed or does not run; else None."""
         if self._told.language != "sql":
@@ -294,11 +303,12 @@ class WritingCodec:
             found = sql.parse(value, self._told.dialect).problem
             problem = None if found is None else f"the model wrote no SQL that can be parsed: {found}"
         if problem is not None:
-            return Answer(None, 0.0, answered_by, problem=problem, sure=False)
+            cut = row.problem is None and not row.finished
+            return Answer(None, 0.0, answered_by, problem=problem, sure=False, tokens=row.tokens_out, cut=cut)
         made = self._calibration
         confidence = float(expit(evidence / made.temperature + made.offset))
         sure = made.promise is None or confidence >= made.promise.threshold
-        return Answer(value, confidence, answered_by, sure=sure)
+        return Answer(value, confidence, answered_by, sure=sure, tokens=row.tokens_out)
 
 
 def _options(task: Task) -> Options:
