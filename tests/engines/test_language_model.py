@@ -134,7 +134,9 @@ def test_a_stream_is_the_answer_in_pieces(session: LanguageSession) -> None:
     pieces = list(session.stream(form))
     (whole,) = session.run([form])
     assert "".join(piece.text for piece in pieces) == whole.text
-    assert pieces[-1].done == Written(whole.text, pieces[-1].done.logprobs, whole.finished, whole.tokens_in, tokens_out=whole.tokens_out)  # type: ignore[union-attr]
+    done = pieces[-1].done
+    assert done is not None
+    assert done == Written(whole.text, done.logprobs, whole.finished, whole.tokens_in, None, whole.tokens_out)
     assert whole.tokens_out == len(whole.logprobs)
     assert not any("\ufffd" in piece.text for piece in pieces[:-1])
 
