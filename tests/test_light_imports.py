@@ -25,8 +25,9 @@ def test_the_top_package_is_light() -> None:
 
 
 OF_THE_EXTRA = {
-    "causal_base", "causal_checkpoint", "causal_distill", "causal_kernels", "causal_lora", "causal_results", "causal_tuner",
-    "distillation_loss", "encoder_lora", "mixer_fitting", "torch_causal", "torch_encoder", "torch_mixer",
+    "adapted_encoder", "causal_base", "causal_checkpoint", "causal_distill", "causal_kernels", "causal_lora", "causal_results",
+    "causal_tuner", "distillation_loss", "encoder_lora", "field_tagger", "mixer_fitting", "one_span_loss",
+    "torch_causal", "torch_encoder", "torch_mixer",
 }  # fmt: skip
 """Modules of `train` that need torch."""
 

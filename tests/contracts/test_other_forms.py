@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from shokunin.encoders.tiny_model import write_tiny_model
 from shokunin.engines import READS, engine_for
 from shokunin.errors import ShokuninError
 from shokunin.forms import Conversation, Conversations, Document, Field, FieldLessons, Line
@@ -54,11 +55,25 @@ def forms_of(name: str) -> list[Any]:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Weights]:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Options with which a learner is done in a moment; without any it has its defaults."""
+    tiny = tmp_path_factory.mktemp("tiny")
+    write_tiny_model(tiny)
+    return {"field_tagger": {"base": str(tiny), "num_train_epochs": 1, "bf16": False}}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, quick: dict[str, dict[str, Any]]) -> dict[str, Weights]:
     """Each learner's weights, fitted once."""
+    if any(learner(name).EXTRA == "train" for name in LIGHT):
+        pytest.importorskip("torch")
     return {
         name: learner(name).fit(
-            LESSONS[EATS[name]](), learner(name).Options(), tmp_path_factory.mktemp(name), seed=0, progress=silent
+            LESSONS[EATS[name]](),
+            learner(name).Options(**quick.get(name, {})),
+            tmp_path_factory.mktemp(name),
+            seed=0,
+            progress=silent,
         )
         for name in LIGHT
     }
@@ -66,11 +81,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Weights]:
 
 @pytest.mark.parametrize("name", LIGHT)
 class TestEveryLearnerAndItsEngine:
-    def test_options_and_forecast(self, name: str) -> None:
+    def test_options_and_forecast(self, name: str, quick: dict[str, dict[str, Any]]) -> None:
         module = learner(name)
-        assert (
-            issubclass(module.Options, BaseModel) and 0 < module.forecast(LESSONS[EATS[name]](), module.Options()) < 600
-        )
+        options = module.Options(**quick.get(name, {}))
+        assert issubclass(module.Options, BaseModel) and 0 < module.forecast(LESSONS[EATS[name]](), options) < 600
         with pytest.raises(ValidationError):
             module.Options(no_such_option=1)
 
@@ -79,8 +93,11 @@ class TestEveryLearnerAndItsEngine:
         assert weights.format in READS and weights.form == EATS[name]
         assert {p.suffix for p in weights.folder.rglob("*") if p.is_file()} <= SAFE
 
-    def test_the_same_lessons_make_the_same_weights(self, name: str, made: dict[str, Weights], tmp_path: Path) -> None:
-        learner(name).fit(LESSONS[EATS[name]](), learner(name).Options(), tmp_path, seed=0, progress=silent)
+    def test_the_same_lessons_make_the_same_weights(
+        self, name: str, made: dict[str, Weights], quick: dict[str, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        options = learner(name).Options(**quick.get(name, {}))
+        learner(name).fit(LESSONS[EATS[name]](), options, tmp_path, seed=0, progress=silent)
         for path in sorted(tmp_path.rglob("*.safetensors")):
             assert path.read_bytes() == (made[name].folder / path.relative_to(tmp_path)).read_bytes()
 

@@ -154,7 +154,7 @@ def test_every_compressor_gives_smaller_weights_that_mostly_agree(
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_table_says_what_each_learner_eats(name: str) -> None:
-    if name in ("encoder_lora", "causal_lora"):
+    if name in ("encoder_lora", "field_tagger", "causal_lora"):
         pytest.importorskip("torch")
     eaten = learner(name).EATS
     assert eaten == EATS[name]

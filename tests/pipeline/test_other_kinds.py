@@ -195,8 +195,9 @@ def test_several_good_answers_to_one_text_are_no_contradiction() -> None:
 def test_a_base_that_nothing_starts_from_is_not_left_aside() -> None:
     check_families({"tiny": "encoder"}, ("labelled_text",))
     check_families({"writer": "language"}, ("labelled_fields", "conversation"))
+    check_families({"tiny": "encoder"}, ("labelled_fields", "conversation"))
     with pytest.raises(UsageError, match=r"'tiny' is an encoder.*leave out --base"):
-        check_families({"tiny": "encoder"}, ("labelled_fields", "conversation"))
+        check_families({"tiny": "encoder"}, ("conversation",))
     with pytest.raises(UsageError, match="'writer' is a language model"):
         check_families({"writer": "language"}, ("labelled_text",))
 

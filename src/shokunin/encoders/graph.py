@@ -58,12 +58,8 @@ def write_encoder(
     Raises:
         BaseModelError: the folder is not an encoder that this release can write.
     """
-    shape = read_shape(folder)
-    write = _Writer(shape, read_tensors(folder, shape) if tensors is None else tensors)
-    try:
-        hidden = write.layers(write.embeddings())
-    except KeyError as error:
-        raise BaseModelError(f"the encoder in {str(folder)!r} lacks the tensor {error}") from error
+    write, hidden = _begun(folder, tensors)
+    shape = write.shape
     pooled = write.pooled(hidden, pooling)
     if normalise:
         pooled = write.unit_length(pooled)
@@ -78,12 +74,52 @@ def write_encoder(
         ends = [write.constant("head.weight", weight), write.constant("head.bias", bias)]
         scores = write.node("Gemm", [pooled, *ends], transB=1)
         name = write.node("LogSoftmax", [scores], axis=1, output="log_scores")
+    _save(write, folder, out, name, ["n", width])
+
+
+def write_token_encoder(folder: Path, out: Path, head: Head, *, tensors: Tensors | None = None) -> None:
+    """Write the encoder in `folder` as the ONNX file `out` with a linear layer on every token.
+
+    Inputs as of `write_encoder`. One output: `token_scores`, float32 (n, t, k); what stands for padding means nothing.
+
+    Args:
+        folder: holds `config.json` and, unless `tensors` is given, `model.safetensors`.
+        out: the file to write.
+        head: W of shape (k, d) and b of shape (k,).
+        tensors: the encoder's tensors, if they differ from the folder's (after training).
+
+    Raises:
+        BaseModelError: the folder is not an encoder that this release can write.
+    """
+    write, hidden = _begun(folder, tensors)
+    weight, bias = head
+    if weight.shape != (len(bias), write.shape.width):
+        raise ValueError(
+            f"a head of shape {weight.shape} does not fit {len(bias)} scores and width {write.shape.width}"
+        )
+    scores = write.node("MatMul", [hidden, write.constant("head.weight", weight.T)])
+    name = write.node("Add", [scores, write.constant("head.bias", bias)], output="token_scores")
+    _save(write, folder, out, name, ["n", "t", len(bias)])
+
+
+def _begun(folder: Path, tensors: Tensors | None) -> tuple[_Writer, str]:
+    """A writer that has written all layers, and the name of their result, of shape (n, t, d)."""
+    shape = read_shape(folder)
+    write = _Writer(shape, read_tensors(folder, shape) if tensors is None else tensors)
+    try:
+        return write, write.layers(write.embeddings())
+    except KeyError as error:
+        raise BaseModelError(f"the encoder in {str(folder)!r} lacks the tensor {error}") from error
+
+
+def _save(write: _Writer, folder: Path, out: Path, name: str, dims: list[str | int]) -> None:
+    """Write the graph whose output is `name`, of shape `dims`."""
     size = sum(len(tensor.raw_data) for tensor in write.constants.values())
     if size > LARGEST:
         raise BaseModelError(
             f"the encoder in {str(folder)!r} has {size >> 20} MB in float32; at most {LARGEST >> 20} MB fit a graph"
         )
-    onnx.save(write.model(name, width), str(out))
+    onnx.save(write.model(name, dims), str(out))
 
 
 class _Writer:
@@ -197,9 +233,9 @@ class _Writer:
         length = self.node("ReduceL2", [value, self.ints(1)], keepdims=1)
         return self.node("Div", [value, self.node("Max", [length, self.constant("tiny", np.array(1e-12, np.float32))])])
 
-    def model(self, output: str, width: int) -> onnx.ModelProto:
+    def model(self, output: str, dims: list[str | int]) -> onnx.ModelProto:
         inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"]) for name in INPUTS]
-        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", width])]
+        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, dims)]
         graph = helper.make_graph(self.nodes, "encoder", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9, producer_name="shokunin")

@@ -91,8 +91,10 @@ def check_graph(path: Path, outputs: int) -> str:
     return str(read_graph(path, outputs).graph.output[0].name)
 
 
-def read_graph(path: Path, outputs: int) -> onnx.ModelProto:
+def read_graph(path: Path, outputs: int, *, axes: int = 2) -> onnx.ModelProto:
     """The ONNX file, checked: it can be loaded safely and has the expected inputs and one output of `outputs` columns.
+
+    The output has `axes` axes: two, or three for numbers of every token.
 
     Raises:
         ArtefactError: it is missing or damaged, keeps data outside itself, uses operators of an unknown domain, or has
@@ -125,9 +127,10 @@ def read_graph(path: Path, outputs: int) -> onnx.ModelProto:
     inputs = sorted(i.name for i in model.graph.input if i.name not in constants)
     ends = list(model.graph.output)
     columns = [d.dim_value for d in ends[0].type.tensor_type.shape.dim] if ends else []
-    if inputs != sorted(INPUTS) or len(ends) != 1 or len(columns) != 2 or columns[1] != outputs:
+    if inputs != sorted(INPUTS) or len(ends) != 1 or len(columns) != axes or columns[-1] != outputs:
+        what = "a text" if axes == 2 else "a token"
         raise ArtefactError(
-            f"{str(path)!r} does not take {', '.join(INPUTS)} and give {outputs} numbers a text; restore it from a copy"
+            f"{str(path)!r} does not take {', '.join(INPUTS)} and give {outputs} numbers {what}; restore it from a copy"
         )
     return model
 

@@ -50,7 +50,7 @@ class Encoder:
     """
 
     def __init__(
-        self, tokens: Tokens, graph: _Graph, *, width: int, pad_id: int, one_by_one: bool, threads: int
+        self, tokens: Tokens, graph: Graph, *, width: int, pad_id: int, one_by_one: bool, threads: int
     ) -> None:
         """Put together what is open already."""
         self.width = width
@@ -142,7 +142,7 @@ class TextRunner:
         path = graph or folder / GRAPH
         halves = split_graph(read_graph(path, about.outputs))
         self.reader = Reader(_open_encoder(folder, about, halves, path, threads), about.max_length)
-        self._head = None if halves.head is None else _Graph(halves.head, path, arena=False)
+        self._head = None if halves.head is None else Graph(halves.head, path, arena=False)
 
     def run(self, texts: Sequence[str], progress: Progress = silent, what: str = "reading texts") -> Rows:
         """The graph's output for every text, float32 (len(texts), outputs), in order; equal texts are run once."""
@@ -174,10 +174,15 @@ class TextRunner:
         return self.reader.encoder.tokenise(texts, [self.about.max_length] * len(texts))
 
 
-class _Graph:
-    """An open ONNX graph with one output."""
+class Graph:
+    """An open ONNX graph with one output, on one thread."""
 
     def __init__(self, content: bytes, path: Path, *, arena: bool) -> None:
+        """Open the checked file `content`, which was read from `path`.
+
+        Raises:
+            ArtefactError: it cannot be run.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -192,6 +197,7 @@ class _Graph:
         self._inputs = INPUTS if names == set(INPUTS) else tuple(names)
 
     def run(self, *values: npt.NDArray[np.generic]) -> Rows:
+        """The output, float32."""
         inputs = dict(zip(self._inputs, values, strict=True))
         return np.asarray(self._session.run([self._output], inputs)[0], np.float32)
 
@@ -207,7 +213,7 @@ def _open_encoder(folder: Path, about: OnnxText, halves: SplitGraph, path: Path,
     def make() -> Encoder:
         return Encoder(
             shared(Tokens, words, lambda: Tokens(source)),
-            shared(_Graph, halves.digest, lambda: _Graph(halves.encoder.SerializeToString(), path, arena=True)),
+            shared(Graph, halves.digest, lambda: Graph(halves.encoder.SerializeToString(), path, arena=True)),
             width=halves.width,
             pad_id=about.pad_id,
             one_by_one=about.one_by_one,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,46 @@ class Tokens:
                 self._tokenizer.enable_truncation(max_length)
                 self._length = max_length
             return [e.ids for e in self._tokenizer.encode_batch_fast(cut)]
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A text as tokens, without special ones.
+
+    Attributes:
+        ids: shape (n,), int64.
+        starts, ends: shape (n,), int64; the characters of the text that each token stands for.
+    """
+
+    ids: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+
+class Spelling:
+    """An open tokenizer that tells where its tokens stand, however long the text; safe to use from several threads.
+
+    Attributes:
+        before, behind: the special tokens that stand around every text.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the tokenizer at `path`.
+
+        Raises:
+            ArtefactError: it is missing or damaged.
+        """
+        self._tokenizer = read_tokenizer(path)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        around = self._tokenizer.encode("a")
+        inner = [i for i, special in enumerate(around.special_tokens_mask) if not special] or [len(around.ids)]
+        self.before, self.behind = tuple(around.ids[: inner[0]]), tuple(around.ids[inner[-1] + 1 :])
+
+    def tokens(self, texts: Sequence[str]) -> list[Spelled]:
+        """Each text as tokens; a character that no token stands for is left out."""
+        found = self._tokenizer.encode_batch([_clean(text) for text in texts], add_special_tokens=False)
+        return [Spelled(np.array(e.ids, np.int64), *np.array(e.offsets, np.int64).reshape(-1, 2).T) for e in found]
 
 
 def read_pad_id(path: Path, fallback: int) -> int:

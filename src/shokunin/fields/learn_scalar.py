@@ -119,7 +119,7 @@ def learn_scalar(
         field,
         setup,
         style,
-        _judgement(unseen, right, [is_missing(v) for v in values], seed),
+        judgement_of(unseen, right, [is_missing(v) for v in values], seed),
         _memory(field, values, fitting),
         fit_signs([signs for _, signs in looked], targets, vocabulary, fitting, seed),
         _fit_trees([p.numbers for p in proposals], wanted, fitting, seed),
@@ -261,16 +261,22 @@ def _fit_trees(numbers: Sequence[Numbers], wanted: Sequence[npt.NDArray[np.bool_
     return cast(str, trees.model_to_string())
 
 
-def _judgement(
+def judgement_of(
     judged: Sequence[npt.NDArray[np.float64]],
     right: Sequence[npt.NDArray[np.bool_]],
     missing: Sequence[bool],
     seed: int,
 ) -> Judgement:
-    """From what trees said of documents that they had not seen.
+    """What decides between the best value and none, from what was said of n documents that had no part in the learning.
 
     A document whose right values are struck out stands for one without the field; all of these together count as much as one
     real document, so that even a field that every past row had can be found missing.
+
+    Args:
+        judged: for each document the log-odds of its values.
+        right: for each document which of these are right.
+        missing: which documents do not say the field.
+        seed: of the regressions.
     """
     empty = [gone for scores, gone in zip(judged, missing, strict=True) if not len(scores)]
     nothing = float(np.log((sum(empty) + 0.5) / (len(empty) - sum(empty) + 0.5)))

@@ -89,13 +89,14 @@ def _find_text(text: str, value: str) -> list[tuple[int, int]]:
         start, end = places[at], places[last] + 1
         # One letter may be two in upper case, and half of it is nothing.
         halved = (at > 0 and places[at - 1] == start) or (last + 1 < len(places) and places[last + 1] == end - 1)
-        if not halved and _is_edge(text, start) and _is_edge(text, end):
+        if not halved and is_edge(text, start) and is_edge(text, end):
             found.append((start, end))
         at = hay.find(wanted, at + 1)
     return found
 
 
-def _is_edge(text: str, place: int) -> bool:
+def is_edge(text: str, place: int) -> bool:
+    """Whether a value may begin or end at this place: it cuts no word or number in two."""
     if place <= 0 or place >= len(text):
         return True
     left, right = text[place - 1], text[place]

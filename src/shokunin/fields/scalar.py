@@ -216,14 +216,15 @@ def scalar_from_dict(kept: dict[str, Any], tensors: dict[str, Numbers], name: st
             bool(setup["marked"]),
         ),
         Style(**kept["style"]),
-        _judgement(**kept["judgement"]),
+        judgement_from(**kept["judgement"]),
         memory_from_dict(kept["memory"]),
         signs,
         None if signs is None else (folder / f"{name}.trees.txt").read_text(encoding="utf-8"),
     )
 
 
-def _judgement(right: Sequence[float], absent: Sequence[float], nothing: float) -> Judgement:
+def judgement_from(right: Sequence[float], absent: Sequence[float], nothing: float) -> Judgement:
+    """A judgement as it was kept; raises ValueError, TypeError or IndexError where that is none."""
     told = Judgement((right[0], right[1], right[2]), (absent[0], absent[1], absent[2]), nothing)
     if not all(isinstance(n, float | int) and math.isfinite(n) for n in (*told.right, *told.absent, told.nothing)):
         raise ValueError("a number of the judgement is not finite")

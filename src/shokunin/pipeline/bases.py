@@ -25,7 +25,7 @@ def families(bases: Sequence[str]) -> dict[str, Family]:
 
 def family_of(form: Form) -> Family | None:
     """Which base models a learner starts from that eats this form; None: from none."""
-    starts: dict[Form, Family] = {"labelled_text": "encoder", "conversation": "language"}
+    starts: dict[Form, Family] = {"labelled_text": "encoder", "labelled_fields": "encoder", "conversation": "language"}
     return starts.get(form)
 
 

@@ -153,9 +153,10 @@ class AdaptedEncoder:
         """Compute in bf16, where that is wanted."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def in_order(self, tokens: int = 2048) -> Iterator[Rows]:
-        """All rows in batches of about equal length and at most `tokens` tokens, longest first."""
-        order = np.argsort(-self.lengths, kind="stable")
+    def in_order(self, tokens: int = 2048, *, among: Rows | None = None) -> Iterator[Rows]:
+        """All rows, or those, in batches of about equal length and at most `tokens` tokens, longest first."""
+        order = np.arange(len(self.lengths)) if among is None else among
+        order = order[np.argsort(-self.lengths[order], kind="stable")]
         start = 0
         while start < len(order):
             size = max(1, tokens // int(self.lengths[order[start]]))
