@@ -43,7 +43,22 @@ SCHEMA = json.dumps(
         "additionalProperties": False,
     }
 )
-"""Long enough that no answer ends before its last token."""
+"""Long enough that no answer ends before its last token, and of texts whose characters must be counted."""
+SIMPLE = json.dumps(
+    {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("name", "city", "street", "remark")},
+        "required": ["name", "city", "street", "remark"],
+        "additionalProperties": False,
+    }
+)
+"""Four texts, as of an address."""
+FIRST_USED = {
+    "four texts": SIMPLE.replace("remark", "notes"),
+    "one text of at most 20 characters": '{"type": "string", "maxLength": 20}',
+    "one text of at most 1000 characters": '{"type": "string", "maxLength": 1000}',
+}
+"""Schemas that nothing else here asks for."""
 SUBJECTS = ("the sea", "a village", "winter", "a long train ride", "bread", "an old library", "the harbour", "two cats")
 PREFIX = "You complete what the user is typing. Write the next words only. " * 12
 
@@ -82,15 +97,22 @@ def main() -> None:
 
 
 def constrained(session: LanguageSession, repeats: int) -> dict[str, Any]:
-    """Tokens a second of one stream, free and held to a schema, after the prompt has been read."""
+    """Tokens a second of one stream, free and held to a schema, after the prompt has been read.
+
+    The free answers are asked for with the words of the hard schema, of which they write as many tokens.
+    """
     subject = "List at least fifty words about {}, as JSON with the key words."
-    free = [_asks(subject.format(s)) for s in SUBJECTS[:3]]
-    held = [_asks(subject.format(s), schema=SCHEMA) for s in SUBJECTS[:3]]
-    both = [(_decoding(session, free), _decoding(session, held)) for _ in range(repeats + 1)][1:]
+    free, hard, simple = (
+        [_asks(subject.format(s), schema=one) for s in SUBJECTS[:3]] for one in (None, SCHEMA, SIMPLE)
+    )
+    rounds = [[_decoding(session, rows) for rows in (free, hard, simple)] for _ in range(repeats + 1)][1:]
     return {
-        "free_tokens_per_second": _spread([a for a, _ in both]),
-        "constrained_tokens_per_second": _spread([b for _, b in both]),
-        "cost": round(1 - statistics.median(b / a for a, b in both), 4),
+        "free_tokens_per_second": _spread([a for a, _, _ in rounds]),
+        "constrained_tokens_per_second": _spread([b for _, b, _ in rounds]),
+        "four_texts_tokens_per_second": _spread([c for _, _, c in rounds]),
+        "cost": round(1 - statistics.median(b / a for a, b, _ in rounds), 4),
+        "cost_of_four_texts": round(1 - statistics.median(c / a for a, _, c in rounds), 4),
+        "first_use_of_a_schema_ms": {name: _first_use(session, schema) for name, schema in FIRST_USED.items()},
         "goal": "at most 0.10",
     }
 
@@ -175,6 +197,12 @@ def _decoding(session: LanguageSession, rows: Sequence[Conversation]) -> float:
         assert began is not None
         seconds += time.perf_counter() - began
     return tokens / seconds
+
+
+def _first_use(session: LanguageSession, schema: str) -> float:
+    """Milliseconds to the first token with a schema that the engine has not met, less those when it has."""
+    new, known = (_first(session, _asks("Where is the Louvre?", schema=schema)) for _ in range(2))
+    return round(new - known, 1)
 
 
 def _first(session: LanguageSession, row: Conversation) -> float:
