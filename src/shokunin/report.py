@@ -76,6 +76,8 @@ class Report:
             they repeat rows of the training side, or None where the dataset was not at hand to compare with.
         cost: a thousand answers rented and owned, and where owning breaks even (`pipeline.costing`), amounts in US dollars;
             or `missing`: why that is not known. None in reports of earlier releases.
+        anticipation: of a specialist that foresees failures: what it is worth to whoever maintains the machines, horizon by
+            horizon, beside the published way to judge; None for other kinds.
         openings: how often the same sealed rows were opened in the project, this time included; 0 for given rows.
     """
 
@@ -106,6 +108,7 @@ class Report:
     against: dict[str, Any] | None = None
     replay: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
+    anticipation: dict[str, Any] | None = None
     cases: list[Case] = field(default_factory=list)
 
 

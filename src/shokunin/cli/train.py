@@ -27,7 +27,9 @@ def train(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="classify_text, extract_fields or generate_text; by default what the answers look like."),
+        typer.Option(
+            help="classify_text, extract_fields, generate_text or anticipate_failures; by default what the answers look like."
+        ),
     ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
@@ -54,6 +56,20 @@ def train(
         float | None,
         typer.Option(min=0, max=1, help="Of the answers it gives itself, at most this share may be wrong."),
     ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of machines: a file with the unit and time of each failure; DATA then holds their readings."
+        ),
+    ] = None,
+    equipment: Annotated[Path | None, typer.Option(help="Of machines: a file with what each unit is called.")] = None,
+    horizon: Annotated[
+        list[int] | None, typer.Option(help="Of machines: so many steps ahead; several times. By default 30, 60, 90.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="What only this kind of work has to be told, as in task.toml: NAME=VALUE; several times."),
+    ] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data before training.")] = False,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Only count training rows that repeat test rows; do not take them out.")
@@ -68,35 +84,64 @@ def train(
     """
     with reporting(output):
         from shokunin import pipeline
+        from shokunin.pipeline.fleet_rows import parse_options
         from shokunin.prove.render import report_json, report_terminal
 
+        options = parse_options(option or []) | {
+            key: value
+            for key, value in (
+                ("failures", failures and str(failures.resolve())),
+                ("equipment", equipment and str(equipment.resolve())),
+                ("horizons", horizon),
+            )
+            if value
+        }
         with bars(output) as progress:
             specialist = pipeline.train(
                 data, name=name, test=test, validation=validation, kind=kind, inputs=input, target=target, base=base,
                 budget=budget, learners=learner, metric=metric, target_score=target_score, max_error=max_error,
-                mask=mask, keep_leaks=keep_leaks, seed=seed, project=project, progress=progress,
+                mask=mask, keep_leaks=keep_leaks, options=options, seed=seed, project=project, progress=progress,
             )  # fmt: skip
         report = pipeline.read_report(specialist)
-        facts, folder = pipeline.curated(specialist, project=project)
         held = pipeline.held_back(specialist, project=project) if report.verdict == "pass" else None
         if report.verdict == "pass" and held is None:
             noted(project, "specialist_promoted", specialist=specialist.id, alias="champion", digest=specialist.digest)
-        if output is Output.json:
-            found = {"columns": facts["columns"], "warnings": facts["warnings"], "data_card": str(folder / "card.html")}
-            emit({**report_json(report), "folder": str(specialist.folder), **found, "not_promoted": held})
+        if report.anticipation is not None:
+            taken: dict[str, Any] = {"taken": report.anticipation["taken"], "read": report.anticipation["read"]}
+            lines, sample = _taken(report.anticipation), f"predict {specialist.name} READINGS.csv --out risks.csv"
         else:
-            for line in _curated(facts, folder):
+            facts, folder = pipeline.curated(specialist, project=project)
+            taken = {"columns": facts["columns"], "warnings": facts["warnings"], "data_card": str(folder / "card.html")}
+            lines, sample = _curated(facts, folder), f'predict {specialist.name} "…"'
+        if output is Output.json:
+            emit({**report_json(report), "folder": str(specialist.folder), **taken, "not_promoted": held})
+        else:
+            for line in lines:
                 note(f"  {line}")
             report_terminal(report)
             typer.echo(f"\n  published   {specialist.folder}")
             typer.echo(f"  report      {specialist.folder / 'report.html'}")
-            typer.echo(f'  try it      shokunin predict {specialist.name} "…"')
+            typer.echo(f"  try it      shokunin {sample}")
             typer.echo(f"  serve it    shokunin serve {specialist.name}")
             if held is not None:
                 typer.echo(f"\n  not promoted, the champion stays: {held}")
                 typer.echo(f"  promote it  shokunin models promote {specialist.id}")
     if report.verdict != "pass":
         raise typer.Exit(1)
+
+
+def _taken(found: dict[str, Any]) -> list[str]:
+    """What was taken for what in a table of readings."""
+    rows, taken = found["read"]["rows"], found["taken"]
+    columns, aside = taken["columns"], rows["aside"]
+    said = ", ".join(f"{n:,} × {reason}" for reason, n in aside.items())
+    units = found["read"]["units"]
+    return [
+        f"rows        {rows['in']:,} in, {rows['used']:,} used, {sum(aside.values()):,} set aside{f' ({said})' if said else ''}",
+        f"units       {units['used']:,} of {units['in']:,}, by column {columns['unit']!r}; time: {columns['time']!r}",
+        f"channels    {', '.join(map(str, columns['channels'][:12]))}",
+        f"split       {taken['split']}",
+    ]
 
 
 def _curated(facts: dict[str, Any], folder: Path) -> list[str]:

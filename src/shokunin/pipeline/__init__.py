@@ -17,6 +17,8 @@ from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.bases import families
 from shokunin.pipeline.calibrating import calibration_of
 from shokunin.pipeline.deriving import compress
+from shokunin.pipeline.fleet_rows import is_fleet
+from shokunin.pipeline.fleet_training import train_fleet
 from shokunin.pipeline.ladder import climb
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
@@ -64,6 +66,7 @@ def train(
     max_error: float | None = None,
     mask: bool = False,
     keep_leaks: bool = False,
+    options: Mapping[str, Any] | None = None,
     seed: int = 0,
     project: str | Path | None = None,
     replayed: bool = True,
@@ -91,6 +94,7 @@ def train(
         max_error: of the answers given without the large model, at most this share may be wrong.
         mask: mask personal data before training.
         keep_leaks: only count the training rows that repeat test rows, to compare with figures published on such a split.
+        options: what only this kind of work has to be told, beside what the task says: `{"window": 30}`.
         seed: for the split and the fits.
         project: the project's folder; by default the current one.
         replayed: send the sealed rows through a real server process before publishing.
@@ -106,12 +110,21 @@ def train(
     if test is not None and validation is not None:
         raise UsageError("`--test` and `--validation` both name the rows that are sealed as the test; give one of them")
     place = open_project(None if project is None else Path(project))
+    wishes: dict[str, Any] = {
+        "kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error, "options": options,
+    }  # fmt: skip
+    minutes = place.limits.budget_minutes if budget is None else budget
+    if not isinstance(data, Dataset) and is_fleet(task, kind, data, options or {}):
+        return train_fleet(
+            data, project=place, task=task, name=name, wishes=wishes, budget_seconds=60 * minutes, seed=seed,
+            replayed=replayed, progress=progress,
+        )  # fmt: skip
     bases = [base] if isinstance(base, str) else base or []
     known_bases = families(bases)
     dataset, _ = row_stage.curate(
         data, project=place, task=task, name=name, test=validation if test is None else test, inputs=inputs, target=target,
         mask=mask, keep_leaks=keep_leaks, seed=seed, progress=progress,
-        wishes={"kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error},
+        wishes=wishes,
     )  # fmt: skip
     work = place.work / dataset.digest[:16]
     # Two trainings of the same rows would tread on each other's scratch folder.
@@ -123,7 +136,7 @@ def train(
         codec = the_kind.codec(dataset.task, side_files)
         ladder = climb(
             dataset, codec, work, bases=known_bases,
-            budget_seconds=60 * (place.limits.budget_minutes if budget is None else budget), seed=seed, learners=learners,
+            budget_seconds=60 * minutes, seed=seed, learners=learners,
             shaping=lambda n: shaping_rows(n, seed), progress=progress,
         )  # fmt: skip
         candidates = len(ladder.climbs)
@@ -237,6 +250,7 @@ def prove(
     data: str | Path | Sequence[Mapping[str, Any]] | None = None,
     *,
     against: str | Sequence[str | None] | None = None,
+    judge: str | None = None,
     project: str | Path | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -246,6 +260,8 @@ def prove(
         specialist: a specialist, or what `load` takes.
         data: rows with answers; by default the sealed rows of the dataset it was trained beside.
         against: the large model: recorded answers in the rows' order, `column:NAME`, a file, a specialist, or `URL#MODEL`.
+        judge: of written answers, a model that says which is better, the specialist's or the other's: `UPSTREAM#MODEL` or
+            `URL#MODEL`.
         project: the project's folder; by default the current one.
         progress: told how far it is.
 
@@ -254,7 +270,9 @@ def prove(
         ProjectError: the specialist or its dataset is not there.
     """
     place = open_project(None if project is None else Path(project))
-    return prove_specialist(_opened(specialist, project), data, place, against=against, progress=progress)
+    return prove_specialist(
+        _opened(specialist, project), data, place, against=against, judge=judge, progress=progress
+    )
 
 
 def keep_report(report: Report, page: str, *, place: Path | None, project: str | Path | None) -> Path:

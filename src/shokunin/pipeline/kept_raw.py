@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from shokunin.files import read_json, write_json
-from shokunin.forms import Found, FoundFields, Raw, Written
+from shokunin.forms import Foreseen, Found, FoundFields, Raw, Sign, Written
 
 _SCORES, _TOLD = "raw.npy", "raw.json"
 
@@ -22,8 +22,8 @@ def keep_raw(raw: Raw, folder: Path) -> None:
         return
     rows: list[Any] = []
     for row in raw:
-        if isinstance(row, Written):
-            rows.append({"written": asdict(row)})
+        if isinstance(row, (Written, Foreseen)):
+            rows.append({"written" if isinstance(row, Written) else "foreseen": asdict(row)})
         else:
             rows.append({"found": {name: asdict(found) for name, found in row.items()}})
     write_json(folder / _TOLD, rows)
@@ -36,7 +36,13 @@ def kept_raw(folder: Path) -> Raw:
     rows = read_json(folder / _TOLD)
     if rows and "written" in rows[0]:
         return [Written(**{**r["written"], "logprobs": tuple(r["written"]["logprobs"])}) for r in rows]
+    if rows and "foreseen" in rows[0]:
+        return [_foreseen(r["foreseen"]) for r in rows]
     return cast(Sequence[FoundFields], [{name: _found(told) for name, told in r["found"].items()} for r in rows])
+
+
+def _foreseen(told: dict[str, Any]) -> Foreseen:
+    return Foreseen(tuple(told["logits"]), tuple(Sign(**sign) for sign in told["signs"]), told["known"])
 
 
 def _found(told: dict[str, Any]) -> Found:

@@ -81,7 +81,7 @@ def curate(
     if ready is not None:
         given = {
             "--name": name, "--test": test, "--input": inputs, "--target": target, "--mask": mask,
-            "--keep-leaks": keep_leaks, "a task": task, "--kind": asked.get("kind") not in (None, ready.task.kind),
+            "--keep-leaks": keep_leaks, "--option": asked.get("options"), "a task": task, "--kind": asked.get("kind") not in (None, ready.task.kind),
         }  # fmt: skip
         if useless := [option for option, value in given.items() if value]:
             raise UsageError(
@@ -90,6 +90,7 @@ def curate(
             )
         place = _keep(ready, project)
         found = read_dataset(place)
+        asked.pop("options", None)
         return replace(found, task=replace(found.task, **asked)), place
     if isinstance(data, (str, Path)) and (Path(data) / "task.toml").is_file():
         task = task or read_task(Path(data) / "task.toml")
@@ -100,6 +101,7 @@ def curate(
     if not told and (target or (task.target if task is not None else LABEL)) == LABEL and is_recorded(table.about):
         check_kind(_answers(table), str(table.about["name"]))
     sample = _sample(table)
+    told_options = asked.pop("options", None) or {}
     work = asked.pop("kind", None) or (task.kind if task is not None else kind_of_rows(table, sample, target))
     columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
@@ -108,7 +110,8 @@ def curate(
         )
     if work != task.kind:
         asked = {"kind": work, "metric": "", **asked}
-    task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, **asked)
+    options = {**task.options, **told_options}
+    task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, options=options, **asked)
     task = settled(task, table, sample, target)
     if not task.templates and table.templates:
         first, *others = _with_none(table, task)

@@ -84,7 +84,8 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     if report.against is not None:
         lines += [f"| {_md(report.against['name'])} | {_row(report.against, report)} |", ""]
         lines += [f"{_md(report.against['sentence'])} Difference: {points(report.against['difference'])}."]
-    lines += ["", "## When it asks for help", "", *_promise(report), "", "## What it costs to run", ""]
+    asks = "When it raises an alarm" if report.anticipation is not None else "When it asks for help"
+    lines += ["", f"## {asks}", "", *_promise(report), "", "## What it costs to run", ""]
     ms = report.latency_ms
     lines += [
         f"- One answer: {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
@@ -118,6 +119,16 @@ def _told(report: Report, manifest: Mapping[str, Any]) -> str:
         return f"It finds in a document: {', '.join(map(_code, options.get('fields') or ()))}; the answer is a JSON object."
     if report.kind == "generate_text":
         return "It writes SQL." if options.get("language") == "sql" else "It writes a text in answer to a text."
+    if report.anticipation is not None:
+        found = report.anticipation
+        spans, channels = (
+            ", ".join(row["span"] for row in found["horizons"]),
+            ", ".join(map(_code, found["channels"][:20])),
+        )
+        return (
+            f"From a unit's last {found['window']} readings of {channels} it says how likely a "
+            f"{_md(found['event'])} is within {spans}."
+        )
     return f"Kind of work: {report.kind}."
 
 
@@ -137,6 +148,8 @@ def _cost(report: Report) -> list[str]:
 
 def _promise(report: Report) -> list[str]:
     t = report.threshold
+    if report.anticipation is not None:
+        return [f"- {_md(row['sentence'])}" for row in report.anticipation["horizons"]]
     if t.get("value") is None or t["value"] > 1:
         return [
             f"No threshold can be promised: {_md(str(t.get('reason')))}. "

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from shokunin.prove import plots
 from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
 from shokunin.prove.documents import wrong_fields
+from shokunin.prove.fleet_page import fleet_html
+from shokunin.prove.sheet import environment, style
 from shokunin.prove.wording import (
     LEVEL,
     SHARES,
-    duration,
     metric_name,
-    milliseconds,
     p_value,
     percent,
     points,
@@ -28,7 +26,6 @@ from shokunin.prove.wording import (
     round_percent,
     share,
     size,
-    span,
     speaker,
     whole,
 )
@@ -36,15 +33,6 @@ from shokunin.report import Case, Report, Rung
 
 WORST_CASES = 12
 DUPLICATES = {"duplicates": "duplicates", "leaks": "test rows found in training"}
-WORDS: dict[str, Callable[..., str]] = {
-    "percent": percent,
-    "round_percent": round_percent,
-    "span": span,
-    "share": share,
-    "ms": milliseconds,
-    "size": size,
-    "duration": duration,
-}
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
@@ -57,7 +45,10 @@ def report_html(report: Report) -> str:
     order = [report.metric, *(m for m in whole(report.scores) if m != report.metric)]
     own = [row["scores"] for row in rivals[1:]]
     scales = {m: plots.scale_of([scores[m] for scores in own]) for m in order}
+    if report.anticipation is not None:
+        return fleet_html(report)
     return _template().render(
+        style=Markup(style()),
         r=report,
         t=report.threshold,
         yes=report.verdict == "pass",
@@ -124,27 +115,13 @@ def _told(report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
-    environment.filters |= {
-        **{name: _never_broken(words) for name, words in WORDS.items()},
-        "clean": printable,
-        "stopped": lambda text: text if text.endswith(".") else f"{text}.",
-        "unbroken": _unbroken,
+    made = environment()
+    made.filters |= {
         "beside": _beside,
         "wrong_fields": wrong_fields,
         "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
     }
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _never_broken(words: Callable[..., str]) -> Callable[..., str]:
-    return lambda *arguments: _unbroken(words(*arguments))
-
-
-def _unbroken(text: str) -> str:
-    """No line break between a number and its unit, nor within a range."""
-    text = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
-    return re.sub(r"(?<=\d) (?=(?:%|points|ms|s|min|h|B|kB|MB|GB)(?!\w))|(?<=p) (?=[=<] )|(?<=p [=<]) ", "\u00a0", text)
+    return made.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def _cases(report: Report) -> str:

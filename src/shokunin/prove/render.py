@@ -10,7 +10,9 @@ from rich.text import Text
 
 from shokunin.prove.card import model_card
 from shokunin.prove.costs import basis, cost_in_line
+from shokunin.prove.fleet_terminal import fleet_terminal
 from shokunin.prove.page import headline, promised, report_html, summary
+from shokunin.prove.tables import table_of
 from shokunin.prove.wording import duration, metric_name, milliseconds, p_value, percent, printable, share, size, whole
 from shokunin.report import Report, report_to_dict
 
@@ -40,6 +42,9 @@ def report_json(report: Report) -> dict[str, Any]:
 def report_terminal(report: Report, console: Console | None = None) -> None:
     """Print the report: the verdict, the promise, the comparison, the ladder, the commonest confusions, the speed."""
     out = console or Console(highlight=False)
+    if report.anticipation is not None:
+        fleet_terminal(report, out)
+        return
     tone = "green" if report.verdict == "pass" else "red"
     out.print()
     out.print(Text(f"  {headline(report)}", style=f"bold {tone}"))
@@ -49,6 +54,7 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
         out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
     out.print()
     out.print(_comparison(report))
+    _say_judged(report, out)
     if len(report.ladder) > 1:
         out.print()
         if any(rung.score is not None for rung in report.ladder):
@@ -90,9 +96,15 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
             out.print(Text(f"               {basis(report.cost)}", style="dim"))
 
 
+def _say_judged(report: Report, out: Console) -> None:
+    judged = (report.against or {}).get("judge")
+    if judged:
+        out.print(Text(f"  judge        {printable(judged['sentence'], 900)}"))
+
+
 def _comparison(report: Report) -> Table:
     shown = sorted(whole(report.scores), key=lambda metric: metric != report.metric)[:SHOWN_METRICS]
-    table = _table("", *(metric_name(m) for m in shown), "paired test")
+    table = table_of("", *(metric_name(m) for m in shown), "paired test")
     trivial = report.baseline
     table.add_row(
         Text(f"always {printable(trivial['label'], 30)!r}"),
@@ -119,7 +131,7 @@ def _comparison(report: Report) -> Table:
 
 
 def _fields(report: Report) -> Table:
-    table = _table("field", "found right (F1)", "")
+    table = table_of("field", "found right (F1)", "")
     for metric, interval in report.scores.items():
         if metric not in whole([metric]):
             table.add_row(Text(printable(metric_name(metric).removesuffix(" (F1)"), 40)), share(interval), "")
@@ -127,7 +139,7 @@ def _fields(report: Report) -> Table:
 
 
 def _ladder(report: Report) -> Table:
-    table = _table("learner", metric_name(report.metric), "size", "trained", "one answer", "")
+    table = table_of("learner", metric_name(report.metric), "size", "trained", "one answer", "")
     table.columns[0].no_wrap = True
     for rung in report.ladder:
         if rung.score is not None:
@@ -144,16 +156,8 @@ def _ladder(report: Report) -> Table:
 
 
 def _confusions(report: Report) -> Table:
-    table = _table("it should have said", "it said", "times")
+    table = table_of("it should have said", "it said", "times")
     for pair in report.worst_pairs[:SHOWN_PAIRS]:
         given = "no answer" if pair["given"] is None else printable(pair["given"], 60)
         table.add_row(Text(printable(pair["expected"], 60)), Text(given), f"{pair['count']:,}")
-    return table
-
-
-def _table(*columns: str) -> Table:
-    """Figures stay on their line; what gives way on a narrow terminal are the words at either end."""
-    table = Table(box=None, pad_edge=True, padding=(0, 1, 0, 1), header_style="dim")
-    for i, name in enumerate(columns):
-        table.add_column(name, no_wrap=0 < i < len(columns) - 1, overflow="fold")
     return table

@@ -86,6 +86,7 @@ def replay(
     expected_values: Sequence[str | None],
     *,
     exact: bool,
+    said: Sequence[str | None] | None = None,
     tolerance: float = 0.01,
     concurrency: int = 8,
     progress: Progress = silent,
@@ -98,6 +99,7 @@ def replay(
         examples: the rows.
         expected_values: as many values, as the predictor gave them; None where it had a problem.
         exact: whether every label must be the same (unquantised weights).
+        said: what the chat endpoint is to reply, where that is not the value itself.
         tolerance: otherwise, the share of rows that may differ.
         concurrency: requests under way at a time.
         progress: told after each answer.
@@ -112,8 +114,11 @@ def replay(
     rows = [example.inputs for example in examples]
     chat, typed = _run(lambda: _send_all(base_url, model, rows, concurrency, progress))
     cases, differing = [], set()
-    for endpoint, replies in (("chat", chat.replies), ("typed", typed.replies)):
-        for i, (example, tested, reply) in enumerate(zip(examples, expected_values, replies, strict=True)):
+    for endpoint, expected, replies in (
+        ("chat", said or expected_values, chat.replies),
+        ("typed", expected_values, typed.replies),
+    ):
+        for i, (example, tested, reply) in enumerate(zip(examples, expected, replies, strict=True)):
             if reply.value != tested or reply.failed:
                 cases.append(Disagreement(example.origin, endpoint, tested, reply.value, reply.said))
                 differing.add(i)

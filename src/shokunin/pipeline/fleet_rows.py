@@ -1,0 +1,259 @@
+"""A fleet as its owner has it: a table of readings, what is known of failures, what units are called; read and settled once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from shokunin.curate.read import read_rows
+from shokunin.curate.table import Table
+from shokunin.errors import DataError, TaskError, UsageError
+from shokunin.progress import Progress, silent
+from shokunin.series.columns import Columns, guess_columns
+from shokunin.series.events import read_events, read_masters
+from shokunin.series.plan import Plan
+from shokunin.series.readings import Readings, read_readings
+from shokunin.task import Task, read_task
+from shokunin.tasks.anticipate_failures import INPUTS, Options, check, options_of
+
+KIND = "anticipate_failures"
+SAMPLE = 1_000
+REMAINING = (
+    "rul",
+    "remaining",
+    "remaining_life",
+    "remaining_cycles",
+    "remaining_days",
+    "ttf",
+    "time_to_failure",
+    "残寿命",
+)
+STATES = ("label", "anomaly", "fault", "failure", "failed", "broken", "ground_truth", "異常", "故障")
+FILES = ("failures", "equipment")
+FEW_UNITS = 5
+
+Rows = str | Path | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What was read.
+
+    Attributes:
+        task: with options that leave nothing open.
+        options: those of the task.
+        columns: what the table's columns mean.
+        readings: the history, the label column among the channels where there is one.
+        failures: by unit, the steps of the failures; empty where another target is asked for.
+        texts: by unit, what the equipment records call it.
+        facts: sentences and counts for people: what was taken for what.
+    """
+
+    task: Task
+    options: Options
+    columns: Columns
+    readings: Readings
+    failures: Mapping[str, Sequence[int]]
+    texts: Mapping[str, str]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be foreseen."""
+        return self.options.plan
+
+
+def fleet_task(data: Rows, task: Task | None, name: str | None, wishes: Mapping[str, Any]) -> tuple[Rows, Task, Path]:
+    """The rows, the task and the folder that its files are named from.
+
+    Args:
+        data: a table, rows, or a task's folder.
+        task: what is asked, if it is at hand.
+        name: the specialist's.
+        wishes: fields of the task that replace what it says; of `options` those that are given.
+    """
+    folder = Path()
+    if isinstance(data, (str, Path)) and (Path(data) / "task.toml").is_file():
+        folder = Path(data)
+        task = task or read_task(folder / "task.toml")
+        data = _table_in(folder / "rows")
+    if task is None:
+        stem = Path(data).stem if isinstance(data, (str, Path)) else "fleet"
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in stem.lower()).strip("-")
+        task = Task(name=name or plain or "fleet", kind=KIND, inputs=INPUTS, target="failure")
+    given = {key: value for key, value in wishes.items() if value is not None and key != "options"}
+    options = {**task.options, **(wishes.get("options") or {})}
+    if task.kind != KIND:
+        given = {"kind": KIND, "metric": "", **given}
+    task = replace(
+        task, **{**given, "name": name or task.name, "inputs": INPUTS, "target": "failure", "options": options}
+    )
+    check(task)
+    return data, task, folder
+
+
+def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress: Progress = silent) -> Fleet:
+    """The readings, failures and names, and the task with everything that was left open settled.
+
+    Args:
+        data: the table of readings: a file, or rows.
+        task: as `fleet_task` gives it.
+        folder: what `failures` and `equipment` are named from.
+        seed: of everything that is drawn.
+        progress: told of the rows read.
+
+    Raises:
+        DataError: a column is missing, the tables do not fit each other, or nothing says what a failure is.
+    """
+    told = options_of(task)
+    table = read_rows(Path(data), progress=progress) if isinstance(data, (str, Path)) else _rows_table(data)
+    sample = table.sample(SAMPLE)
+    target, column = _target(told, table)
+    known: dict[str, Any] = dict(told.columns)
+    if told.sensors:
+        known["channels"] = told.sensors
+    columns = guess_columns(table.columns, sample, **known)
+    if not columns.is_long:
+        channels = tuple(c for c in columns.channels if c != column)
+        columns = columns.model_copy(update={"channels": (*channels, column) if column else channels})
+    columns.check(table.columns)
+    told = told.model_copy(update={"target": target, "column": column, "seed": seed})
+    readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
+    failures, texts, facts = _failures(told, folder, columns, readings), _texts(told, folder, columns, readings), {}
+    split, why = _split(task, told, readings, failures)
+    told = told.model_copy(update={"split": split})
+    if target == "excursions" and "event" not in task.options:
+        told = told.model_copy(update={"event": "excursion"})
+    facts = {
+        "columns": {
+            "unit": columns.unit, "time": columns.time, "channels": [c for c in readings.channels if c != column],
+            "long": columns.is_long, "label": column,
+        },
+        "target": target, "split": why, "events": {u: len(f) for u, f in failures.items()}, "named_units": len(texts),
+    }  # fmt: skip
+    options = told.model_dump(mode="json", exclude_none=True)
+    return Fleet(replace(task, options=options), told, columns, readings, failures, texts, facts)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["window=30", "horizons=15,30", "step=cycle"]` as options of a task: each value is TOML, or a text, or a list of them.
+
+    Raises:
+        UsageError: one is not of the shape NAME=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--option {pair!r} is not of the shape NAME=VALUE, such as window=30")
+        field_ = Options.model_fields.get(name.strip())
+        several = field_ is not None and "tuple" in str(field_.annotation)
+        parts = [_value(part.strip()) for part in value.split(",")] if several else [_value(value.strip())]
+        found[name.strip()] = parts if several else parts[0]
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _target(told: Options, table: Table) -> tuple[Any, str | None]:
+    """What says that a failure came: what the user said, else dates, else a column that looks like it."""
+    if "target" in told.model_fields_set:
+        return told.target, told.column
+    if told.failures is not None:
+        return "failures", None
+    if told.column is not None:
+        return ("remaining" if told.column.lower() in REMAINING else "label"), told.column
+    for names, target in ((REMAINING, "remaining"), (STATES, "label")):
+        if found := next((c for c in table.columns if c.strip().lower() in names), None):
+            return target, found
+    raise DataError(
+        "nothing says when units failed: give their dates (--failures FILE with a unit and a time a row), name a column "
+        "(--option column=remaining_life, or one that is 1 in the bad state), or let readings outside their normal range "
+        "count as failures (--option target=excursions)"
+    )
+
+
+def _failures(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
+    if told.target != "failures":
+        return {}
+    if told.failures is None:
+        raise DataError("the target 'failures' needs the file with their dates: --failures FILE")
+    table = read_rows(folder / told.failures)
+    found = read_events(table.rows(), table.columns, columns, told.grid)
+    if table.broken:
+        raise DataError(f"{table.broken[0][0]} of the failures cannot be read: {table.broken[0][1]}")
+    strange = [u for u in found if u not in readings.units]
+    if len(strange) == len(found):
+        shown, there = ", ".join(map(repr, strange[:3])), ", ".join(map(repr, readings.units[:3]))
+        raise DataError(f"no failure is of a unit with readings: the failures name {shown}, the readings {there}")
+    return {u: steps for u, steps in found.items() if u in readings.units}
+
+
+def _texts(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, str]:
+    if told.equipment is None:
+        return {}
+    table = read_rows(folder / told.equipment)
+    found = read_masters(table.rows(), table.columns, columns)
+    if not set(found) & set(readings.units):
+        shown, there = ", ".join(map(repr, list(found)[:3])), ", ".join(map(repr, readings.units[:3]))
+        raise DataError(
+            f"no equipment record is of a unit with readings: the records name {shown}, the readings {there}"
+        )
+    return {u: text for u, text in found.items() if u in readings.units}
+
+
+def _split(task: Task, told: Options, readings: Readings, failures: Mapping[str, Sequence[int]]) -> tuple[Any, str]:
+    """By unit where units run until they fail, so that time alone tells the failure; else by time."""
+    if "split" in task.options:
+        return told.split, f"by {told.split}, as asked"
+    if len(readings.units) < FEW_UNITS or told.target in ("excursions", "label"):
+        return "time", "by time: the newest windows are the test"
+    ends: dict[int, int] = {}
+    for stretch in readings.stretches:
+        ends[stretch.unit] = max(ends.get(stretch.unit, 0), stretch.start + len(stretch) - 1)
+    near = max(told.horizons)
+    to_failure = told.target == "remaining" or (
+        len(failures) >= 0.8 * len(readings.units)
+        and all(len(f) == 1 and ends[readings.units.index(u)] >= f[0] - near for u, f in failures.items())
+        and all(ends[readings.units.index(u)] <= f[0] + near for u, f in failures.items())
+    )
+    if to_failure:
+        return "unit", "by unit: units run until they fail, so whole units are the test"
+    return "time", "by time: the newest windows are the test"
+
+
+def _rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    if not rows:
+        raise DataError("there are no readings; give rows with a time, a unit and numbers")
+    return Table.of_rows(tuple(dict.fromkeys(str(key) for row in rows for key in row)), rows)
+
+
+def _table_in(folder: Path) -> Path:
+    files = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
+    if len(files) != 1:
+        raise DataError(
+            f"{str(folder)!r} should hold one table of readings; it holds {len(files)}; name the file instead"
+        )
+    return files[0]
+
+
+def is_fleet(task: Task | None, kind: str | None, data: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a training is one of a fleet: as the caller says, or as the task's folder does."""
+    if kind is not None:
+        return kind == KIND
+    if task is not None:
+        return task.kind == KIND
+    if isinstance(data, (str, Path)) and (Path(data) / "task.toml").is_file():
+        try:
+            return read_task(Path(data) / "task.toml").kind == KIND
+        except TaskError:
+            return False
+    return any(options.get(name) is not None for name in FILES)

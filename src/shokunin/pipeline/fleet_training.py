@@ -1,0 +1,298 @@
+"""Train on a fleet: read, split, fit the rungs, choose one a horizon, prove on the sealed side, replay, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from shokunin import registry
+from shokunin.dataset import Example
+from shokunin.files import exclusive, folder_in_making, publish_folder, read_json, write_json, write_text
+from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.anticipating import Anticipation, Prepared, fit_rungs, prepare
+from shokunin.pipeline.fleet_proof import Judged, fleet_report, judged_as_published
+from shokunin.pipeline.fleet_rows import Fleet, Rows, fleet_task, read_fleet
+from shokunin.progress import Progress, silent
+from shokunin.project import Project
+from shokunin.prove.render import model_card, report_html
+from shokunin.prove.replay import check_replay, replay, replay_to_dict
+from shokunin.report import Report, report_to_dict
+from shokunin.series.horizons import Chosen, write_horizons
+from shokunin.series.plan import RungName
+from shokunin.series.proof import Sides, judge
+from shokunin.series.sent import Shape, as_sent, read_sent
+from shokunin.series.windows import cut
+from shokunin.serve.process import ServerProcess
+from shokunin.specialist import FORMAT, Specialist, read_specialist
+from shokunin.task import Task, task_to_dict
+from shokunin.tasks.anticipate_failures import ALARMS, codec, settled_with
+from shokunin.train import boosted_trees
+from shokunin.version import __version__
+
+GOLDEN = 8
+REPLAYED = 400
+"""Windows of the sealed side that go through a server before publication, spread evenly over all of them."""
+FAST: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics")
+PARTS = 6
+"""With a split by unit an encoder is taught anew for each part and once for all."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of the sealed side, as a caller would send it."""
+
+    inputs: dict[str, str]
+    row: int
+    until: str
+
+
+def train_fleet(
+    data: Rows,
+    *,
+    project: Project,
+    task: Task | None = None,
+    name: str | None = None,
+    wishes: Mapping[str, Any],
+    budget_seconds: float,
+    seed: int = 0,
+    replayed: bool = True,
+    progress: Progress = silent,
+) -> Specialist:
+    """Train a specialist that foresees failures, prove it and publish it. Arguments and errors as for `pipeline.train`."""
+    data, task, folder = fleet_task(data, task, name, wishes)
+    fleet = read_fleet(data, task, folder, seed=seed, progress=progress)
+    notes: dict[str, str] = {}
+    if "rungs" not in task.options:
+        rungs, notes = _rungs(fleet, budget_seconds)
+        fleet = replace(fleet, options=fleet.options.model_copy(update={"rungs": rungs}))
+    prepared = prepare(fleet.readings, fleet.plan, failures=fleet.failures, texts=fleet.texts)
+    digest = keep_fleet(fleet, prepared, project)
+    work = project.work / f"fleet-{digest[:16]}"
+    work.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:
+        start = time.perf_counter()
+        found = fit_rungs(prepared, Path(scratch) / "rungs", progress=progress)
+        found = replace(found, notes={**found.notes, **notes})
+        seconds = time.perf_counter() - start
+        validation, test = (
+            Sides(prepared.windows.take(rows), prepared.labels[rows], logits)
+            for rows, logits in (
+                (prepared.split.validation, found.validation),
+                (prepared.split.test, found.test),
+            )
+        )
+        worths = judge(
+            fleet.plan.horizons, validation, test, prepared.events, prepared.readings.grid,
+            alarms_a_month=fleet.options.alarms_a_month, seed=seed,
+        )  # fmt: skip
+        published = judged_as_published(prepared, Path(scratch) / "published", progress=progress)
+        judged = Judged(fleet, prepared, found, tuple(worths), tuple(published), seconds)
+        return _publish(judged, project, digest, seed=seed, replayed=replayed, progress=progress)
+
+
+def keep_fleet(fleet: Fleet, prepared: Prepared, project: Project) -> str:
+    """Write down in the project what was read and how it was split; returns the digest of the readings and the plan."""
+    whole = hashlib.sha256(json.dumps(fleet.options.model_dump(mode="json"), sort_keys=True).encode())
+    for stretch in fleet.readings.stretches:
+        whole.update(f"{fleet.readings.units[stretch.unit]} {stretch.start}".encode())
+        whole.update(stretch.values.tobytes())
+        whole.update(stretch.filled.tobytes())
+    whole.update(json.dumps({u: list(f) for u, f in fleet.failures.items()}, sort_keys=True).encode())
+    digest = whole.hexdigest()
+    place = project.datasets(fleet.task.name) / digest[:16]
+    if not (place / "fleet.json").is_file():
+        facts = {
+            "digest": digest, "task": task_to_dict(fleet.task), "read": fleet.readings.facts, "taken": fleet.facts,
+            "split": prepared.split.facts, "leaks": [vars(leak) for leak in prepared.leaks],
+        }  # fmt: skip
+        with folder_in_making(place.parent) as made:
+            write_json(made / "fleet.json", facts)
+            publish_folder(made, place)
+    return digest
+
+
+def fleet_facts(specialist: Specialist, project: Project) -> dict[str, Any]:
+    """What `keep_fleet` wrote down for a specialist."""
+    digest = str(specialist.manifest["dataset"]["digest"])
+    return dict(read_json(project.datasets(specialist.name) / digest[:16] / "fleet.json"))
+
+
+def sealed_windows(prepared: Prepared, shape: Shape, most: int) -> list[Window]:
+    """Windows of the test side as a caller would send them, evenly spread.
+
+    Left out are those whose first readings were filled from later ones: nobody could send them.
+    """
+    test = prepared.split.test
+    chosen = test[np.unique(np.linspace(0, len(test) - 1, min(most, len(test))).astype(int))]
+    readings, windows = prepared.readings, prepared.windows
+    found = []
+    for row in chosen.tolist():
+        inputs, step = as_sent(readings, windows, row)
+        sent = read_sent(inputs["unit"], inputs["readings"], shape).window
+        (_, values, filled), *_ = cut(readings, windows.take(np.asarray([row])), None)
+        if np.array_equal(sent.values, values[0], equal_nan=True) and np.array_equal(sent.filled, filled[0]):
+            found.append(Window(inputs, row, readings.when(step)))
+    return found
+
+
+def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str, str]]:
+    """The rungs that the machine and the budget allow, and why others are not tried."""
+    encoder = "the embedding"
+    if find_spec("torch") is None:
+        return FAST, {"embedding": f"not tried: {encoder} is taught with the extra `train`, which is not installed"}
+    readings = fleet.readings
+    windows = sum(max(0, len(s) - fleet.plan.window + 1) for s in readings.stretches)
+    options = boosted_trees.Options(encoder_steps=fleet.plan.encoder_steps, lora_steps=fleet.plan.lora_steps)
+    teaching = options.encoder_steps * 0.1 + options.lora_steps * 0.15 * len(readings.channels)
+    needed = teaching + windows * len(readings.channels) * 92 * len(fleet.plan.horizons) * 1e-5
+    needed *= PARTS if fleet.plan.split == "unit" else 1
+    if needed > seconds / 2:
+        told = f"not tried: {encoder} would take about {needed / 60:.0f} min, more than half of the budget"
+        return FAST, {"embedding": told}
+    return (*FAST, "embedding", *(("text",) if fleet.texts else ())), {}
+
+
+def _publish(
+    judged: Judged, project: Project, digest: str, *, seed: int, replayed: bool, progress: Progress
+) -> Specialist:
+    name = judged.fleet.task.name
+    with registry.making(project.specialists, name) as (made, version):
+        _assemble(made, judged, version, digest, seed)
+        task = task_of(judged)
+        windows = sealed_windows(judged.prepared, codec(task, made / "side_files").shape, REPLAYED)
+        _seal(made, _manifest(judged, version, digest, seed), windows)
+        specialist = open_specialist(read_specialist(made))
+        report = fleet_report(
+            specialist, judged, [(w.inputs, w.row, w.until) for w in windows], project, progress=progress
+        )
+        _write_report(made, report)
+        if replayed:
+            report = replace(report, replay=_replay(made, windows, progress=progress))
+            _write_report(made, report)
+        published = registry.publish(made, project.specialists, name, version)
+    if report.verdict == "pass" and registry.differs(project.specialists, published) is None:
+        registry.promote(project.specialists, name, published.version)
+    return open_specialist(published)
+
+
+def task_of(judged: Judged) -> Task:
+    """The task as the specialist carries it: with the channels that are left, without the files of the training."""
+    fleet = judged.fleet
+    columns = fleet.columns.model_copy(update={"channels": judged.prepared.readings.channels})
+    return settled_with(replace(fleet.task, options=fleet.options.model_dump(mode="json", exclude_none=True)), columns,
+                        judged.prepared.readings.channels)  # fmt: skip
+
+
+def thresholds_of(judged: Judged) -> list[float | None]:
+    """The risk from which on an alarm is raised, one a horizon; None: never."""
+    found = [worth.alarms.threshold for worth in judged.worths]
+    return [float(t) if np.isfinite(t) else None for t in found]
+
+
+def _assemble(made: Path, judged: Judged, version: int, digest: str, seed: int) -> None:
+    side_files, weights = made / "side_files", made / "weights"
+    side_files.mkdir()
+    weights.mkdir()
+    thresholds = thresholds_of(judged)
+    chosen = [
+        Chosen(c.horizon, c.rung.name, None if t is None else float(logit(np.clip(t, 1e-9, 1 - 1e-9))))
+        for c, t in zip(judged.found.chosen, thresholds, strict=True)
+    ]
+    write_horizons(chosen, {c.rung.name: c.rung.weights.folder for c in judged.found.chosen}, weights)
+    write_json(side_files / ALARMS, {"thresholds": thresholds})
+    write_json(side_files / "golden.json", [])
+
+
+def _manifest(judged: Judged, version: int, digest: str, seed: int) -> dict[str, Any]:
+    prepared, found = judged.prepared, judged.found
+    facts = {
+        "rungs": {str(c.horizon): {"rung": c.rung.name, "why": c.why} for c in found.chosen},
+        "members": [{"rung": r.name, "facts": r.weights.facts} for r in _used(found)],
+    }
+    return {
+        "format": FORMAT,
+        "name": judged.fleet.task.name,
+        "version": version,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "made_with": f"shokunin {__version__}",
+        "task": task_to_dict(task_of(judged)),
+        "labels": [],
+        "weights": {"form": "series_window", "format": "series_horizons", "exact": True, "facts": facts},
+        "dataset": {
+            "digest": digest, "train": len(prepared.split.train), "validation": len(prepared.split.validation),
+            "test": len(prepared.split.test),
+        },
+        "steps": [
+            {
+                "step": "train", "learner": "+".join(dict.fromkeys(c.rung.name for c in found.chosen)), "seed": seed,
+                "seconds": round(judged.seconds, 3), "candidates": len(found.rungs),
+            }
+        ],
+        "parent": None,
+        "licences": _licences(found),
+    }  # fmt: skip
+
+
+def _used(found: Anticipation) -> list[Any]:
+    return list({c.rung.name: c.rung for c in found.chosen}.values())
+
+
+def _licences(found: Anticipation) -> dict[str, str]:
+    """The licences of the encoders that the used rungs carry."""
+    out: dict[str, str] = {}
+    for rung in _used(found):
+        for key in ("text_model", "encoder"):
+            about = rung.weights.facts.get(key)
+            if isinstance(about, dict) and about.get("name") and about.get("licence"):
+                out[str(about["name"])] = str(about["licence"])
+    return out
+
+
+def _seal(made: Path, manifest: dict[str, Any], windows: Sequence[Window]) -> None:
+    """The manifest, and golden samples as the model answers them now."""
+    registry.seal(made, manifest)
+    specialist = open_specialist(read_specialist(made), golden=False)
+    sample = [
+        windows[i].inputs for i in np.unique(np.linspace(0, len(windows) - 1, min(GOLDEN, len(windows))).astype(int))
+    ]
+    answers = specialist.predict(sample)
+    golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
+    write_json(made / "side_files" / "golden.json", golden)
+    registry.seal(made, manifest)
+
+
+def _write_report(folder: Path, report: Report) -> None:
+    manifest = read_json(folder / "manifest.json")
+    write_json(folder / "report.json", report_to_dict(report))
+    write_text(folder / "report.html", report_html(report))
+    write_text(folder / "card.md", model_card(report, manifest))
+    registry.seal(folder, manifest)
+
+
+def _replay(folder: Path, windows: Sequence[Window], *, progress: Progress) -> dict[str, Any]:
+    """Send sealed windows through a server process, and compare alarms and sentences with what was tested.
+
+    Raises:
+        ReplayError: one differs.
+    """
+    specialist = open_specialist(read_specialist(folder))
+    tested = specialist.predict([w.inputs for w in windows])
+    examples = [Example(w.inputs, None, f"{w.inputs['unit']}, until {w.until}") for w in windows]
+    alone = tempfile.TemporaryDirectory(prefix="shokunin-replay-")
+    with alone, ServerProcess(["--specialist", str(folder), "--no-record", "--project", alone.name]) as server:
+        result = replay(
+            server.base_url, specialist.name, examples, [a.value for a in tested],
+            said=[str(a.details["said"]) for a in tested], exact=True, progress=progress,
+        )  # fmt: skip
+    check_replay(result)
+    return replay_to_dict(result)

@@ -1,0 +1,80 @@
+"""The report of a specialist that foresees failures, in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from shokunin.prove.fleet_page import fleet_headline
+from shokunin.prove.tables import table_of
+from shokunin.prove.wording import milliseconds, printable, size
+from shokunin.report import Report
+
+
+def fleet_terminal(report: Report, out: Console) -> None:
+    """Print the verdict, each horizon's worth, the published way to judge beside the honest one, the speed."""
+    found = report.anticipation
+    assert found is not None
+    out.print()
+    out.print(Text(f"  {fleet_headline(report)}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
+    for reason in report.reasons:
+        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
+    out.print()
+    table = table_of("within", "caught", "ahead", "false alarms", "average precision", "base rate", "ROC-AUC", "by")
+    for row in found["horizons"]:
+        table.add_row(*(Text(cell) for cell in _worth(row, found)))
+    out.print(table)
+    out.print()
+    claims = table_of("within", "judged as published: ROC-AUC", "F1", "honestly: ROC-AUC", "F1")
+    published = {row["horizon"]: row for row in found["protocols"]["published"]}
+    for row in found["protocols"]["honest"]:
+        span = next(h["span"] for h in found["horizons"] if h["horizon"] == row["horizon"])
+        claims.add_row(*(Text(cell) for cell in (span, *_areas(published.get(row["horizon"])), *_areas(row))))
+    out.print(claims)
+    out.print(
+        Text(
+            "  The published way tests on windows that were trained on; it claims this much whatever is true.",
+            style="dim",
+        )
+    )
+    out.print()
+    for choice in found["horizons"]:
+        out.print(Text(f"  {choice['span']}: {printable(choice['why'], 400)}", style="dim"))
+    loud = ", ".join(printable(s["channel"], 40) for s in found["speaking"][:5])
+    out.print(Text(f"  what speaks  {loud or 'nothing'}"))
+    ms = report.latency_ms
+    out.print(
+        Text(
+            f"  one window   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
+            f"in batches {report.throughput:,.0f} a second; {size(report.size_bytes)} on disk"
+        )
+    )
+    if report.replay is not None:
+        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
+        out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
+
+
+def _worth(row: dict[str, Any], found: dict[str, Any]) -> tuple[str, ...]:
+    alarms, ranked = row["alarms"], row["ranking"]
+    quartiles = alarms["steps_ahead"]["quartiles"]
+    ahead = f"{quartiles[1]:g} {found['grid']['step']}s" if quartiles else "–"
+    false = f"{row['month']['false']:.2f} a unit in {found['month']}"
+    if ranked is None:
+        return row["span"], f"{alarms['caught']} of {alarms['events']}", ahead, false, "–", "–", "–", row["rung"]
+    pr, roc = (ranked[m] for m in ("pr_auc", "roc_auc"))
+    return (
+        row["span"], f"{alarms['caught']} of {alarms['events']}", ahead, false, _interval(pr),
+        f"{ranked['base_rate']:.3f}", _interval(roc), row["rung"],
+    )  # fmt: skip
+
+
+def _areas(row: dict[str, Any] | None) -> tuple[str, str]:
+    if row is None or "roc_auc" not in row:
+        return "–", "–"
+    return f"{row['roc_auc']['value']:.3f}", f"{row['f1']:.3f}"
+
+
+def _interval(value: dict[str, float]) -> str:
+    return f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
