@@ -27,6 +27,13 @@ def prove(
             help="Compare with column:NAME of DATA, a file of recorded answers, another specialist, or URL#MODEL."
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UPSTREAM#MODEL",
+            help="Of written answers: a model that says which is better, this specialist's or that of --against.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the page here; by default into the project's reports folder.")
     ] = None,
@@ -39,7 +46,7 @@ def prove(
         from shokunin.prove.render import report_html, report_json, report_terminal
 
         with bars(output) as progress:
-            made = pipeline.prove(name, data, against=against, project=project, progress=progress)
+            made = pipeline.prove(name, data, against=against, judge=judge, project=project, progress=progress)
         page = pipeline.keep_report(made, report_html(made), place=report, project=project)
         if output is Output.json:
             emit({**report_json(made), "page": str(page)})

@@ -21,7 +21,9 @@ from shokunin.files import read_json
 from shokunin.pipeline.answering import codec_of
 from shokunin.pipeline.comparing import Against, answers_of, model_asked
 from shokunin.pipeline.costing import cost_section
+from shokunin.pipeline.preferring import judge_of, preferred
 from shokunin.pipeline.rows import LABEL, dataset_folder, examples_of, is_recorded
+from shokunin.pipeline.teachers import ServerTeacher
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.prove.against import compare_against
@@ -65,12 +67,15 @@ def prove_specialist(
     place: Project,
     *,
     against: Against | None,
+    judge: str | None = None,
     progress: Progress,
 ) -> Report:
     """The report on given rows, or on the sealed rows of the dataset that the specialist was trained beside.
 
     Of given rows those that (nearly) repeat a row of the training side are left out, where the dataset is in the project.
     """
+    # What is wrong with the judge is said before anything is asked.
+    who = None if judge is None else judge_of(judge, specialist, place, against=against)
     published = read_json(specialist.folder / "report.json") if (specialist.folder / "report.json").exists() else {}
     if data is None:
         dataset = read_dataset(dataset_folder(place, specialist))
@@ -78,7 +83,9 @@ def prove_specialist(
     else:
         ground = _given_ground(specialist, data, published, place, progress)
     rungs = [Rung(**{**r, "score": None}) for r in published.get("ladder", []) if r["chosen"]]
-    return make_report(specialist, ground, rungs=rungs, why="", against=against, place=place, progress=progress)
+    return make_report(
+        specialist, ground, rungs=rungs, why="", against=against, judge=who, place=place, progress=progress
+    )
 
 
 def sealed_ground(dataset: Dataset, codec: Codec, *, why: str) -> Ground:
@@ -125,9 +132,10 @@ def make_report(
     why: str,
     place: Project,
     against: Against | None = None,
+    judge: ServerTeacher | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Ask every row, score, compare and measure."""
+    """Ask every row, score, compare and measure; `judge` says of written answers which one is better."""
     assert specialist.predictor is not None
     codec = codec_of(specialist)
     task = replace(specialist.task, none_labels=codec.none_labels)  # its own spelling is one of them
@@ -145,6 +153,10 @@ def make_report(
         comparison, cases = compare_against(cases, answers, name=name, task=task, judge=codec, live=live)
         if not live or (asked is not None and price_of(asked, place.prices) is None):
             comparison["cost"] = None  # not 0: nobody knows
+        if judge is not None:
+            comparison["judge"] = preferred(
+                cases, judge, specialist, place, rival=name, itself=judge.name == asked, progress=progress
+            )
     outcome, reasons = verdict(evaluation, baseline, task)
     progress("measuring speed on this machine", 0, 1)
     speed = measure(specialist.predictor, [e.inputs for e in ground.rows])
