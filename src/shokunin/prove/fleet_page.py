@@ -2,51 +2,187 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Template
 from markupsafe import Markup
 
-from shokunin.prove.sheet import environment, style
+from shokunin.prove import plots
+from shokunin.prove.sheet import environment, machine_facts, style
+from shokunin.prove.wording import milliseconds, percent
 from shokunin.report import Report
 
 TEMPLATE = Path(__file__).with_name("fleet.html.jinja")
+SPEAKING = 12
+WIDEST = 320
+"""Pixels of the longest bar."""
 
 
 def fleet_html(report: Report) -> str:
     """The whole report as one HTML page with its styles and pictures inside."""
-    found = report.anticipation
-    assert found is not None
-    pictures = [{**t, "svg": Markup(t["svg"])} for t in found["timelines"]]
+    found = _found(report)
+    loud = found["speaking"][:SPEAKING]
+    most = max((s["push"] for s in loud), default=1.0) or 1.0
     return _template().render(
-        style=Markup(style()), r=report, a=found, yes=report.verdict == "pass", pictures=pictures,
-        headline=fleet_headline(report), protocols=_protocols(report),
-    )  # fmt: skip
+        style=Markup(style()),
+        r=report,
+        a=found,
+        yes=report.verdict == "pass",
+        headline=fleet_headline(report),
+        summary=fleet_summary(report),
+        warnings=warnings_of(report),
+        tiles=_tiles(report),
+        sealed=_sealed(report),
+        by_unit=found["split"]["by"] == "unit",
+        worth=[_worth(row) for row in found["horizons"]],
+        protocols=_protocols(found),
+        pictures=[{**t, "svg": Markup(t["svg"])} for t in found["timelines"]],
+        speaking=[{**s, "width": round(WIDEST * s["push"] / most)} for s in loud],
+        reliability_plot=Markup(plots.reliability_plot(report.calibration["bins"])),
+        facts=_facts(report),
+        machine=machine_facts(report.machine),
+    )
 
 
 def fleet_headline(report: Report) -> str:
     """The verdict in one line."""
-    found = report.anticipation
-    assert found is not None
+    found = _found(report)
     first = found["horizons"][0]["span"]
     if report.verdict == "pass":
         return f"Yes: a {found['event']} within {first} is foreseen better than by chance."
     return f"No: a {found['event']} within {first} is not foreseen well enough."
 
 
-def _protocols(report: Report) -> list[dict[str, object]]:
-    """Each horizon as the published way would have judged it, and as it is."""
-    found = report.anticipation
-    assert found is not None
-    claimed = {row["horizon"]: row for row in found["protocols"]["published"]}
-    honest = {row["horizon"]: row for row in found["protocols"]["honest"]}
+def fleet_summary(report: Report) -> str:
+    """The figures behind the verdict: what the first horizon's alarms were worth."""
+    found = _found(report)
+    row = found["horizons"][0]
+    alarms, event = row["alarms"], found["event"]
+    if not alarms["events"]:
+        return f"There was no {event} in the sealed part, so nobody can say what it would have caught."
+    ahead = alarms["steps_ahead"]["quartiles"]
+    early = f", half of them at least {_span(ahead[1], found)} ahead" if ahead else ""
+    return (
+        f"It caught {alarms['caught']} of {alarms['events']} {event}s{early}, with {row['month']['false']:.2f} false alarms "
+        f"a unit in {found['month']}."
+    )
+
+
+def _found(report: Report) -> dict[str, Any]:
+    assert report.anticipation is not None
+    return report.anticipation
+
+
+def _span(steps: float, found: Mapping[str, Any]) -> str:
+    count = steps * found["grid"]["times"]
+    return f"{count:,g} {found['grid']['step']}{'' if count == 1 else 's'}"
+
+
+def warnings_of(report: Report) -> list[str]:
+    """The reasons that are no repetition of the table."""
+    repeated = {row["sentence"].lower().rstrip(".") for row in _found(report)["horizons"]}
+    return [reason for reason in report.reasons if reason.lower().rstrip(".") not in repeated]
+
+
+def _tiles(report: Report) -> list[dict[str, str]]:
+    found = _found(report)
+    row = found["horizons"][0]
+    alarms = row["alarms"]
+    quartiles = alarms["steps_ahead"]["quartiles"]
+    caught = f"{alarms['caught']} of {alarms['events']}"
     return [
-        {"span": h["span"], "published": claimed.get(h["horizon"]), "honest": honest.get(h["horizon"])}
+        {"figure": caught, "told": f"{found['event']}s caught within {row['span']}"},
+        {"figure": _span(quartiles[1], found) if quartiles else "–", "told": "of warning, for half of those caught"},
+        {"figure": f"{row['month']['false']:.2f}", "told": f"false alarms a unit in {found['month']}"},
+        {
+            "figure": milliseconds(report.latency_ms["p50"]),
+            "told": f"for one window (95 of 100 within {milliseconds(report.latency_ms['p95'])})",
+        },
+    ]
+
+
+def _sealed(report: Report) -> str:
+    found, split = _found(report), _found(report)["split"]
+    windows = f"{report.rows:,} windows of {found['window']} readings"
+    if split["by"] == "unit":
+        return f"{windows} of machines that had no part in the training."
+    return (
+        f"{windows}, all later than everything that was learnt from or chosen by, with a gap of {split['purge']} steps."
+    )
+
+
+def _worth(row: Mapping[str, Any]) -> dict[str, str]:
+    alarms = row["alarms"]
+    recall, precision = alarms["recall"], alarms["precision"]
+    quartiles = alarms["steps_ahead"]["quartiles"]
+    caught = f"{alarms['caught']} of {alarms['events']}"
+    if recall is not None:
+        caught += f" ({percent(recall['low'], 0)} to {percent(recall['high'], 0)})"
+    right = "no alarm"
+    if precision is not None:
+        right = f"{percent(precision['value'], 0)} ({percent(precision['low'], 0)} to {percent(precision['high'], 0)})"
+    return {
+        "span": row["span"],
+        "threshold": "never" if alarms["threshold"] is None else f"{percent(alarms['threshold'], 0)} risk",
+        "caught": caught,
+        "ahead": f"{quartiles[0]:g} to {quartiles[2]:g}" if quartiles else "–",
+        "alarms": f"{row['month']['alarms']:.2f}",
+        "false": f"{row['month']['false']:.2f}",
+        "precision": right,
+    }
+
+
+def _protocols(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each horizon as the published way would have judged it, and as it is."""
+    sides = {name: {row["horizon"]: row for row in found["protocols"][name]} for name in ("published", "honest")}
+    return [
+        {
+            "span": h["span"],
+            "sides": [
+                {"name": "as published", "honest": False, "row": sides["published"].get(h["horizon"])},
+                {"name": "honestly", "honest": True, "row": sides["honest"].get(h["horizon"])},
+            ],
+        }
         for h in found["horizons"]
     ]
 
 
+def _facts(report: Report) -> list[tuple[str, str]]:
+    found = _found(report)
+    rows, units, taken = found["read"]["rows"], found["read"]["units"], found["taken"]
+    aside = "; ".join(f"{n:,} {reason}" for reason, n in rows["aside"].items())
+    sides = {
+        "to learn from": report.dataset["train"],
+        "to choose by": report.dataset["validation"],
+        "sealed": report.rows,
+    }
+    facts = [
+        ("rows", f"{rows['in']:,} in, {rows['used']:,} used" + (f"; set aside: {aside}" if aside else "")),
+        ("units", f"{units['used']:,} of {units['in']:,}"),
+        ("channels", ", ".join(map(str, found["channels"]))),
+        ("split", taken["split"]),
+        ("windows", ", ".join(f"{count:,} {what}" for what, count in sides.items())),
+        ("filled in", f"{percent(found['read']['filled_share'])} of the readings, from the one before"),
+        ("dataset", str(report.dataset["digest"])),
+    ]
+    if found["read"]["constant_channels"]:
+        facts.append(("never move", ", ".join(found["read"]["constant_channels"])))
+    if found["read"]["cells_that_are_no_numbers"]:
+        told = found["read"]["cells_that_are_no_numbers"]
+        facts.append(("cells that are no numbers", ", ".join(f"{n:,} in {name}" for name, n in told.items())))
+    if found["read"]["long_gaps"]:
+        facts.append(("long gaps", f"{found['read']['long_gaps']:,}, where a unit's history is cut"))
+    return facts
+
+
 @cache
 def _template() -> Template:
-    return environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
+    made = environment()
+    made.filters |= {
+        "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
+        "plain": lambda interval: f"{interval['low']:.3f} to {interval['high']:.3f}",
+    }
+    return made.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from shokunin.prove.fleet_page import fleet_headline
+from shokunin.prove.fleet_page import fleet_headline, fleet_summary, warnings_of
 from shokunin.prove.tables import table_of
 from shokunin.prove.wording import milliseconds, printable, size
 from shokunin.report import Report
@@ -19,15 +19,18 @@ def fleet_terminal(report: Report, out: Console) -> None:
     assert found is not None
     out.print()
     out.print(Text(f"  {fleet_headline(report)}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
-    for reason in report.reasons:
+    out.print(Text(f"  {fleet_summary(report)}"))
+    for reason in warnings_of(report):
         out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
     out.print()
-    table = table_of("within", "caught", "ahead", "false alarms", "average precision", "base rate", "ROC-AUC", "by")
+    table = table_of("within", "caught", "ahead", "false", "PR-AUC", "by chance", "by")
     for row in found["horizons"]:
-        table.add_row(*(Text(cell) for cell in _worth(row, found)))
+        table.add_row(*(Text(cell) for cell in _worth(row)))
     out.print(table)
+    told = f"  ahead: steps of warning, half have more; false: alarms a unit in {found['month']}; PR-AUC: average precision"
+    out.print(Text(told, style="dim"))
     out.print()
-    claims = table_of("within", "judged as published: ROC-AUC", "F1", "honestly: ROC-AUC", "F1")
+    claims = table_of("within", "ROC-AUC as published", "F1", "ROC-AUC honestly", "F1")
     published = {row["horizon"]: row for row in found["protocols"]["published"]}
     for row in found["protocols"]["honest"]:
         span = next(h["span"] for h in found["horizons"] if h["horizon"] == row["horizon"])
@@ -56,18 +59,15 @@ def fleet_terminal(report: Report, out: Console) -> None:
         out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
 
 
-def _worth(row: dict[str, Any], found: dict[str, Any]) -> tuple[str, ...]:
+def _worth(row: dict[str, Any]) -> tuple[str, ...]:
     alarms, ranked = row["alarms"], row["ranking"]
     quartiles = alarms["steps_ahead"]["quartiles"]
-    ahead = f"{quartiles[1]:g} {found['grid']['step']}s" if quartiles else "–"
-    false = f"{row['month']['false']:.2f} a unit in {found['month']}"
+    ahead = f"{quartiles[1]:g}" if quartiles else "–"
+    caught = f"{alarms['caught']} of {alarms['events']}"
+    false = f"{row['month']['false']:.2f}"
     if ranked is None:
-        return row["span"], f"{alarms['caught']} of {alarms['events']}", ahead, false, "–", "–", "–", row["rung"]
-    pr, roc = (ranked[m] for m in ("pr_auc", "roc_auc"))
-    return (
-        row["span"], f"{alarms['caught']} of {alarms['events']}", ahead, false, _interval(pr),
-        f"{ranked['base_rate']:.3f}", _interval(roc), row["rung"],
-    )  # fmt: skip
+        return row["span"], caught, ahead, false, "–", "–", row["rung"]
+    return row["span"], caught, ahead, false, _interval(ranked["pr_auc"]), f"{ranked['base_rate']:.3f}", row["rung"]
 
 
 def _areas(row: dict[str, Any] | None) -> tuple[str, str]:

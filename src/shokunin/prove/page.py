@@ -14,7 +14,7 @@ from shokunin.prove import plots
 from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
 from shokunin.prove.documents import wrong_fields
 from shokunin.prove.fleet_page import fleet_html
-from shokunin.prove.sheet import environment, style
+from shokunin.prove.sheet import environment, machine_facts, style
 from shokunin.prove.wording import (
     LEVEL,
     SHARES,
@@ -25,7 +25,6 @@ from shokunin.prove.wording import (
     printable,
     round_percent,
     share,
-    size,
     speaker,
     whole,
 )
@@ -69,7 +68,7 @@ def report_html(report: Report) -> str:
         worst=sorted(wrong, key=_badness)[:WORST_CASES],
         wrong_count=len(wrong),
         provenance=_provenance(report),
-        machine=_machine(report),
+        machine=machine_facts(report.machine),
         cost=_cost(report),
     )
 
@@ -275,18 +274,3 @@ def _cost(report: Report) -> dict[str, Any] | None:
         "sentence": printable(cost["break_even"]["sentence"], 600),
         "basis": basis(cost),
     }
-
-
-def _machine(report: Report) -> list[tuple[str, str]]:
-    m = report.machine
-    facts = [
-        (
-            "machine",
-            f"{m.get('processor', 'unknown processor')}, {m.get('cores', '?')} cores, {size(m.get('memory_bytes'))}",
-        ),
-        ("system", f"{m.get('system', '')}, Python {m.get('python', '')}"),
-    ]
-    libraries = m.get("libraries") or {}
-    if libraries:
-        facts.append(("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items())))
-    return [(name, printable(value, 400)) for name, value in facts]

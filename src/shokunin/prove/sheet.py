@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -39,6 +40,21 @@ def environment() -> Environment:
         "unbroken": _unbroken,
     }
     return made
+
+
+def machine_facts(m: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The machine of a report, in names and values."""
+    facts = [
+        (
+            "machine",
+            f"{m.get('processor', 'unknown processor')}, {m.get('cores', '?')} cores, {size(m.get('memory_bytes'))}",
+        ),
+        ("system", f"{m.get('system', '')}, Python {m.get('python', '')}"),
+    ]
+    libraries = m.get("libraries") or {}
+    if libraries:
+        facts.append(("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items())))
+    return [(name, printable(value, 400)) for name, value in facts]
 
 
 def _never_broken(words: Callable[..., str]) -> Callable[..., str]:

@@ -65,7 +65,7 @@ def timeline(
         )
     for event in events:
         parts.append(
-            f'<line x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}" stroke="#111" stroke-width="2"/>'
+            f'<line x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}" class="event" stroke="#111" stroke-width="2"/>'
         )
         parts.append(f'<text x="{x(event) - 3:.1f}" y="{SENSOR[0]}" font-size="10" text-anchor="end">failure</text>')
     for step, outcome in alarms:
@@ -79,7 +79,7 @@ def timeline(
     ]
     body = "".join(parts)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title, quote=True)}" font-family="sans-serif">{body}</svg>'
     )
 
