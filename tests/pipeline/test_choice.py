@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shokunin.pipeline.ladder import smallest_good_enough
+from shokunin.pipeline.smallest import smallest_good_enough
 
 MB = 1_000_000
 

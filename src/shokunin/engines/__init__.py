@@ -27,6 +27,7 @@ ENGINES = {
     "cascade": "shokunin.engines.cascade",
     "field_candidates": "shokunin.engines.field_candidates",
     "field_tagger": "shokunin.engines.field_tagger",
+    "fields_by_member": "shokunin.engines.fields_by_member",
     "nearest_answer": "shokunin.engines.nearest_answer",
     "answer_templates": "shokunin.engines.answer_templates",
     "language_model": "shokunin.engines.language_model",
@@ -36,7 +37,8 @@ ENGINES = {
 }
 
 READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "cascade": "cascade",
-         "field_candidates": "field_candidates", "field_tagger": "field_tagger", "nearest_answer": "nearest_answer",
+         "field_candidates": "field_candidates", "field_tagger": "field_tagger", "fields_by_member": "fields_by_member",
+         "nearest_answer": "nearest_answer",
          "answer_templates": "answer_templates", "gguf": "language_model",
          "gguf_adapter": "language_model", "openvino_text": "language_model", "hf_text": "transformers_text",
          "series_trees": "trees", "series_horizons": "series_horizons"}  # fmt: skip

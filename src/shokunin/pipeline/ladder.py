@@ -19,15 +19,18 @@ import numpy.typing as npt
 
 from shokunin.answer import Inputs
 from shokunin.dataset import Dataset
+from shokunin.engines.fields_by_member import MOST_MEMBERS as MOST_READERS
 from shokunin.engines.mixture import MOST_MEMBERS, mix
 from shokunin.errors import BaseModelError, DataError, MissingExtraError, UsageError
-from shokunin.forms import Form, Lessons, Raw, TextLessons, Written
+from shokunin.forms import Form, FoundFields, Lessons, Raw, TextLessons, Written
 from shokunin.metrics import Interval
 from shokunin.pipeline.bases import Family, check_families, family_of
+from shokunin.pipeline.by_member import Member, fields_by_member
 from shokunin.pipeline.cascading import cascade_of
 from shokunin.pipeline.judged import Judged, judged_by
 from shokunin.pipeline.mixing import Mixture, fit_shares
 from shokunin.pipeline.rungs import Climb, fit_rung, folds_of, read_rung, session_of
+from shokunin.pipeline.smallest import smallest_good_enough
 from shokunin.progress import Progress
 from shokunin.prove.wording import p_value
 from shokunin.report import Rung
@@ -37,11 +40,6 @@ from shokunin.train import EATS, LEARNERS, Learner, learner
 from shokunin.version import __version__
 from shokunin.weights import Weights
 
-TOLERANCE = 0.005
-"""A smaller model may be chosen while it is at most half a point behind and no test can tell it from the best."""
-SAME_SIZE = 1.5
-"""Models less than this far apart in size are as small as each other; among those the better score decides."""
-LEVEL = 0.05
 FAR_SMALLER = 10
 """A writer is asked before another one that is so many times its size."""
 LEAST_OF_TRAINING = 0.6
@@ -143,7 +141,7 @@ def climb(
     if judged.lessons is not None:
         climbs.extend(_mixtures(climbs, judged.lessons, shaping))
     else:
-        climbs.extend(_cascades(climbs, judged, shaping))
+        climbs.extend([*_cascades(climbs, judged, shaping), *_by_member(climbs, judged, shaping, seed)])
     climbs.sort(key=lambda c: c.weights.size_bytes())
     return _choose(climbs, judged, notes, out_of_fold=folds is not None, seed=seed)
 
@@ -239,6 +237,25 @@ def _cascades(climbs: list[Climb], judged: Judged, shaping: Callable[[int], npt.
     return made
 
 
+def _by_member(
+    climbs: list[Climb], judged: Judged, shaping: Callable[[int], npt.NDArray[np.bool_]], seed: int
+) -> list[Climb]:
+    """The readers of fields as one, each field read by those that read it best, if that is not one of them for all."""
+    readers = [c for c in climbs if c.weights.form == "labelled_fields" and isinstance(c.weights, Weights)]
+    readers = sorted(readers, key=lambda c: c.weights.size_bytes())[:MOST_READERS]
+    rows = shaping(len(judged))
+    if len(readers) < 2 or rows.sum() < 2:
+        return []
+    members = [Member(c.name, cast(Weights, c.weights), cast(Sequence[FoundFields], c.raw)) for c in readers]
+    made = fields_by_member(members, judged, rows, seed)
+    if made is None:
+        return []
+    weights, raw, asked = made
+    used = [next(c for c in readers if c.name == name) for name, _ in weights.members]
+    latency = sum(share * c.latency_ms for share, c in zip(asked, used, strict=True))
+    return [Climb("|".join(c.name for c in used), weights, raw, sum(c.train_seconds for c in used), latency)]
+
+
 def mixtures(climbs: Sequence[Climb]) -> list[list[Climb]]:
     """Words with each encoder, words with all frozen ones, words with all: words know spellings, encoders know meanings."""
     words = [c for c in climbs if c.name == "text_linear"]
@@ -271,19 +288,6 @@ def _choose(climbs: list[Climb], judged: Judged, notes: dict[str, str], *, out_o
     return Ladder(
         climbs, rungs, climbs[chosen], _why(climbs, scores, worse, behind, chosen, best, rows), judged, out_of_fold
     )
-
-
-def smallest_good_enough(sizes: Sequence[int], behind: Sequence[float], worse: Sequence[float]) -> int:
-    """Which rung to keep: the smallest that is not measurably worse than the best, and of those about as small the best.
-
-    Args:
-        sizes: bytes of each rung.
-        behind: the best score minus each rung's; 0 for the best.
-        worse: p-value of "not worse than the best" for each rung; 1 for the best.
-    """
-    good = [i for i in range(len(sizes)) if behind[i] <= 0 or (worse[i] > LEVEL and behind[i] <= TOLERANCE)]
-    limit = SAME_SIZE * min(sizes[i] for i in good)
-    return min((i for i in good if sizes[i] <= limit), key=lambda i: (behind[i], sizes[i]))
 
 
 def _why(

@@ -21,6 +21,7 @@ from shokunin.engines.mixture import MixtureSession
 from shokunin.errors import UsageError
 from shokunin.files import disk_error, read_json, write_json
 from shokunin.forms import Form
+from shokunin.pipeline.by_member import FieldsByMember
 from shokunin.pipeline.cascading import Cascade
 from shokunin.weights import Weights
 
@@ -76,8 +77,8 @@ def fit_shares(raw: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.in
     return np.asarray(np.exp(found.x) / spread)
 
 
-def written(weights: Weights | Mixture | Cascade, folder: Path) -> Weights:
-    """Copy weights into the new folder `folder`; the members of a mixture or cascade side by side, with what joins them.
+def written(weights: Weights | Mixture | Cascade | FieldsByMember, folder: Path) -> Weights:
+    """Copy weights into the new folder `folder`; the members of what is made of several side by side, with what joins them.
 
     Raises:
         ProjectError: the disk is full, or a file cannot be read or written.
@@ -85,7 +86,7 @@ def written(weights: Weights | Mixture | Cascade, folder: Path) -> Weights:
     if isinstance(weights, Weights):
         _copy(weights.folder, folder)
         return replace(weights, folder=folder)
-    if isinstance(weights, Cascade):
+    if isinstance(weights, (Cascade, FieldsByMember)):
         return weights.written(folder, written)
     members = [(name, written(w, folder / str(i))) for i, (name, w) in enumerate(weights.members)]
     return _described(members, weights.shares, folder)

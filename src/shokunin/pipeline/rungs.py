@@ -19,6 +19,7 @@ from shokunin.engines import Session, engine_for
 from shokunin.errors import DataError, UsageError
 from shokunin.files import folder_in_making, publish_folder, read_json, write_json
 from shokunin.forms import Lessons, Raw, TextLessons
+from shokunin.pipeline.by_member import FieldsByMember
 from shokunin.pipeline.cascading import Cascade
 from shokunin.pipeline.judged import Judged
 from shokunin.pipeline.kept_raw import keep_raw, kept_raw
@@ -39,7 +40,7 @@ class Climb:
     """What one learner did: its weights, fitted on all training rows, and its raw outputs for the judging rows."""
 
     name: str
-    weights: Weights | Mixture | Cascade
+    weights: Weights | Mixture | Cascade | FieldsByMember
     raw: Raw
     train_seconds: float
     latency_ms: float
@@ -174,9 +175,13 @@ def out_of_fold(
     return raw
 
 
-def session_of(weights: Weights | Mixture | Cascade) -> Session:
+def session_of(weights: Weights | Mixture | Cascade | FieldsByMember) -> Session:
     """The weights, opened."""
-    return weights.session() if isinstance(weights, (Mixture, Cascade)) else engine_for(weights.format).load(weights)
+    return (
+        weights.session()
+        if isinstance(weights, (Mixture, Cascade, FieldsByMember))
+        else engine_for(weights.format).load(weights)
+    )
 
 
 def median_latency_ms(session: Session, forms: Sequence[Any]) -> float:
