@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from series.fleets import fleet
 from shokunin.errors import DataError, UsageError
@@ -14,6 +15,7 @@ from shokunin.pipeline.anticipating import Anticipation, choose, fit_rungs, prep
 from shokunin.series.leaks import find_leaks
 from shokunin.series.plan import Plan
 from shokunin.series.proof import Sides, as_json, judge, sentence
+from shokunin.series.ranking import areas
 from shokunin.series.readings import Readings
 from shokunin.series.timeline import timeline
 from shokunin.series.trees import TreeOptions
@@ -109,6 +111,26 @@ def test_units_that_were_never_seen_cannot_be_measured_against_themselves() -> N
     for fine in ({"scale": "fleet"}, {"scale": None}, {"split": "time"}):
         prepared = prepare(readings, plan.model_copy(update=fine), failures=failures)
         assert len(prepared.split.test)
+
+
+def test_where_units_are_tested_every_training_unit_validates_by_models_that_did_not_see_it(tmp_path: Path) -> None:
+    readings, failures = machines(signal=True, units=8, days=150)
+    plan = PLAN.model_copy(update={"split": "unit", "folds": 4, "parts": 3})
+    prepared = prepare(readings, plan, failures=failures)
+    split = prepared.split
+    assert np.array_equal(split.validation, split.train) and split.facts["crossed"] == {"units": 6, "parts": 3}
+    found = fit_rungs(prepared, tmp_path)
+    assert found.chosen[0].rung.name == "statistics"
+    worth = judged(found)
+    assert worth.skill and worth.ranking is not None and worth.ranking.roc_auc.value > 0.8
+    trees = next(r for r in found.rungs if r.name == "statistics")
+    assert trees.validation.shape == (len(split.train), 1) and trees.model.about["crossed"] == 3
+    # The model itself has seen the training windows; its scores there would be too good to decide anything by.
+    itself = trees.model.logits_of(trees.model.recipe.matrix(prepared.readings, prepared.windows.take(split.train)))
+    known = prepared.labels[split.train, 0] >= 0
+    y, crossed = prepared.labels[split.train, 0][known], trees.validation[known, 0]
+    assert areas(itself[known, 0], y)[1] > areas(crossed, y)[1]
+    assert expit(crossed).mean() == pytest.approx(y.mean(), abs=0.01)
 
 
 @pytest.mark.slow

@@ -67,12 +67,14 @@ def recipe_of(lessons: SeriesLessons, folder: Path) -> Recipe:
 def test_a_row_has_the_blocks_in_order_and_does_not_depend_on_the_batch(lessons: SeriesLessons, tmp_path: Path) -> None:
     recipe = recipe_of(lessons, tmp_path)
     names = recipe.names()
-    assert len(names) == 2 * (28 + 4 + 8) + 3 and names[0] == "vibration.mean" and names[-1] == "text_2"
+    assert len(names) == 2 * (28 + 4 + 8) + 2 + 3 and names[0] == "vibration.mean" and names[-1] == "text_2"
     x = recipe.matrix(lessons.readings, lessons.windows)
     one = recipe.matrix(lessons.readings, lessons.windows.take(np.array([70])))
     assert np.allclose(x[70], one[0], atol=1e-5)
     last = x[0, names.index("oil.temp.last")]
     stretch = lessons.readings.stretches[0]
+    alone = [x[:, names.index(f"{channel}.outside_30")] for channel in recipe.channels]
+    assert np.allclose(x[:, names.index("all channels.outside_30")], np.mean(alone, axis=0)) and np.ptp(alone[0]) > 0
     assert last == pytest.approx(recipe.scale.scaled(stretch.values[LENGTH - 1 : LENGTH], 1)[0, 1], abs=1e-6)
     assert np.isnan(x[lessons.windows.unit == 5][:, -3:]).all()  # a unit without a text is not known, not zero
 
@@ -135,7 +137,7 @@ def test_the_learner_learns_what_precedes_failures_and_its_folder_answers_the_sa
     assert raw[0, 0] > raw[1, 0] + 1  # the day of the failure against one far from any
     x = session.model.recipe.matrix(lessons.readings, lessons.windows.take(np.array([8])))
     speaking = session.model.speaking(x, 5)
-    assert speaking[0][0] == "vibration" and {name for name, _ in speaking} <= {"vibration", "oil.temp"}
+    assert speaking[0][0] == "vibration" and {name for name, _ in speaking} <= {"vibration", "oil.temp", "all channels"}
     with pytest.raises(UsageError, match="this model reads"):
         session.run([SeriesWindow(stretch.values[:5], stretch.filled[:5], "u0")])
 

@@ -111,6 +111,14 @@ def test_a_budget_of_alarms_is_kept_and_used() -> None:
     assert threshold_for_budget(units, steps, np.ones(3000), y, 10, allowed=3, wrong=True) == np.inf
 
 
+def test_a_lower_threshold_is_not_used_where_its_early_alarms_stand_in_the_way_of_right_ones() -> None:
+    # Ten units that fail at step 40, five steps after their histories end; risk is 1 from step 25 on and 2 in the end.
+    units, steps = np.repeat(np.arange(10), 35), np.tile(np.arange(35), 10)
+    s, y = np.where(steps >= 30, 2.0, np.where(steps >= 25, 1.0, 0.0)), (steps >= 30).astype(np.int8)
+    assert [a.outcome for a in raise_alarms(units, steps, s, y, 1.0, 10)] == [0] * 10
+    assert 1 < threshold_for_budget(units, steps, s, y, 10, allowed=20, wrong=True) <= 2
+
+
 def test_the_papers_threshold_and_row_scores() -> None:
     y = np.array([0, 0, 1, 0, 1, 1, -1], dtype=np.int8)
     s = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.99])

@@ -2,13 +2,14 @@
 
 The rungs are fitted on the training side, stopped, calibrated, chosen and given their thresholds on the validation
 side, and judged once on the test side, which is later (or other units) and shares no reading and no label day with
-the others.
+the others. Where units are tested, training is crossed: the validation side is all training units, each scored by
+models that were taught without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from shokunin.series.plan import RUNGS, Plan, RungName
 from shokunin.series.ranking import blocks_of, compare_rankings
 from shokunin.series.readings import Readings
 from shokunin.series.scaling import fit_scale
-from shokunin.series.split import Split, by_time, by_units, random_windows
+from shokunin.series.split import Split, by_time, by_units, crossed, random_windows
 from shokunin.series.windows import Windows, windows_of
 from shokunin.train import boosted_trees, last_readings
 from shokunin.weights import Weights
@@ -65,13 +66,16 @@ class Prepared:
         plan = self.plan
         return SeriesLessons(
             self.readings, self.windows, self.labels, plan.horizons, plan.when, self.split.train, self.split.validation,
-            self.split.known, self.texts, plan.offset,
+            self.split.known, self.texts, plan.offset, self.split.folds,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FittedRung:
-    """A rung that was fitted, with its calibrated log-odds on the validation and test windows, (n, horizons) each."""
+    """A rung that was fitted, with its calibrated log-odds on the validation and test windows, (n, horizons) each.
+
+    Where training is crossed those of the validation windows come from models that saw nothing of their unit.
+    """
 
     name: RungName
     weights: Weights
@@ -161,6 +165,8 @@ def prepare(
             raise DataError("there are no failures to learn from; give their dates, or look for anomalies without them")
         labels = from_failures(readings, windows, failures, plan.horizons, when=plan.when)
         events = {u: list(failures[name]) for u, name in enumerate(readings.units) if name in failures}
+    if plan.split == "unit":
+        split = crossed(split, windows, labels, parts=plan.parts, seed=plan.seed)
     leaks = find_leaks(readings, windows, labels, plan.horizons, split.train)
     gone = sorted({leak.channel for leak in leaks} - set(plan.keep_leaks))
     if gone:
@@ -188,13 +194,11 @@ def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) 
         place = folder / name
         place.mkdir(parents=True)
         progress(f"fitting {name}", len(rungs), len(plan.rungs))
-        weights = _fit(name, lessons, plan, place, progress)
+        weights, validation = _fit(name, lessons, plan, place, progress)
         model = read_model(weights.folder)
-        sides = [
-            model.logits_of(model.recipe.matrix(prepared.readings, prepared.windows.take(rows)))
-            for rows in (prepared.split.validation, prepared.split.test)
-        ]
-        rungs.append(FittedRung(name, weights, model, *sides))
+        if validation is None:
+            validation = _answers(model, prepared, prepared.split.validation)
+        rungs.append(FittedRung(name, weights, model, validation, _answers(model, prepared, prepared.split.test)))
     return Anticipation(prepared, tuple(rungs), choose(rungs, prepared), notes)
 
 
@@ -261,13 +265,19 @@ def published_protocol(
 def _split(readings: Readings, windows: Windows, plan: Plan) -> Split:
     if plan.split == "time":
         return by_time(readings, windows, max(plan.horizons) + plan.offset, shares=plan.shares)
-    return by_units(readings, windows, folds=plan.folds, fold=plan.fold, seed=plan.seed)
+    return by_units(readings, windows, folds=plan.folds, fold=plan.fold, seed=plan.seed, validation=None)
 
 
-def _fit(name: RungName, lessons: SeriesLessons, plan: Plan, folder: Path, progress: Progress) -> Weights:
+def _answers(model: SeriesModel, prepared: Prepared, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return model.logits_of(model.recipe.matrix(prepared.readings, prepared.windows.take(rows)))
+
+
+def _fit(
+    name: RungName, lessons: SeriesLessons, plan: Plan, folder: Path, progress: Progress
+) -> tuple[Weights, npt.NDArray[np.float64] | None]:
     if name in ("base_rate", "last_outside", "outside_30"):
         rule = last_readings.Options(rule=name, scale=plan.measured_by)
-        return last_readings.fit(lessons, rule, folder, seed=plan.seed, progress=progress)
+        return last_readings.fit_crossed(lessons, rule, folder, seed=plan.seed, progress=progress)
     blocks: dict[str, tuple[Block, ...]] = {
         "statistics": ("statistics", "recent"),
         "embedding": ("statistics", "recent", "embedding"),
@@ -277,13 +287,13 @@ def _fit(name: RungName, lessons: SeriesLessons, plan: Plan, folder: Path, progr
         blocks=blocks[name], scale=plan.measured_by, encoder=plan.encoder, encoder_steps=plan.encoder_steps,
         lora_steps=plan.lora_steps, text_model=plan.text_model, most_windows=plan.most_windows, trees=plan.trees,
     )  # fmt: skip
-    return boosted_trees.fit(lessons, options, folder, seed=plan.seed, progress=progress)
+    return boosted_trees.fit_crossed(lessons, options, folder, seed=plan.seed, progress=progress)
 
 
 def _without(readings: Readings, split: Split, names: Sequence[str]) -> tuple[Readings, Split]:
     rest, _ = apart(readings, names)
     known = [(new, mask) for new, (_, mask) in zip(rest.stretches, split.known, strict=True)]
-    return rest, Split(split.train, split.validation, split.test, known, split.facts)
+    return rest, replace(split, known=known)
 
 
 def _onsets(readings: Readings, states: Sequence[npt.NDArray[np.int8]]) -> dict[int, list[int]]:

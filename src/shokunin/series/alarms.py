@@ -139,16 +139,20 @@ def threshold_for_budget(
     allowed: float,
     wrong: bool = False,
 ) -> float:
-    """The lowest threshold that raises at most `allowed` alarms in all (`wrong`: that many wrong ones).
+    """Of the thresholds with at most `allowed` alarms in all (`wrong`: that many wrong ones) the one with most right alarms.
 
-    Infinity, which never rings, where even the highest score would ring too often.
+    Of equals the lowest. The lowest of all is often worse, though it rings more: an alarm that comes too early stands in
+    the way of the one that would have been right. Infinity, which never rings, where even the highest score would ring
+    too often.
     """
-    best = np.inf
+    best, most = np.inf, 0
     for threshold in _candidates(scores)[::-1].tolist():
         raised = raise_alarms(units, steps, scores, labels, threshold, horizon)
         if (sum(a.outcome == 0 for a in raised) if wrong else len(raised)) > allowed:
             break
-        best = threshold
+        right = sum(a.outcome == 1 for a in raised)
+        if right >= most:
+            best, most = threshold, right
     return best
 
 

@@ -1,7 +1,8 @@
 """Windows to rows of numbers for the trees: one recipe for training, proof and serving.
 
 Blocks, in the order of their columns: `statistics` (28 a channel), `recent` (4 a channel: how the last readings stand
-to the normal range, and how much of the window was filled in), `embedding` (64 a channel with the default encoder)
+to the normal range, and how much of the window was filled in; with several channels also what the plain rules look
+at, the share of all channels), `embedding` (64 a channel with the default encoder)
 and `text` (one vector a unit). The published method is the first, third and fourth on units with one channel: 28 + 64
 + 1,024 = 1,116.
 """
@@ -27,6 +28,9 @@ from shokunin.series.windows import Windows, cut
 Block = Literal["statistics", "recent", "embedding", "text"]
 BLOCKS: tuple[Block, ...] = ("statistics", "recent", "embedding", "text")
 RECENT = ("last", "last_outside", "outside_30", "filled")
+TOGETHER = "all channels"
+SHARES = ("last_outside", "outside_30")
+"""Of all channels together: trees would need very many splits to find a mean over channels by themselves."""
 LATELY = 30
 """Readings that `outside_30` looks back on."""
 Matrix = npt.NDArray[np.float32]
@@ -62,7 +66,7 @@ class Recipe:
             raise UsageError("the block 'text' needs the embedded texts of the units; none are given")
 
     def names(self) -> list[str]:
-        """The columns' names: `CHANNEL.STATISTIC`, `CHANNEL.embedding_7`, `text_7`."""
+        """The columns' names: `CHANNEL.STATISTIC`, `all channels.outside_30`, `CHANNEL.embedding_7`, `text_7`."""
         out: list[str] = []
         for block in self.blocks:
             if block == "text":
@@ -74,6 +78,8 @@ class Recipe:
                 assert self.encoder is not None
                 each = [f"embedding_{i}" for i in range(self.encoder.width)]
             out += [f"{channel}.{name}" for channel in self.channels for name in each]
+            if block == "recent" and len(self.channels) > 1:
+                out += [f"{TOGETHER}.{name}" for name in SHARES]
         return out
 
     def rows(self, values: npt.NDArray[np.float32], filled: npt.NDArray[np.bool_], units: Sequence[str]) -> Matrix:
@@ -125,4 +131,8 @@ class Recipe:
             outside = (lately < self.scale.low[rows][:, None]) | (lately > self.scale.high[rows][:, None])
         outside &= ~filled[:, -LATELY:]
         each = [scaled[:, -1], outside[:, -1], outside.mean(axis=1), filled.mean(axis=1)]
-        return np.stack(each, axis=2).astype(np.float32).reshape(len(values), -1)
+        alone = np.stack(each, axis=2).astype(np.float32)
+        if len(self.channels) == 1:
+            return alone.reshape(len(values), -1)
+        places = [RECENT.index(name) for name in SHARES]
+        return np.concatenate([alone.reshape(len(values), -1), alone[:, :, places].mean(axis=1)], axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -47,6 +47,8 @@ class SeriesLessons:
         known: the rows that scales may be made of.
         texts: by unit, its master text; empty where there is none.
         offset: steps from a window's end from where the horizons count.
+        folds: int64 (units,), where training is crossed: the part of each unit, -1 for those that do not train. Then
+            `validation` are windows of training units, to be scored by what was learnt `without` their part.
     """
 
     readings: Readings
@@ -59,6 +61,7 @@ class SeriesLessons:
     known: KnownRows = field(repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
     offset: int = 0
+    folds: Rows | None = field(default=None, repr=False)
     form: Literal["series_window"] = field(default="series_window", init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,24 @@ class SeriesLessons:
 
     def take(self, rows: Rows) -> SeriesLessons:
         """Fewer training windows: those at `rows` of them."""
-        return SeriesLessons(
-            self.readings, self.windows, self.labels, self.horizons, self.when, self.train[rows], self.validation,
-            self.known, self.texts, self.offset,
-        )  # fmt: skip
+        return replace(self, train=self.train[rows])
+
+    def parts(self) -> list[int]:
+        """The parts that training is crossed over; none where there is a validation side of its own."""
+        return [] if self.folds is None else np.unique(self.folds[self.folds >= 0]).tolist()
+
+    def without(self, part: int) -> SeriesLessons:
+        """Everything but one part to learn from, also for the scales, and that part's windows to validate on.
+
+        Raises:
+            ValueError: training is not crossed.
+        """
+        if self.folds is None:
+            raise ValueError("these lessons are not crossed: they have a validation side of their own")
+        out = self.folds == part
+        train, validation = self.windows.unit[self.train], self.windows.unit[self.validation]
+        known = [(s, np.zeros(len(s), dtype=bool) if out[s.unit] else mask) for s, mask in self.known]
+        rest = np.where(out, -1, self.folds)
+        return replace(
+            self, train=self.train[~out[train]], validation=self.validation[out[validation]], known=known, folds=rest
+        )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shokunin.errors import ArtefactError
 from shokunin.files import read_json, write_json
 from shokunin.progress import Progress, silent
+from shokunin.series.crossing import Crossed
 from shokunin.series.embedding import GRAPH, SeriesEncoder
 from shokunin.series.features import BLOCKS, Block, Matrix, Recipe
 from shokunin.series.lessons import SeriesLessons
@@ -36,7 +37,8 @@ class Rule:
     def __init__(self, name: RuleName, recipe: Recipe) -> None:
         names = recipe.names()
         self.name, self.columns = name, len(names)
-        self._places = [i for i, n in enumerate(names) if n.rpartition(".")[2] == name]
+        wanted = {f"{channel}.{name}" for channel in recipe.channels}
+        self._places = [i for i, n in enumerate(names) if n in wanted]
 
     def raw(self, x: Matrix, *, threads: int = 1) -> Floats:
         """float64 (n,), 0 to 1; 0 for all where the rule is the base rate."""
@@ -82,7 +84,8 @@ class SeriesModel:
     def speaking(self, x: Matrix, horizon: int, *, most: int = 5) -> list[tuple[str, float]]:
         """Which channels speak for an event and which against, for one row (1, columns): sums of TreeSHAP, in log-odds.
 
-        The unit's text speaks under the name `text`. Largest first, at most so many.
+        The unit's text speaks under the name `text`, shares over channels under `all channels`. Largest first, at most
+        so many.
         """
         forest = self.forests[self.horizons.index(horizon)]
         parts = forest.contributions(x)[0, :-1] * self.risks[self.horizons.index(horizon)].slope
@@ -102,10 +105,13 @@ def fit_model(
     seed: int,
     about: Mapping[str, Any],
     encoder: Path | None = None,
-    rows: tuple[Matrix, Matrix] | None = None,
+    crossed: Crossed | None = None,
     progress: Progress = silent,
 ) -> SeriesModel:
     """Fit trees for every horizon, calibrate them on the validation windows, and write all into the existing `folder`.
+
+    Where training is crossed the trees are grown on all training windows, and their number and calibration are those
+    of the scores that were made without each window's unit.
 
     Args:
         lessons: windows and labels.
@@ -115,32 +121,39 @@ def fit_model(
         seed: of the trees.
         about: what to write down beside it.
         encoder: the recipe's graph, to be copied in.
-        rows: the recipe's rows of the training and validation windows, where somebody has made them already.
+        crossed: what cross-fitting said.
         progress: told how far it is.
 
     Raises:
         UsageError: a horizon has no windows of both kinds in training or validation.
     """
     readings, windows = lessons.readings, lessons.windows
-    train, validation = rows or (
-        recipe.matrix(readings, windows.take(lessons.train), progress),
-        recipe.matrix(readings, windows.take(lessons.validation), progress),
-    )
+    train = recipe.matrix(readings, windows.take(lessons.train), progress)
+    validation = None if crossed else recipe.matrix(readings, windows.take(lessons.validation), progress)
     forests: list[Forest] = []
     risks: list[Risk] = []
     for j, horizon in enumerate(lessons.horizons):
         progress(f"growing trees for {horizon} steps ahead", j, len(lessons.horizons))
-        y, check = lessons.labels[lessons.train, j], lessons.labels[lessons.validation, j]
+        source = crossed.grown_for[j] if crossed else j
+        y, check = lessons.labels[lessons.train, source], lessons.labels[lessons.validation, j]
         known, judged = y >= 0, check >= 0
-        x_train, x_check = (m if k.all() else m[k] for m, k in ((train, known), (validation, judged)))
-        forest = fit_trees(x_train, y[known], (x_check, check[judged]), options, seed=seed)
-        forests.append(forest)
-        risks.append(fit_risk(forest.open().raw(x_check, threads=0), check[judged]))
+        x = train if known.all() else train[known]
+        if crossed is not None:
+            grown = options.model_copy(update={"rounds": crossed.trees[j]})
+            forests.append(fit_trees(x, y[known], None, grown, seed=seed))
+            risks.append(fit_risk(crossed.raw[:, j], check))
+            continue
+        assert validation is not None
+        x_check = validation if judged.all() else validation[judged]
+        forests.append(fit_trees(x, y[known], (x_check, check[judged]), options, seed=seed))
+        risks.append(fit_risk(forests[-1].open().raw(x_check, threads=0), check[judged]))
     progress("growing trees", len(lessons.horizons), len(lessons.horizons))
     written = {
         **about, "trees": [f.trees for f in forests], "trees_left_out": [f.left_out for f in forests],
         "grid": readings.grid.model_dump(), "when": lessons.when, "offset": lessons.offset,
         "windows": {"train": len(lessons.train), "validation": len(lessons.validation)}, "options": options.model_dump(),
+        "crossed": len(lessons.parts()),
+        "grown_for": [lessons.horizons[crossed.grown_for[j] if crossed else j] for j in range(len(lessons.horizons))],
     }  # fmt: skip
     for horizon, forest in zip(lessons.horizons, forests, strict=True):
         forest.save(folder / f"trees_{horizon}.txt")
@@ -150,15 +163,25 @@ def fit_model(
 
 
 def fit_rule(
-    lessons: SeriesLessons, recipe: Recipe, rule: RuleName, folder: Path, *, about: Mapping[str, Any]
+    lessons: SeriesLessons,
+    recipe: Recipe,
+    rule: RuleName,
+    folder: Path,
+    *,
+    about: Mapping[str, Any],
+    raw: Floats | None = None,
 ) -> SeriesModel:
-    """Calibrate a plain rule on the validation windows and write it; the recipe's block is `recent`."""
-    x = recipe.matrix(lessons.readings, lessons.windows.take(lessons.validation))
+    """Calibrate a plain rule on the validation windows and write it; the recipe's block is `recent`.
+
+    `raw` are the rule's numbers of the validation windows, where scales of other units made them.
+    """
     scored = Rule(rule, recipe)
-    risks = tuple(fit_risk(scored.raw(x), lessons.labels[lessons.validation, j]) for j in range(len(lessons.horizons)))
+    if raw is None:
+        raw = scored.raw(recipe.matrix(lessons.readings, lessons.windows.take(lessons.validation)))
+    risks = tuple(fit_risk(raw, lessons.labels[lessons.validation, j]) for j in range(len(lessons.horizons)))
     written = {
         **about, "grid": lessons.readings.grid.model_dump(), "when": lessons.when, "offset": lessons.offset,
-        "windows": {"train": len(lessons.train), "validation": len(lessons.validation)},
+        "windows": {"train": len(lessons.train), "validation": len(lessons.validation)}, "crossed": len(lessons.parts()),
     }  # fmt: skip
     model = SeriesModel(recipe, lessons.horizons, (scored,) * len(lessons.horizons), risks, written)
     save_model(model, folder)

@@ -29,6 +29,7 @@ class Plan(BaseModel):
         offset: steps from the window's end from where horizons count (the published rule: 1).
         split: `time`, or `unit` (whole units are tested).
         fold, folds: of a split by unit.
+        parts: of a split by unit: training units are dealt into so many, each scored by models of the others.
         shares: of a split by time.
         scale: measure each unit against itself, or all against the fleet; by default what fits the split. Units that
             are tested unseen have no training period to be measured against, so `unit` is refused for a split by unit.
@@ -50,6 +51,7 @@ class Plan(BaseModel):
     split: Literal["time", "unit"] = "time"
     fold: int = Field(default=0, ge=0)
     folds: int = Field(default=5, ge=2)
+    parts: int = Field(default=5, ge=2)
     shares: tuple[float, float, float] = SHARES
     scale: Literal["unit", "fleet"] | None = None
     stride: int = Field(default=1, ge=1)

@@ -66,6 +66,11 @@ def ranking(scores: Scores, labels: Labels, blocks: Blocks, *, seed: int = 0, dr
     )
 
 
+def areas(scores: Scores, labels: Labels) -> tuple[float, float]:
+    """ROC-AUC and average precision of scores of rows with labels 0 or 1; NaN where these are all alike."""
+    return _Sorted(scores, labels.astype(np.float64), np.zeros(len(labels), dtype=np.int64)).areas(None)
+
+
 def compare_rankings(
     a: Scores, b: Scores, labels: Labels, blocks: Blocks, *, seed: int = 0, draws: int = DRAWS
 ) -> Mapping[str, Comparison]:

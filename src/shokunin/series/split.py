@@ -30,6 +30,9 @@ class Split:
         train, validation, test: numbers of windows, rising.
         known: for the scales: stretches, each with a mask (n,) of the rows that training may look at.
         facts: how it was split, the purge, windows that belong to no side.
+        folds: int64 (units,), where training is crossed: the part of each training unit, -1 for others. Then the
+            validation side is the training side, and each of its windows is scored by models that saw no window of
+            its part.
     """
 
     train: Rows
@@ -37,6 +40,7 @@ class Split:
     test: Rows
     known: list[tuple[Stretch, npt.NDArray[np.bool_]]] = field(repr=False)
     facts: dict[str, Any]
+    folds: Rows | None = field(default=None, repr=False)
 
 
 def by_time(
@@ -95,9 +99,23 @@ def by_time(
 
 
 def by_units(
-    readings: Readings, windows: Windows, *, folds: int = 5, fold: int = 0, seed: int = 0, validation: float = 0.2
+    readings: Readings,
+    windows: Windows,
+    *,
+    folds: int = 5,
+    fold: int = 0,
+    seed: int = 0,
+    validation: float | None = 0.2,
 ) -> Split:
     """Whole units test, other whole units validate, the rest trains.
+
+    Args:
+        readings: the history.
+        windows: of it.
+        folds, fold: which of how many parts of the units tests.
+        seed: of the draw.
+        validation: the share of the other units that validate; None: all others train, and `crossed` is to say how
+            they validate.
 
     Raises:
         DataError: there are fewer units than folds, or fewer than three.
@@ -110,14 +128,44 @@ def by_units(
     drawn = np.random.default_rng(seed).permutation(units)
     test = drawn[fold % folds :: folds]
     rest = drawn[~np.isin(drawn, test)]
-    held = rest[: max(1, round(validation * len(rest)))]
+    held = rest[: 0 if validation is None else max(1, round(validation * len(rest)))]
     train, held_out, tested = (np.flatnonzero(np.isin(windows.unit, u)) for u in (rest[len(held) :], held, test))
-    sides = (train, held_out, tested)
+    sides = (train, train if validation is None else held_out, tested)
     learnt = set(rest[len(held) :].tolist())
     known = [(s, np.full(len(s), s.unit in learnt)) for s in readings.stretches]
     return Split(
         *sides, known, _facts(readings, windows, sides, {"by": "unit", "folds": folds, "fold": fold, "seed": seed})
     )
+
+
+def crossed(split: Split, windows: Windows, labels: npt.NDArray[np.int8], *, parts: int = 5, seed: int = 0) -> Split:
+    """Training units dealt into parts, each of which is going to be scored by models of the other parts.
+
+    One validation side of a few units often holds one or two that ever fail: when to stop, how sure to be and what to
+    choose would hang on those. So every training unit validates. Units with events are dealt first, one to each part
+    in turn, so that events stand on both sides of every horizon wherever two units have them.
+
+    Args:
+        split: whose training side is dealt.
+        windows: all of them.
+        labels: int8 (n, horizons); the nearest horizon is the scarcest.
+        parts: at most so many; never more than there are training units.
+        seed: of the draw among units with equally many events.
+
+    Raises:
+        DataError: there are fewer than two training units.
+    """
+    units = np.unique(windows.unit[split.train])
+    if len(units) < 2:
+        raise DataError(f"{len(units)} unit trains; two are needed to learn from one and check on the other")
+    before = np.zeros((len(units), labels.shape[1]), dtype=np.int64)
+    np.add.at(before, np.searchsorted(units, windows.unit[split.train]), labels[split.train] == 1)
+    drawn = np.random.default_rng(seed).permutation(len(units))
+    order = np.lexsort([drawn, *(-before[:, j] for j in range(before.shape[1] - 1, -1, -1))])
+    folds = np.full(int(windows.unit.max()) + 1, -1, dtype=np.int64)
+    folds[units[order]] = np.arange(len(units)) % min(parts, len(units))
+    facts = {**split.facts, "crossed": {"units": len(units), "parts": min(parts, len(units))}}
+    return Split(split.train, split.train, split.test, split.known, facts, folds)
 
 
 def random_windows(

@@ -9,15 +9,18 @@ extra `train`), from a checkpoint, or, by name only, from random weights, as the
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shokunin.errors import UsageError
 from shokunin.forms import Form
 from shokunin.progress import Progress
+from shokunin.series.crossing import cross_trees
 from shokunin.series.embedding import GRAPH, SeriesEncoder
 from shokunin.series.features import BLOCKS, Block, Recipe
 from shokunin.series.lessons import SeriesLessons
@@ -78,27 +81,42 @@ def fit(lessons: SeriesLessons, options: BaseModel, folder: Path, *, seed: int, 
         MissingExtraError: the encoder is to be taught, and torch is not installed.
         BaseModelError: the checkpoint or text model cannot be used.
     """
+    return fit_crossed(lessons, options, folder, seed=seed, progress=progress)[0]
+
+
+def fit_crossed(
+    lessons: SeriesLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress
+) -> tuple[Weights, npt.NDArray[np.float64] | None]:
+    """As `fit`, and where training is crossed the calibrated log-odds (n, horizons) of validation windows without their part.
+
+    For each part everything is made anew without it: scale, encoder, trees.
+    """
     assert isinstance(options, Options)
     lessons = thinned(lessons, options.most_windows)
-    scale = fit_scale(lessons.readings, lessons.known, by=options.scale, least=lessons.windows.length)
     texts = None
     about: dict[str, Any] = {"learner": "boosted_trees", "scale": options.scale, "thinned_to": len(lessons.train)}
     if "text" in options.blocks:
         texts = _texts(lessons, options, progress)
         about["text_model"] = dict(texts.model)
     with tempfile.TemporaryDirectory(prefix="encoder-") as name:
-        graph, encoder = None, None
-        if "embedding" in options.blocks:
-            source = Source(options.encoder, options.encoder_steps, options.lora_steps)
-            about["encoder"] = prepared_encoder(source, lessons, scale, Path(name), seed=seed, progress=progress)
-            graph = Path(name) / GRAPH
-            encoder = SeriesEncoder(graph)
-        blocks = tuple(b for b in BLOCKS if b in options.blocks)
-        recipe = Recipe(lessons.readings.channels, lessons.windows.length, blocks, scale, encoder, texts)
+
+        def recipe(some: SeriesLessons) -> Recipe:
+            return _recipe(some, options, Path(name), texts, seed=seed, progress=progress)[0]
+
+        crossed = None
+        if lessons.parts():
+            crossed = cross_trees(lessons, recipe, options.trees, seed=seed, progress=progress)
+        made, graph, encoder = _recipe(lessons, options, Path(name), texts, seed=seed, progress=progress)
+        if encoder:
+            about["encoder"] = encoder
         model = fit_model(
-            lessons, recipe, options.trees, folder, seed=seed, about=about, encoder=graph, progress=progress
-        )
-    return Weights(folder, EATS, "series_trees", facts={**model.about, "blocks": list(blocks)})
+            lessons, made, options.trees, folder, seed=seed, about=about, encoder=graph, crossed=crossed,
+            progress=progress,
+        )  # fmt: skip
+    logits = None
+    if crossed is not None:
+        logits = np.stack([r.logit(crossed.raw[:, j]) for j, r in enumerate(model.risks)], axis=1)
+    return Weights(folder, EATS, "series_trees", facts={**model.about, "blocks": list(made.blocks)}), logits
 
 
 def thinned(lessons: SeriesLessons, most: int) -> SeriesLessons:
@@ -106,6 +124,28 @@ def thinned(lessons: SeriesLessons, most: int) -> SeriesLessons:
     if len(lessons.train) <= most:
         return lessons
     return lessons.take(np.unique(np.linspace(0, len(lessons.train) - 1, most).round().astype(np.int64)))
+
+
+def _recipe(
+    lessons: SeriesLessons, options: Options, place: Path, texts: Texts | None, *, seed: int, progress: Progress
+) -> tuple[Recipe, Path | None, dict[str, Any]]:
+    """The recipe that these lessons may make, the encoder's graph below `place`, and what is to be told of it."""
+    scale = fit_scale(lessons.readings, lessons.known, by=options.scale, least=lessons.windows.length)
+    graph, encoder, facts = None, None, {}
+    if "embedding" in options.blocks:
+        source = Source(options.encoder, options.encoder_steps, options.lora_steps)
+        taught, parts = lessons, lessons.parts()
+        if parts:
+            # Adapters stop by windows that they are not taught on, and that nothing will be judged by: the last part's.
+            # Of a single part they stop by what they are taught on, or not at all.
+            taught = lessons.without(parts[-1]) if len(parts) > 1 else replace(lessons, validation=lessons.train)
+        folder = Path(tempfile.mkdtemp(dir=place))
+        facts = prepared_encoder(source, taught, scale, folder, seed=seed, progress=progress)
+        graph = folder / GRAPH
+        encoder = SeriesEncoder(graph)
+    blocks = tuple(b for b in BLOCKS if b in options.blocks)
+    recipe = Recipe(lessons.readings.channels, lessons.windows.length, blocks, scale, encoder, texts)
+    return recipe, graph, facts
 
 
 def _texts(lessons: SeriesLessons, options: Options, progress: Progress) -> Texts:

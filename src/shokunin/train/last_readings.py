@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from shokunin.forms import Form
 from shokunin.progress import Progress
+from shokunin.series.crossing import cross_rule
 from shokunin.series.features import Recipe
 from shokunin.series.lessons import SeriesLessons
-from shokunin.series.model import fit_rule
+from shokunin.series.model import Rule, fit_rule
 from shokunin.series.scaling import fit_scale
 from shokunin.weights import Weights
 
@@ -43,10 +46,27 @@ def forecast(lessons: SeriesLessons, options: BaseModel) -> float:
 
 def fit(lessons: SeriesLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
     """Write `series.json` and `scale.json`."""
+    return fit_crossed(lessons, options, folder, seed=seed, progress=progress)[0]
+
+
+def fit_crossed(
+    lessons: SeriesLessons, options: BaseModel, folder: Path, *, seed: int, progress: Progress
+) -> tuple[Weights, npt.NDArray[np.float64] | None]:
+    """As `fit`, and where training is crossed the calibrated log-odds (n, horizons) of validation windows without their part."""
     assert isinstance(options, Options)
-    scale = fit_scale(lessons.readings, lessons.known, by=options.scale, least=lessons.windows.length)
-    recipe = Recipe(lessons.readings.channels, lessons.windows.length, ("recent",), scale)
+
+    def recipe(some: SeriesLessons) -> Recipe:
+        scale = fit_scale(some.readings, some.known, by=options.scale, least=some.windows.length)
+        return Recipe(some.readings.channels, some.windows.length, ("recent",), scale)
+
+    def score(some: SeriesLessons) -> npt.NDArray[np.float64]:
+        made = recipe(some)
+        return Rule(options.rule, made).raw(made.matrix(some.readings, some.windows.take(some.validation)))
+
     progress("judging the last readings", 0, 1)
-    model = fit_rule(lessons, recipe, options.rule, folder, about={"learner": options.rule, "scale": options.scale})
+    raw = cross_rule(lessons, score) if lessons.parts() else None
+    about = {"learner": options.rule, "scale": options.scale}
+    model = fit_rule(lessons, recipe(lessons), options.rule, folder, about=about, raw=raw)
     progress("judging the last readings", 1, 1)
-    return Weights(folder, EATS, "series_trees", facts=dict(model.about))
+    logits = None if raw is None else np.stack([risk.logit(raw) for risk in model.risks], axis=1)
+    return Weights(folder, EATS, "series_trees", facts=dict(model.about)), logits
