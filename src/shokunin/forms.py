@@ -232,5 +232,26 @@ class Foreseen:
     known: bool = True
 
 
-Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields] | Sequence[Foreseen]
-"""What an engine gives for a batch: log-scores of shape (n, k), or what it wrote, found or foresaw, one a row."""
+@dataclass(frozen=True, slots=True)
+class Strange:
+    """How strange a window of readings is beside a normal period: the raw output where no failures were there to learn from.
+
+    Attributes:
+        score: the natural logarithm of its strangeness over the threshold; an alarm from 0 on.
+        since: for how many steps, up to now, it has been strange; 0 where it is not.
+        signs: which channels are, loudest first; `push` is each one's share.
+        apart: pairs of channels that used to move together and no longer do.
+        still: channels that stand still for longer than they did in normal time, and for how many steps.
+        known: whether the unit was measured against its own normal level; else against the fleet's.
+    """
+
+    score: float
+    since: int = 0
+    signs: tuple[Sign, ...] = ()
+    apart: tuple[tuple[str, str], ...] = ()
+    still: tuple[tuple[str, int], ...] = ()
+    known: bool = True
+
+
+Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields] | Sequence[Foreseen] | Sequence[Strange]
+"""What an engine gives for a batch: log-scores of shape (n, k), or what it wrote, found, foresaw or finds strange, one a row."""

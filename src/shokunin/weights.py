@@ -12,6 +12,7 @@ Format = Literal[
     "constant", "linear_text", "onnx_text", "mixture", "cascade", "gguf", "gguf_adapter", "openvino_text", "hf_text",
     "field_candidates", "field_tagger", "fields_by_member", "answer_templates", "nearest_answer",
     "series_trees", "series_horizons",
+    "series_normal",
 ]  # fmt: skip
 """What the folder holds: `constant`, the same scores for all; `linear_text`, a TF-IDF vocabulary and a linear layer; `onnx_text`,
 a tokenizer and an ONNX graph; `mixture`, several of these and what each counts for."""

@@ -34,6 +34,7 @@ ENGINES = {
     "transformers_text": "shokunin.engines.transformers_text",
     "trees": "shokunin.engines.trees",
     "series_horizons": "shokunin.engines.series_horizons",
+    "series_normal": "shokunin.engines.series_normal",
 }
 
 READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "mixture": "mixture", "cascade": "cascade",
@@ -41,7 +42,8 @@ READS = {"constant": "constant", "linear_text": "linear", "onnx_text": "onnx", "
          "nearest_answer": "nearest_answer",
          "answer_templates": "answer_templates", "gguf": "language_model",
          "gguf_adapter": "language_model", "openvino_text": "language_model", "hf_text": "transformers_text",
-         "series_trees": "trees", "series_horizons": "series_horizons"}  # fmt: skip
+         "series_trees": "trees", "series_horizons": "series_horizons",
+         "series_normal": "series_normal"}  # fmt: skip
 """Which engine is the first choice for a format; the contract suite checks it against what each engine says."""
 
 

@@ -63,6 +63,17 @@ class NormalModel:
         t2 = (along * along / self.arrays["variances"]).sum(axis=1) / self.arrays["limits"][1]
         return np.asarray(np.maximum(q, t2))
 
+    def cells(self, values: npt.NDArray[np.floating[Any]]) -> Rows:
+        """What each reading adds to the strangeness of windows, of their shape (n, length, channels); of `reconstruction` alone."""
+        x = (_rows(self.detector, values) - self.arrays["centre"]) / self.arrays["spread"]
+        x = np.nan_to_num(x, nan=0.0, posinf=1e6, neginf=-1e6)
+        along = x @ self.arrays["directions"].T
+        rest = x - along @ self.arrays["directions"]
+        q = rest * rest / self.arrays["limits"][0]
+        t2 = x * ((along / self.arrays["variances"]) @ self.arrays["directions"]) / self.arrays["limits"][1]
+        louder = q.sum(axis=1) >= t2.sum(axis=1)
+        return np.asarray(np.where(louder[:, None], q, t2).reshape(len(x), self.length, -1))
+
     def save(self, folder: Path) -> None:
         """Write `normal.json` and `normal.safetensors`."""
         save_file({k: np.ascontiguousarray(v) for k, v in self.arrays.items()}, folder / ARRAYS)

@@ -27,6 +27,8 @@ LEARNERS = {
     "nearest_answer": "shokunin.train.nearest_answer",
     "answer_templates": "shokunin.train.answer_templates",
     "causal_lora": "shokunin.train.causal_lora",
+    "normal_windows": "shokunin.train.normal_windows",
+    "forecast_residual": "shokunin.train.forecast_residual",
     "last_readings": "shokunin.train.last_readings",
     "boosted_trees": "shokunin.train.boosted_trees",
 }
@@ -41,6 +43,8 @@ EATS: dict[str, Form] = {
     "nearest_answer": "conversation",
     "answer_templates": "conversation",
     "causal_lora": "conversation",
+    "normal_windows": "series_window",
+    "forecast_residual": "series_window",
     "last_readings": "series_window",
     "boosted_trees": "series_window",
 }
