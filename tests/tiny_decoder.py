@@ -16,7 +16,9 @@ TEMPLATE = (
 WORDS = ["the colour of the sky is blue", "SELECT name FROM city WHERE name = 'austin'", "river state border 12345"]
 
 
-def tiny_decoder(folder: Path, family: str = "llama", *, seed: int = 0, tied: bool = True, sure: float = 0.08) -> Path:
+def tiny_decoder(
+    folder: Path, family: str = "llama", *, seed: int = 0, tied: bool = True, sure: float = 0.08, width: int = 64
+) -> Path:
     """A model of `family` (llama, qwen2, qwen3) in the new folder `folder`; the larger `sure`, the surer what it says."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -43,12 +45,12 @@ def tiny_decoder(folder: Path, family: str = "llama", *, seed: int = 0, tied: bo
     config = AutoConfig.for_model(
         family,
         vocab_size=320,
-        hidden_size=64,
-        intermediate_size=96,
+        hidden_size=width,
+        intermediate_size=width * 3 // 2,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=width // 4,
         rms_norm_eps=1e-5,
         max_position_embeddings=256,
         tie_word_embeddings=tied,

@@ -2,7 +2,7 @@
 
 The engine's reader of GGUF gives the projections of a graph running numbers for names. Here they get the names that
 PEFT adapters use (`model.layers.0.self_attn.q_proj`), without which no adapter could be laid on them. Numbers are kept as
-the file has them, but for types that the engine does not know (`readable_gguf`).
+the file has them, also where the reader rounds (`exact_offsets`), but for types that it does not know (`readable_gguf`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from shokunin.errors import ArtefactError, BaseModelError, MissingExtraError, Pr
 from shokunin.files import folder_in_making, publish_folder
 from shokunin.language.base_models import IR, LanguageModel
 from shokunin.language.chat_template import template_in
+from shokunin.language.exact_offsets import has_offsets, set_exact_offsets
 from shokunin.language.gguf_header import GgufHeader, read_header
 from shokunin.language.readable_gguf import unreadable, write_readable
 
@@ -27,7 +28,7 @@ PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self
                "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")  # fmt: skip
 """The projections of one layer, in the order in which the engine's reader makes them."""
 _GGUF_NAMES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-_MAKING = 1
+_MAKING = 2
 """Raised when what is made here changes, so that folders of earlier releases are made anew."""
 READABLE = ("llama", "qwen2", "qwen3")
 
@@ -144,6 +145,8 @@ def _make(path: Path, header: GgufHeader, place: Path, name: str) -> None:
             )
             graph = openvino.Core().read_model(str(made / IR[0]))
             _name_projections(graph, header, name)
+            if has_offsets(header):
+                set_exact_offsets(graph, path, header, name)
             openvino.save_model(graph, str(made / "named.xml"), compress_to_fp16=False)
             del graph  # its numbers lie in the file that is replaced now
         except RuntimeError as error:
