@@ -7,7 +7,6 @@ ones only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,8 +45,9 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not type-checked here
             part(hidden).view(n, t, self.heads, d // self.heads).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        scores = query @ key.transpose(2, 3) / math.sqrt(d // self.heads) + scores_bias
-        context = (scores.softmax(-1).to(value.dtype) @ value).transpose(1, 2).reshape(n, t, d)
+        bias = scores_bias.to(query.dtype)
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        context = context.transpose(1, 2).reshape(n, t, d)
         hidden = self.out_norm(self.out(context) + hidden)
         wide = self.up(hidden)
         wide = functional.gelu(wide, approximate=self.act) if self.act else functional.relu(wide)
