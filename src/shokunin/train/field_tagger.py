@@ -65,7 +65,7 @@ class Options(AdapterOptions):
     overlap: Annotated[int, Option(ge=0)] | None = Option(
         None, description="tokens that windows share; by default what the longest value needs, at most half a window"
     )
-    num_train_epochs: float = Option(12, gt=0)
+    num_train_epochs: float = Option(8, gt=0)
     minutes: Annotated[float, Option(gt=0)] | None = Option(
         None, description="train fewer epochs if that many minutes would not do, from measured speed"
     )
