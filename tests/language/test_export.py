@@ -59,7 +59,6 @@ def test_the_adapter_names_its_base(tmp_path: Path, weights: Weights) -> None:
     assert (tmp_path / "out" / "adapter_model.safetensors").read_bytes() == b"numbers"
 
 
-@pytest.mark.filterwarnings("ignore:'properties' parameters is deprecated:DeprecationWarning")
 def test_openvino_is_a_folder_that_the_engine_opens(tmp_path: Path, weights: Weights) -> None:
     pytest.importorskip("openvino_genai")
     from shokunin.engines import language_model

@@ -61,7 +61,6 @@ def test_a_model_written_and_read_is_the_same(tmp_path: Path, family: str, tied:
     assert sha256_of(second) == sha256_of(file)
 
 
-@pytest.mark.filterwarnings("ignore:'properties' parameters is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_engine_answers_as_the_model_that_was_written(tmp_path: Path, family: str) -> None:
     pytest.importorskip("openvino_genai")

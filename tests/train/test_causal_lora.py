@@ -304,7 +304,6 @@ def test_pieces_hold_all_rows_in_order_and_no_more_than_asked_for(lengths: list[
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:'properties' parameters is deprecated:DeprecationWarning")
 def test_the_packaged_model_learns_and_is_served_as_it_was_trained(tmp_path: Path) -> None:
     pytest.importorskip("openvino_genai")
     from importlib.util import find_spec
