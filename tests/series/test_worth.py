@@ -12,6 +12,7 @@ from shokunin.series.alarms import (
     raise_alarms,
     record,
     row_scores,
+    threshold_for_alarms,
     threshold_for_budget,
     threshold_for_f1,
 )
@@ -117,6 +118,17 @@ def test_a_lower_threshold_is_not_used_where_its_early_alarms_stand_in_the_way_o
     s, y = np.where(steps >= 30, 2.0, np.where(steps >= 25, 1.0, 0.0)), (steps >= 30).astype(np.int8)
     assert [a.outcome for a in raise_alarms(units, steps, s, y, 1.0, 10)] == [0] * 10
     assert 1 < threshold_for_budget(units, steps, s, y, 10, allowed=20, wrong=True) <= 2
+
+
+def test_the_threshold_for_alarms_does_not_ring_always_where_most_rows_come_before_an_event() -> None:
+    events = [20, 40, 60]
+    scores = [0.9 if any(0 < e - t <= 3 for e in events) else 0.5 for t in range(61)]
+    units, steps, s, y = one_unit(scores, events, 15)
+    assert threshold_for_f1(s, y) == 0.5, "by rows it is best when it always rings"
+    threshold = threshold_for_alarms(units, steps, s, y, {0: events}, 15)
+    found = record(units, steps, s, y, {0: events}, threshold, 15)
+    assert threshold > 0.5 and (found.right, found.wrong, found.caught) == (3, 0, 3)
+    assert threshold_for_alarms(units, steps, s, y, {}, 15) == np.inf
 
 
 def test_the_papers_threshold_and_row_scores() -> None:

@@ -9,6 +9,8 @@ from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, SHORT, answers_o
 from shokunin.errors import DataError
 from shokunin.task import KINDS
 
+READ_OFF = tuple(name for name in KINDS if name != "anticipate_failures")
+"""Kinds that answers to requests can be; what machines will do is not asked in chats."""
 FEWEST = 10
 """Answers; fewer say too little to be told what they are."""
 ONCE = 0.8
@@ -50,7 +52,7 @@ def check_kind(replies: Sequence[str], source: str) -> None:
     shown = first if len(first) <= SHOWN else first[: SHOWN - 1] + "…"
     raise DataError(
         f"the recorded answers in {source!r} are {described} ({different:,} different ones in {len(replies):,}, for "
-        f"instance {shown!r}); what is trained without being told are {' and '.join(KINDS)}, by answers that are labels, JSON "
+        f"instance {shown!r}); what is trained without being told are {' and '.join(READ_OFF)}, by answers that are labels, JSON "
         "objects or SQL. To have such texts written all the same, say --kind generate_text. To have one part of them learnt as "
         "a label, give the rows that part in a column of its own and name it with --target; else leave this work with the "
         "large model"

@@ -11,7 +11,14 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from shokunin.metrics import expected_calibration_error, reliability_bins
-from shokunin.series.alarms import AlarmRecord, record, row_scores, threshold_for_budget, threshold_for_f1
+from shokunin.series.alarms import (
+    AlarmRecord,
+    record,
+    row_scores,
+    threshold_for_alarms,
+    threshold_for_budget,
+    threshold_for_f1,
+)
 from shokunin.series.ranking import Ranking, blocks_of, ranking
 from shokunin.series.readings import Grid
 from shokunin.series.windows import Windows
@@ -70,15 +77,16 @@ def judge(
         validation, test: the sides.
         events: by unit number, the steps of the events.
         grid: what a step is.
-        alarms_a_month: a budget: so many alarms per unit in 30 days (of cycles: in 100); None: the threshold with the
-            best F1.
+        alarms_a_month: a budget: so many alarms per unit in 30 days (of cycles: in 100); None: the threshold whose
+            alarms have the best F1; precision, recall and F1 of rows are then those of the best threshold for rows.
         wrong_a_unit: another budget: so many wrong alarms per unit over its whole watched history.
         seed: of the intervals' draws.
     """
     out = []
     for j, horizon in enumerate(horizons):
         v, y = expit(validation.logits[:, j]), validation.labels[:, j]
-        threshold = _threshold(validation.windows, v, y, horizon, grid, alarms_a_month, wrong_a_unit)
+        threshold = _threshold(validation.windows, v, y, horizon, events, grid, alarms_a_month, wrong_a_unit)
+        of_rows = threshold_for_f1(v, y) if alarms_a_month is None and wrong_a_unit is None else threshold
         p, truth = expit(test.logits[:, j]), test.labels[:, j]
         windows = test.windows
         blocks = blocks_of(windows.unit, windows.step, windows.length + horizon)
@@ -88,7 +96,7 @@ def judge(
         alarms = record(windows.unit, windows.step, p, truth, events, threshold, horizon, seed=seed)
         out.append(
             Worth(
-                horizon, ranked, alarms, row_scores(p, truth, threshold), _calibration(p[known], truth[known] == 1),
+                horizon, ranked, alarms, row_scores(p, truth, of_rows), _calibration(p[known], truth[known] == 1),
                 alarms.each(month_of(grid)), bool(ranked and ranked.roc_auc.low > 0.5),
             )
         )  # fmt: skip
@@ -135,6 +143,7 @@ def _threshold(
     p: Floats,
     y: npt.NDArray[np.int8],
     horizon: int,
+    events: Mapping[int, Sequence[int]],
     grid: Grid,
     alarms_a_month: float | None,
     wrong_a_unit: float | None,
@@ -145,7 +154,7 @@ def _threshold(
         return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=allowed)
     if wrong_a_unit is not None:
         return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=wrong_a_unit * units, wrong=True)
-    return threshold_for_f1(p, y)
+    return threshold_for_alarms(windows.unit, windows.step, p, y, events, horizon)
 
 
 def _calibration(p: Floats, y: npt.NDArray[np.bool_]) -> dict[str, Any]:

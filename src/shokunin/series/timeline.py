@@ -64,9 +64,8 @@ def timeline(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#b4351f" stroke-dasharray="4 3"/>'
         )
     for event in events:
-        parts.append(
-            f'<line x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}" class="event" stroke="#111" stroke-width="2"/>'
-        )
+        line = f'x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}"'
+        parts.append(f'<line {line} class="event" stroke="#111" stroke-width="2"/>')
         parts.append(f'<text x="{x(event) - 3:.1f}" y="{SENSOR[0]}" font-size="10" text-anchor="end">failure</text>')
     for step, outcome in alarms:
         fill = {1: "#1d7a3a", 0: "#b4351f"}.get(outcome, "#999")
