@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,45 +15,27 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from shokunin import registry
-from shokunin.dataset import Example
-from shokunin.files import exclusive, folder_in_making, publish_folder, read_json, write_json, write_text
-from shokunin.pipeline.answering import open_specialist
-from shokunin.pipeline.anticipating import Anticipation, Prepared, fit_rungs, prepare
+from shokunin.files import exclusive, folder_in_making, publish_folder, read_json, write_json
+from shokunin.pipeline.anticipating import Anticipation, fit_rungs, prepare
+from shokunin.pipeline.fleet_folder import REPLAYED, Window, published, sealed_windows
 from shokunin.pipeline.fleet_proof import Judged, fleet_report, judged_as_published
 from shokunin.pipeline.fleet_rows import Fleet, Rows, fleet_task, read_fleet
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
-from shokunin.prove.render import model_card, report_html
-from shokunin.prove.replay import check_replay, replay, replay_to_dict
-from shokunin.report import Report, report_to_dict
+from shokunin.report import Report
 from shokunin.series.horizons import Chosen, write_horizons
+from shokunin.series.leaks import Leak
 from shokunin.series.plan import RungName
 from shokunin.series.proof import Sides, judge
-from shokunin.series.sent import Shape, as_sent, read_sent
-from shokunin.series.windows import cut
-from shokunin.serve.process import ServerProcess
-from shokunin.specialist import FORMAT, Specialist, read_specialist
+from shokunin.specialist import FORMAT, Specialist
 from shokunin.task import Task, task_to_dict
 from shokunin.tasks.anticipate_failures import ALARMS, codec, settled_with
 from shokunin.train import boosted_trees
 from shokunin.version import __version__
 
-GOLDEN = 8
-REPLAYED = 400
-"""Windows of the sealed side that go through a server before publication, spread evenly over all of them."""
 FAST: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics")
 PARTS = 6
 """With a split by unit an encoder is taught anew for each part and once for all."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """One window of the sealed side, as a caller would send it."""
-
-    inputs: dict[str, str]
-    row: int
-    until: str
 
 
 def train_fleet(
@@ -76,7 +58,7 @@ def train_fleet(
         rungs, notes = _rungs(fleet, budget_seconds)
         fleet = replace(fleet, options=fleet.options.model_copy(update={"rungs": rungs}))
     prepared = prepare(fleet.readings, fleet.plan, failures=fleet.failures, texts=fleet.texts)
-    digest = keep_fleet(fleet, prepared, project)
+    digest = keep_fleet(fleet, prepared.split.facts, prepared.leaks, project)
     work = project.work / f"fleet-{digest[:16]}"
     work.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:
@@ -95,12 +77,12 @@ def train_fleet(
             fleet.plan.horizons, validation, test, prepared.events, prepared.readings.grid,
             alarms_a_month=fleet.options.alarms_a_month, seed=seed,
         )  # fmt: skip
-        published = judged_as_published(prepared, Path(scratch) / "published", progress=progress)
-        judged = Judged(fleet, prepared, found, tuple(worths), tuple(published), seconds)
+        claimed = judged_as_published(prepared, Path(scratch) / "published", progress=progress)
+        judged = Judged(fleet, prepared, found, tuple(worths), tuple(claimed), seconds)
         return _publish(judged, project, digest, seed=seed, replayed=replayed, progress=progress)
 
 
-def keep_fleet(fleet: Fleet, prepared: Prepared, project: Project) -> str:
+def keep_fleet(fleet: Fleet, split: Mapping[str, Any], leaks: Sequence[Leak], project: Project) -> str:
     """Write down in the project what was read and how it was split; returns the digest of the readings and the plan."""
     whole = hashlib.sha256(json.dumps(fleet.options.model_dump(mode="json"), sort_keys=True).encode())
     for stretch in fleet.readings.stretches:
@@ -113,7 +95,7 @@ def keep_fleet(fleet: Fleet, prepared: Prepared, project: Project) -> str:
     if not (place / "fleet.json").is_file():
         facts = {
             "digest": digest, "task": task_to_dict(fleet.task), "read": fleet.readings.facts, "taken": fleet.facts,
-            "split": prepared.split.facts, "leaks": [vars(leak) for leak in prepared.leaks],
+            "split": split, "leaks": [vars(leak) for leak in leaks],
         }  # fmt: skip
         with folder_in_making(place.parent) as made:
             write_json(made / "fleet.json", facts)
@@ -125,24 +107,6 @@ def fleet_facts(specialist: Specialist, project: Project) -> dict[str, Any]:
     """What `keep_fleet` wrote down for a specialist."""
     digest = str(specialist.manifest["dataset"]["digest"])
     return dict(read_json(project.datasets(specialist.name) / digest[:16] / "fleet.json"))
-
-
-def sealed_windows(prepared: Prepared, shape: Shape, most: int) -> list[Window]:
-    """Windows of the test side as a caller would send them, evenly spread.
-
-    Left out are those whose first readings were filled from later ones: nobody could send them.
-    """
-    test = prepared.split.test
-    chosen = test[np.unique(np.linspace(0, len(test) - 1, min(most, len(test))).astype(int))]
-    readings, windows = prepared.readings, prepared.windows
-    found = []
-    for row in chosen.tolist():
-        inputs, step = as_sent(readings, windows, row)
-        sent = read_sent(inputs["unit"], inputs["readings"], shape).window
-        (_, values, filled), *_ = cut(readings, windows.take(np.asarray([row])), None)
-        if np.array_equal(sent.values, values[0], equal_nan=True) and np.array_equal(sent.filled, filled[0]):
-            found.append(Window(inputs, row, readings.when(step)))
-    return found
 
 
 def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str, str]]:
@@ -165,24 +129,17 @@ def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str
 def _publish(
     judged: Judged, project: Project, digest: str, *, seed: int, replayed: bool, progress: Progress
 ) -> Specialist:
-    name = judged.fleet.task.name
-    with registry.making(project.specialists, name) as (made, version):
+    def fill(made: Path, version: int) -> tuple[dict[str, Any], Sequence[Window]]:
         _assemble(made, judged, version, digest, seed)
-        task = task_of(judged)
-        windows = sealed_windows(judged.prepared, codec(task, made / "side_files").shape, REPLAYED)
-        _seal(made, _manifest(judged, version, digest, seed), windows)
-        specialist = open_specialist(read_specialist(made))
-        report = fleet_report(
-            specialist, judged, [(w.inputs, w.row, w.until) for w in windows], project, progress=progress
-        )
-        _write_report(made, report)
-        if replayed:
-            report = replace(report, replay=_replay(made, windows, progress=progress))
-            _write_report(made, report)
-        published = registry.publish(made, project.specialists, name, version)
-    if report.verdict == "pass" and registry.differs(project.specialists, published) is None:
-        registry.promote(project.specialists, name, published.version)
-    return open_specialist(published)
+        prepared, shape = judged.prepared, codec(task_of(judged), made / "side_files").shape
+        windows = sealed_windows(prepared.readings, prepared.windows, prepared.split.test, shape, REPLAYED)
+        return _manifest(judged, version, digest, seed), windows
+
+    def prove(specialist: Specialist, windows: Sequence[Window]) -> Report:
+        sample = [(w.inputs, w.row, w.until) for w in windows]
+        return fleet_report(specialist, judged, sample, project, progress=progress)
+
+    return published(project, judged.fleet.task.name, fill, prove, replayed=replayed, progress=progress)
 
 
 def task_of(judged: Judged) -> Task:
@@ -256,43 +213,3 @@ def _licences(found: Anticipation) -> dict[str, str]:
             if isinstance(about, dict) and about.get("name") and about.get("licence"):
                 out[str(about["name"])] = str(about["licence"])
     return out
-
-
-def _seal(made: Path, manifest: dict[str, Any], windows: Sequence[Window]) -> None:
-    """The manifest, and golden samples as the model answers them now."""
-    registry.seal(made, manifest)
-    specialist = open_specialist(read_specialist(made), golden=False)
-    sample = [
-        windows[i].inputs for i in np.unique(np.linspace(0, len(windows) - 1, min(GOLDEN, len(windows))).astype(int))
-    ]
-    answers = specialist.predict(sample)
-    golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
-    write_json(made / "side_files" / "golden.json", golden)
-    registry.seal(made, manifest)
-
-
-def _write_report(folder: Path, report: Report) -> None:
-    manifest = read_json(folder / "manifest.json")
-    write_json(folder / "report.json", report_to_dict(report))
-    write_text(folder / "report.html", report_html(report))
-    write_text(folder / "card.md", model_card(report, manifest))
-    registry.seal(folder, manifest)
-
-
-def _replay(folder: Path, windows: Sequence[Window], *, progress: Progress) -> dict[str, Any]:
-    """Send sealed windows through a server process, and compare alarms and sentences with what was tested.
-
-    Raises:
-        ReplayError: one differs.
-    """
-    specialist = open_specialist(read_specialist(folder))
-    tested = specialist.predict([w.inputs for w in windows])
-    examples = [Example(w.inputs, None, f"{w.inputs['unit']}, until {w.until}") for w in windows]
-    alone = tempfile.TemporaryDirectory(prefix="shokunin-replay-")
-    with alone, ServerProcess(["--specialist", str(folder), "--no-record", "--project", alone.name]) as server:
-        result = replay(
-            server.base_url, specialist.name, examples, [a.value for a in tested],
-            said=[str(a.details["said"]) for a in tested], exact=True, progress=progress,
-        )  # fmt: skip
-    check_replay(result)
-    return replay_to_dict(result)
