@@ -1,0 +1,168 @@
+"""Turbofans (FD003) beside tsfresh with LightGBM and AutoGluon Tabular: the same windows, folds of engines and alarms.
+
+Every tenth window of an engine and its last one, since tsfresh takes a second a window. tsfresh's features are learnt
+from as ours are: the same LightGBM settings, the same parts of the training engines to stop and calibrate by.
+AutoGluon has the flattened readings of the window, bags over the same parts, and does the rest by itself. Channels
+that never move are left out for both.
+
+`SHOKUNIN_TSFRESH_PYTHON=… [SHOKUNIN_AUTOGLUON_PYTHON=…] python -m benchmarks.cmapss_peers [--features folder]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cmapss import HORIZONS, WINDOW, engines, judged
+from benchmarks.harness import PEERS
+from benchmarks.series_results import result, write
+from shokunin.pipeline.anticipating import Prepared, fit_rungs, prepare
+from shokunin.series.crossing import worth
+from shokunin.series.plan import Plan
+from shokunin.series.risk import fit_risk
+from shokunin.series.trees import CrossedTrees, TreeOptions, fit_trees
+from shokunin.series.windows import cut
+
+OPTIONS = TreeOptions(rounds=300, metric="average_precision")
+RUNGS = ("base_rate", "last_outside", "outside_30", "statistics")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stride", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--features", help="where tsfresh's features are kept, to be used again")
+    parser.add_argument("--seconds", type=float, default=60, help="AutoGluon's limit a fold and horizon")
+    asked = parser.parse_args()
+    readings = engines()
+    plans = [
+        Plan(
+            window=WINDOW, horizons=HORIZONS, target="remaining", column="remaining_cycles", split="unit", fold=fold,
+            folds=asked.folds, stride=asked.stride, rungs=RUNGS, trees=OPTIONS,
+        )
+        for fold in range(asked.folds)
+    ]  # fmt: skip
+    folds = [prepare(readings, plan) for plan in plans]
+    found = result("cmapss_peers", {"settings": {"stride": asked.stride, "folds": asked.folds, "window": WINDOW}})
+    parts: dict[str, list[tuple[Prepared, np.ndarray, np.ndarray]]] = {}
+    costs: dict[str, Any] = {"ours": {"seconds": 0.0, "cpu_seconds": 0.0}}
+    start, cpu = time.perf_counter(), time.process_time()
+    chosen = []
+    for prepared in folds:
+        with tempfile.TemporaryDirectory(prefix="cmapss-") as folder:
+            fitted = fit_rungs(prepared, Path(folder))
+        chosen.append([c.rung.name for c in fitted.chosen])
+        for rung in fitted.rungs:
+            parts.setdefault(rung.name, []).append((prepared, rung.validation, rung.test))
+        parts.setdefault("chosen", []).append((prepared, fitted.validation, fitted.test))
+    costs["ours"] = {
+        "what": "all rungs of all folds: featurising, cross-fitting, training, choosing",
+        "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu,
+    }  # fmt: skip
+    print(costs, chosen, flush=True)
+    still = [i for i, c in enumerate(readings.channels) if c in readings.facts["constant_channels"]]
+    moving = [i for i, c in enumerate(folds[0].readings.channels) if c not in readings.facts["constant_channels"]]
+    found["channels"] = {"in": len(folds[0].readings.channels), "constant": len(still)}
+    whole = np.concatenate([v for _, v, _ in cut(folds[0].readings, folds[0].windows, None)])[:, :, moving]
+    with tempfile.TemporaryDirectory(prefix="cmapss-") as name:
+        features, costs["tsfresh"] = tsfresh(whole, Path(asked.features or name))
+        start, cpu = time.perf_counter(), time.process_time()
+        parts["tsfresh + LightGBM"] = [(p, *learnt(p, features)) for p in folds]
+        costs["tsfresh"]["training_seconds"] = time.perf_counter() - start
+        costs["tsfresh"]["training_cpu_seconds"] = time.process_time() - cpu
+        if python := os.environ.get("SHOKUNIN_AUTOGLUON_PYTHON"):
+            given = [autogluon(python, p, whole, Path(name), asked.seconds) for p in folds]
+            parts["AutoGluon Tabular"] = [(p, v, t) for p, (v, t, _) in zip(folds, given, strict=True)]
+            costs["autogluon"] = [cost for *_, cost in given]
+    found |= {"costs": costs, "chosen_by_fold": chosen, "windows": len(whole), "systems": {}}
+    for system, each in parts.items():
+        found["systems"][system] = [judged(each, j, readings.grid) for j in range(len(HORIZONS))]
+        for told in found["systems"][system]:
+            print(f"{system:20} {told['summary']}", flush=True)
+    ours = costs["ours"]["cpu_seconds"]
+    found["cpu_ratio_to_tsfresh"] = ours / (costs["tsfresh"]["cpu_seconds"] + costs["tsfresh"]["training_cpu_seconds"])
+    print(costs, found["cpu_ratio_to_tsfresh"])
+    print(write(found))
+
+
+def tsfresh(windows: np.ndarray, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Features (n, columns) of windows, and what they cost."""
+    features, told = folder / "features.npy", folder / "tsfresh.json"
+    if not features.exists():
+        np.savez(folder / "windows.npz", windows=windows)
+        python = os.environ.get("SHOKUNIN_TSFRESH_PYTHON")
+        if python is None:
+            raise SystemExit("set SHOKUNIN_TSFRESH_PYTHON to the Python of an environment with tsfresh")
+        command = [python, "-W", "ignore", str(PEERS / "tsfresh_features.py"), str(folder / "windows.npz"), str(told)]
+        subprocess.run([*command, str(features)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    found = np.load(features)
+    if len(found) != len(windows):
+        raise SystemExit(f"the kept features are of {len(found)} windows, not of {len(windows)}; remove them")
+    return found, json.loads(told.read_text(encoding="utf-8"))
+
+
+def learnt(prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated log-odds of the training windows, out of their part, and of the test windows, from rows of any features."""
+    lessons, split = prepared.lessons(), prepared.split
+    crossed = CrossedTrees(OPTIONS, 0)
+    labels, places = [], []
+    for part in lessons.parts():
+        some = lessons.without(part)
+        crossed.add(x[some.train], x[some.validation])
+        labels.append(some.labels[some.train])
+        places.append(np.flatnonzero(np.isin(split.validation, some.validation)))
+    place = np.concatenate(places)
+    validation, test = (np.empty((len(rows), len(HORIZONS))) for rows in (split.validation, split.test))
+    for j in range(len(HORIZONS)):
+        truth = prepared.labels[split.validation, j]
+        raw = np.empty(len(truth))
+
+        def better(scores: np.ndarray, truth: np.ndarray = truth[place]) -> float:
+            return worth(scores, truth, OPTIONS.metric)
+
+        trees, raw[place] = crossed.grow([y[:, j] for y in labels], better)
+        whole = fit_trees(
+            x[split.train], prepared.labels[split.train, j], None, OPTIONS.model_copy(update={"rounds": trees}), seed=0
+        )
+        risk = fit_risk(raw, truth)
+        validation[:, j], test[:, j] = risk.logit(raw), risk.logit(whole.open().raw(x[split.test]))
+    return validation, test
+
+
+def autogluon(
+    python: str, prepared: Prepared, windows: np.ndarray, folder: Path, seconds: float
+) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Log-odds of the training windows, out of their part, and of the test windows; and what each horizon cost."""
+    split = prepared.split
+    assert split.folds is not None
+    rows = np.r_[split.train, split.test]
+    sides = [np.empty((len(side), len(HORIZONS))) for side in (split.train, split.test)]
+    costs = []
+    for j, horizon in enumerate(HORIZONS):
+        np.savez(
+            folder / "job.npz", rows=windows[rows].reshape(len(rows), -1), labels=prepared.labels[rows, j],
+            part=split.folds[prepared.windows.unit[rows]], seconds=seconds,
+        )  # fmt: skip
+        command = [python, "-W", "ignore", str(PEERS / "autogluon_tabular.py"), "job.npz", "out.json"]
+        subprocess.run(
+            command, check=True, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+        )
+        out = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+        for side, name in zip(sides, ("validation", "test"), strict=True):
+            p = np.clip(np.asarray(out.pop(name)), 1e-9, 1 - 1e-9)
+            side[:, j] = np.log(p / (1 - p))
+        costs.append({"horizon": horizon, **out})
+        print(costs[-1], flush=True)
+    return sides[0], sides[1], costs
+
+
+if __name__ == "__main__":
+    main()
