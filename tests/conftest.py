@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tiny_fleet import Pumps
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("any machine", deadline=None)
@@ -38,3 +42,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.chdir(place)
     return place
+
+
+@pytest.fixture(scope="session")
+def pumps(tmp_path_factory: pytest.TempPathFactory) -> Pumps:
+    """A tiny fleet and a specialist that was trained on it, shared by all tests; do not change its folder."""
+    from tiny_fleet import trained
+
+    return trained(tmp_path_factory.mktemp("pumps"))

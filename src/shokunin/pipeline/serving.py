@@ -51,9 +51,11 @@ from shokunin.serve.served import Served
 from shokunin.serve.shelf import Shelf
 from shokunin.serve.tally import Tally
 from shokunin.serve.telemetry import open_telemetry
+from shokunin.serve.unit_histories import UnitHistories
 from shokunin.serve.upstream import UpstreamClient, UpstreamSettings
 from shokunin.serve.watching import Watches
 from shokunin.specialist import Specialist, read_specialist
+from shokunin.tasks.anticipate_failures import FailuresCodec
 from shokunin.traffic.reading import get
 from shokunin.traffic.recorder import TrafficRecorder, open_recorder
 
@@ -97,7 +99,13 @@ def serve(
         found = [registry.read(place.specialists, name) for name in names or ([] if folders else names_of(place))]
         fixed = [read_specialist(folder) for folder in folders]
         count = threads or place.limits.threads
-        opened = {s.id: served_of(open_specialist(s, threads=count), place) for s in (*found, *fixed)}
+        histories = UnitHistories(place.units if record else None, most=place.serve.units)
+        stack.callback(histories.close)
+
+        def ready(specialist: Specialist) -> Served:
+            return served_of(open_specialist(specialist, threads=count), place, histories)
+
+        opened = {s.id: ready(s) for s in (*found, *fixed)}
         if not opened and not place.gateway.upstream and not bases:
             names_or_error(place)
         local = open_local(bases, place.upstreams, threads=count)
@@ -108,7 +116,7 @@ def serve(
             reloader = Reloader(
                 place.specialists,
                 shelf,
-                lambda s: served_of(open_specialist(s, threads=count), place),
+                ready,
                 opened={s.id: s.digest for s in found},
                 names=names,
                 told=lambda served: _note(decisions, "specialists_changed", specialists=_digests(served)),
@@ -168,7 +176,8 @@ def compose(
 
     def saving(exchange: Exchange) -> float | None:
         target = policy_of(exchange.workload_id).target if exchange.workload_id else None
-        if target is None:
+        one = shelf.names.get(exchange.workload_id) if exchange.workload_id else None
+        if target is None or (one is not None and one.stays):
             return None
         if exchange.model != AUTO and exchange.model not in shelf.names:
             target = routes.instead_of(target, exchange.model)
@@ -266,9 +275,13 @@ def names_or_error(place: Project) -> list[str]:
     return names
 
 
-def served_of(specialist: Specialist, place: Project) -> Served:
-    """What the server needs to know of one specialist."""
+def served_of(specialist: Specialist, place: Project, histories: UnitHistories | None = None) -> Served:
+    """What the server needs to know of one specialist, and of the units it has heard of where it reads their readings.
+
+    What reads readings answers everything itself: no language model could in its place, and none is shown them.
+    """
     assert specialist.predictor is not None
+    codec = codec_of(specialist)
     aliases = registry.aliases(place.specialists, specialist.name)
     return Served(
         id=specialist.id,
@@ -277,10 +290,14 @@ def served_of(specialist: Specialist, place: Project) -> Served:
         aliases=tuple(a for a, version in aliases.items() if version == specialist.version),
         kind=specialist.task.kind,
         predictor=specialist.predictor,
-        codec=codec_of(specialist),
+        codec=codec,
         created=calendar.timegm(time.strptime(specialist.manifest["created"], "%Y-%m-%dT%H:%M:%SZ")),
         about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels), "digest": specialist.digest},
         templates=specialist.task.templates,
+        memory=histories.memory(specialist.name, codec.shape)
+        if histories and isinstance(codec, FailuresCodec)
+        else None,
+        stays=isinstance(codec, FailuresCodec),
     )
 
 

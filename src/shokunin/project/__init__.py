@@ -85,6 +85,11 @@ class Project:
         return self.root / ".shokunin" / "usage.json"
 
     @property
+    def units(self) -> Path:
+        """The newest readings of each unit that the server was told of."""
+        return self.root / ".shokunin" / "units.sqlite3"
+
+    @property
     def reports(self) -> Path:
         """Reports made after publication."""
         return self.root / "reports"

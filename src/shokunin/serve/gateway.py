@@ -146,8 +146,8 @@ class Gateway:
         caller_of(asked.request).require_model(model, one.name)
         asked.entry.workload_id, asked.entry.specialist = one.name, one.id
         wanted = endpoint.parse(asked.body, self._parts.limits)
-        rows, wordings = self._inputs(endpoint.conversations(wanted), endpoint.param, one)
-        policy = self._parts.policy(one.name)
+        rows, wordings = await self._inputs(endpoint.conversations(wanted), endpoint.param, one)
+        policy = self._parts.policy_of_served(one)
         alone = not policy.asks or model.rpartition("@")[2].isdigit()  # a fixed version answers everything itself
         if alone and asked.peek.stream and self._streamed.able(endpoint, wanted, one, wordings):
             return await self._streamed.reply(asked, endpoint, wanted, one, rows[0])
@@ -167,13 +167,13 @@ class Gateway:
                 raise Refusal(500, answer.problem or "the specialist gave no answer", "no_answer")
         return self._reply(asked, endpoint, one, wanted, answers, wordings)
 
-    def _inputs(
+    async def _inputs(
         self, conversations: Sequence[Conversation], param: str, one: Served
     ) -> tuple[list[Inputs], list[Template | None]]:
         """The input fields in each conversation, and the wording that it has, if it is one of the recorded.
 
         Raises:
-            Refusal: 400, one cannot be answered.
+            Refusal: 400, one cannot be answered; 503, what it brought could not be kept.
         """
         limit = self._parts.limits.text_chars
         rows, wordings = [], []
@@ -185,7 +185,7 @@ class Gateway:
                 inputs = one.codec.read_chat(conversation)
             except TaskError as error:
                 raise Refusal(400, str(error), "invalid_value", param) from error
-            problem = one.codec.problem(inputs)
+            inputs, problem = await one.completed(inputs)
             if problem is not None:
                 raise Refusal(400, problem, "unanswerable_input", param)
             rows.append(inputs)
@@ -234,7 +234,7 @@ class Gateway:
 
     async def _recognised(self, asked: Asked, endpoint: Endpoint, one: Served, found: Recognised) -> Response:
         caller_of(asked.request).require_model(asked.peek.model, one.name)
-        entry, policy = asked.entry, self._parts.policy(one.name)
+        entry, policy = asked.entry, self._parts.policy_of_served(one)
         if policy.target is not None and asked.peek.model != AUTO:
             policy = replace(policy, target=self._parts.routes.instead_of(policy.target, asked.peek.model))
         entry.workload_id, entry.specialist = one.name, one.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shokunin.exchange import Exchange, Recorder
 from shokunin.serve.auditing import Audits
@@ -92,7 +92,13 @@ class Parts:
 
     def policy(self, task: str) -> TaskPolicy:
         """What holds for a task."""
-        return self.policy_of(task)
+        one = self.shelf.names.get(task)
+        return self.policy_of(task) if one is None else self.policy_of_served(one)
+
+    def policy_of_served(self, one: Served) -> TaskPolicy:
+        """What holds for a specialist's task; where its inputs stay in this house, whatever the settings say, they stay."""
+        policy = self.policy_of(one.name)
+        return replace(policy, egress="never") if one.stays else policy
 
     def mask_for(self, policy: TaskPolicy | None) -> Mask | None:
         """What takes personal data out of a task's requests, if that is wanted."""

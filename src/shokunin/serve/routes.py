@@ -87,16 +87,18 @@ async def _read(parts: Parts, request: Request, one: Served, row: Row) -> tuple[
     """The input fields of a row, and why they cannot be answered or None.
 
     Raises:
-        Refusal: 400, documents are not read here; 499; 503, too many are waiting, or it takes too long.
+        Refusal: 400, documents are not read here; 499; 503, too many are waiting, it takes too long, or cannot be kept.
     """
     if not isinstance(row, DocumentRow):
-        return read_row(one, row, chars=parts.limits.text_chars)
+        return await read_row(one, row, chars=parts.limits.text_chars)
     seconds = parts.limits.seconds
     try:
         found = await unless_gone(request, parts.documents.read(row.data, row.param), seconds)
     except TimeoutError as error:
         raise overloaded(f"the document was not read within {seconds:g} seconds; send fewer or shorter ones") from error
-    return ({}, found) if isinstance(found, str) else read_document_row(one, found, chars=parts.limits.text_chars)
+    if isinstance(found, str):
+        return {}, found
+    return await read_document_row(one, found, chars=parts.limits.text_chars)
 
 
 async def embed(gateway: Gateway, parts: Parts, request: Request) -> Response:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from shokunin.answer import Predictor
+from shokunin.answer import Inputs, Predictor
 from shokunin.errors import UsageError
 from shokunin.serve.refusal import Refusal
+from shokunin.serve.unit_histories import Memory
 from shokunin.tasks import Codec, kind
 from shokunin.template import Template
 
@@ -29,6 +31,8 @@ class Served:
         created: when it was made, seconds since 1970.
         about: plain facts shown in `/v1/models`.
         templates: how the application phrases the task, the most used wording first, where that is known.
+        memory: puts what is known of a unit into a request; None: requests are answered as they are.
+        stays: what it reads never leaves this house: no upstream is asked in its place, and none audits it.
     """
 
     id: str
@@ -41,11 +45,28 @@ class Served:
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
     templates: tuple[Template, ...] = ()
+    memory: Memory | None = field(default=None, compare=False)
+    stays: bool = False
 
     @property
     def writes(self) -> bool:
         """Whether its answers are written rather than labels, so that their tokens are counted."""
         return not kind(self.kind).LABELS
+
+    async def completed(self, inputs: Inputs) -> tuple[Inputs, str | None]:
+        """The inputs with what is known put in, and why they cannot be answered, or None.
+
+        Raises:
+            Refusal: 503, what came could not be kept.
+        """
+        if self.memory is None:
+            return inputs, self.codec.problem(inputs)
+        return await asyncio.to_thread(self._completed, inputs)
+
+    def _completed(self, inputs: Inputs) -> tuple[Inputs, str | None]:
+        assert self.memory is not None
+        whole, problem = self.memory.complete(inputs)
+        return whole, problem or self.codec.problem(whole)
 
 
 def names_of(served: Mapping[str, Served]) -> dict[str, Served]:

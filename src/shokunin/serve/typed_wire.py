@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from shokunin.answer import Answer, Inputs
 from shokunin.errors import TaskError
@@ -46,12 +46,44 @@ class DocumentRow:
     param: str
 
 
+Cell = str | int | float | bool | None
+
+
+class UnitReadings(BaseModel):
+    """A unit of a fleet and its newest readings: rows as in the table, or one list a column, oldest first.
+
+    `{"unit": "pump 3", "readings": [{"date": "2026-03-01", "vibration": 1.2}]}`; where the server knows the unit, only what
+    is new, or the unit alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    unit: Annotated[str, Field(max_length=1000)]
+    readings: list[dict[str, Cell]] | dict[str, Cell | list[Cell]]
+
+
 Row = str | dict[str, str] | DocumentRow
-Asked = str | dict[str, str | DocumentContent]
+
+
+def _sort(asked: object) -> str:
+    """Which sort of input it is meant to be, so that what is wrong is said of that one; in the spelling of pydantic's own."""
+    if not isinstance(asked, dict):
+        return "str"
+    return "dict[str,readings]" if isinstance(asked.get("readings"), (list, dict)) else "dict[str,any]"
+
+
+Asked = Annotated[
+    Annotated[str, Tag("str")]
+    | Annotated[UnitReadings, Tag("dict[str,readings]")]
+    | Annotated[dict[str, str | DocumentContent], Tag("dict[str,any]")],
+    Discriminator(_sort),
+]
 
 
 class PredictRequest(BaseModel):
-    """The body of `POST /v1/specialists/{name}/predict`: one input or a list; texts, objects of text fields, or documents.
+    """The body of `POST /v1/specialists/{name}/predict`: one input or a list.
+
+    An input is a text, an object of text fields, a document, or a unit with its readings.
 
     A document is `{"document": {"filename": "invoice.pdf", "base64": "JVBERi0xLjQ…"}}`.
     """
@@ -89,27 +121,31 @@ def parse_predict(body: bytes, *, rows: int) -> list[Row]:
     return asked
 
 
-def read_row(served: Served, row: str | dict[str, str], *, chars: int) -> tuple[Inputs, str | None]:
-    """The input fields of a row, and why they cannot be answered or None; a bad row is data, not an error."""
+async def read_row(served: Served, row: str | dict[str, str], *, chars: int) -> tuple[Inputs, str | None]:
+    """The input fields of a row with what is known put in, and why they cannot be answered or None; a bad row is no error.
+
+    Raises:
+        Refusal: 503, what the row brought could not be kept.
+    """
     if sum(map(len, row.values())) > chars if isinstance(row, dict) else len(row) > chars:
         return {}, f"the input is longer than {chars} characters"
     if isinstance(row, dict):
-        return row, served.codec.problem(row)
+        return await served.completed(row)
     try:
         inputs = served.codec.read_chat([{"role": "user", "content": row}])
     except TaskError as error:
         return {}, str(error)
-    return inputs, served.codec.problem(inputs)
+    return await served.completed(inputs)
 
 
-def read_document_row(served: Served, document: Mapping[str, str], *, chars: int) -> tuple[Inputs, str | None]:
+async def read_document_row(served: Served, document: Mapping[str, str], *, chars: int) -> tuple[Inputs, str | None]:
     """The input fields of a document, given its text and layout, and why they cannot be answered or None.
 
     A specialist that reads one text, whatever it calls it, reads the document's.
     """
     if served.codec.problem(document) is None or not document[TEXT].strip():
-        return read_row(served, dict(document), chars=chars)
-    inputs, problem = read_row(served, document[TEXT], chars=chars)
+        return await read_row(served, dict(document), chars=chars)
+    inputs, problem = await read_row(served, document[TEXT], chars=chars)
     return {**inputs, LAYOUT: document[LAYOUT]}, problem
 
 
@@ -127,6 +163,8 @@ def predictions(served: Served, answers: Sequence[Answer]) -> bytes:
 def _row(asked: Asked, param: str) -> Row:
     if isinstance(asked, str):
         return asked
+    if isinstance(asked, UnitReadings):
+        return {"unit": asked.unit, "readings": json.dumps(asked.readings)}
     for name, value in asked.items():
         if isinstance(value, DocumentContent):
             if len(asked) > 1 or name != "document":

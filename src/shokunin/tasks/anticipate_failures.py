@@ -192,8 +192,9 @@ class FailuresCodec:
     def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
         """The shortest horizon with an alarm, or none; every risk, the signs and the sentence among the details."""
         rows = cast(Sequence[Foreseen], raw)
-        asked: Sequence[Inputs | None] = batch or [None] * len(rows)
-        return [self._answer(row, inputs, answered_by) for row, inputs in zip(rows, asked, strict=True)]
+        if not batch:
+            return [self.answer(row, answered_by) for row in rows]
+        return [self._answer(row, inputs, answered_by) for row, inputs in zip(rows, batch, strict=True)]
 
     def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
         """The log-odds that what is said is so."""
@@ -280,10 +281,25 @@ class FailuresCodec:
                 return j, float(risks[j])
         return None, float(1 - risks[-1])
 
-    def _answer(self, row: Foreseen, inputs: Inputs | None, answered_by: str) -> Answer:
+    def _answer(self, row: Foreseen, inputs: Inputs, answered_by: str) -> Answer:
+        sent = self._read(inputs["unit"], inputs["readings"])
+        notes = (*sent.notes, *json.loads(inputs.get("notes", "[]")))
+        return self.answer(row, answered_by, unit=inputs["unit"].strip(), until=sent.until, notes=notes)
+
+    def answer(
+        self, row: Foreseen, answered_by: str, *, unit: str = "", until: int | None = None, notes: Sequence[str] = ()
+    ) -> Answer:
+        """What a window's raw output says.
+
+        Args:
+            row: it.
+            answered_by: who says it.
+            unit: whose window it is.
+            until: the step of its newest reading.
+            notes: sentences about readings that were left out.
+        """
         told, risks = self._told, expit(np.asarray(row.logits)).tolist()
         rings, confidence = self._decided(row)
-        until = None if inputs is None else self._read(inputs["unit"], inputs["readings"]).until
         horizons = [
             {
                 "horizon": told.grid.span(h), "steps": h, "risk": risk, "alarm_from": threshold,
@@ -291,8 +307,7 @@ class FailuresCodec:
             }
             for h, risk, threshold in zip(told.horizons, risks, self._thresholds, strict=True)
         ]  # fmt: skip
-        unit = "" if inputs is None else inputs["unit"].strip()
-        details = {
+        details: dict[str, Any] = {
             "unit": unit,
             "until": None if until is None else told.grid.when(until),
             "horizons": horizons,
@@ -303,6 +318,8 @@ class FailuresCodec:
             "measured_against": "its own past" if row.known else "the fleet, as it has no past of its own",
             "said": said(unit, told.event, told.when, horizons, row.signs, told.grid, known=row.known),
         }
+        if notes:
+            details["notes"] = list(notes)
         value = QUIET if rings is None else self._alarm(rings)
         scores = {self._alarm(j): risk for j, risk in enumerate(risks)}
         return Answer(value, confidence, answered_by, scores=scores, details=details)
