@@ -211,3 +211,49 @@ def test_another_kind_or_other_fields_do_not_take_the_champions_place(
     other = replace(champion.task, kind="generate_text", metric="", options={})
     assert "of kind" in (registry.differs(shelf, replace(champion, version=9, task=other)) or "")
     assert registry.differs(shelf, replace(champion, version=9)) is None
+
+
+def test_nothing_is_read_off_the_sealed_rows_but_which_fields_there_are(tmp_path: Path) -> None:
+    plain, _ = pipeline.curate(receipts(150), name="plain", project=tmp_path)
+    sealed = {e.inputs["document"] for e in plain.sealed.open("a test")}
+    rows = receipts(150)
+    for row in rows:
+        if row["document"] in sealed:
+            # What only sealed rows show: long answers, other dates, totals that are nowhere, one more field.
+            day = row["document"].partition("DATE ")[2][:5].replace("/", ".")
+            told = {
+                "shop": "MORI STORES OF " + "KOBE " * 60,
+                "date": f"31.12.{day}",
+                "total": "nothing at all",
+                "tax": "1.00",
+            }
+            row["answer"] = json.dumps(told)
+    changed, folder = pipeline.curate(rows, name="changed", project=tmp_path)
+    assert {e.inputs["document"] for e in changed.sealed.open("a test")} == sealed
+    assert changed.task.options["fields"] == {**plain.task.options["fields"], "tax": "text"}
+    for option in ("date_order", "grounded"):
+        assert changed.task.options[option] == plain.task.options[option]
+    assert changed.task.options["longest"] < 200
+    assert read_dataset(folder).task == changed.task
+    everything = [json.loads(e.expected or "") for e in (*changed.train, *changed.validation)]
+    assert all(answer.keys() == {"shop", "date", "total", "tax"} for answer in everything)
+
+
+def test_what_somebody_said_is_not_read_off_anything(tmp_path: Path) -> None:
+    task = Task("replies", "generate_text", ("message",), "reply", options={"longest": 77})
+    dataset, _ = pipeline.curate(replies(120), task=task, project=tmp_path)
+    assert dataset.task.options["longest"] == 77 and dataset.task.options["language"] == "text"
+    dataset, _ = pipeline.curate(replies(120), task=replace(task, options={}), project=tmp_path)
+    training = (*dataset.train, *dataset.validation)
+    assert dataset.task.options["longest"] == 32 + max(len(e.expected or "") for e in training) * 2 // 3
+
+
+def test_one_column_of_plain_values_is_one_field(tmp_path: Path) -> None:
+    rows = [{"document": r["document"], "total": json.loads(r["answer"])["total"]} for r in receipts(80)]
+    for target in ("total", "total,"):
+        dataset, _ = pipeline.curate(rows, kind="extract_fields", target=target, name="t", project=tmp_path)
+        assert (dataset.task.kind, dataset.task.target) == ("extract_fields", "fields")
+        assert dataset.task.options["fields"] == {"total": "money"}
+        assert json.loads(dataset.train[0].expected or "").keys() == {"total"}
+    whole, _ = pipeline.curate(receipts(80), kind="extract_fields", target="answer", name="w", project=tmp_path)
+    assert whole.task.target == "answer" and len(whole.task.options["fields"]) == 3

@@ -36,7 +36,7 @@ def found(**values: Any) -> dict[str, Found]:
 
 def test_fields_and_date_order_are_read_off_the_rows(tmp_path: Path) -> None:
     rows = [{"text": TEXT.replace("25", f"{day}"), "answer": RIGHT.replace("25", f"{day}")} for day in (13, 25, 28)]
-    task = kind.settle(Task("receipts", "extract_fields", target="answer"), ("text", "answer"), rows)
+    task = kind.settle(Task("receipts", "extract_fields", target="answer"), rows)
     assert task.options["fields"] == FIELDS and task.options["date_order"] == "dmy"
     assert task.options["grounded"] == ["company", "date", "total"]
     path = tmp_path / "task.toml"
@@ -46,7 +46,7 @@ def test_fields_and_date_order_are_read_off_the_rows(tmp_path: Path) -> None:
 
 def test_recorded_answers_may_stand_in_a_fence() -> None:
     rows = [{"text": TEXT, "answer": f"```json\n{RIGHT}\n```"}]
-    task = kind.settle(Task("receipts", "extract_fields", target="answer"), ("text", "answer"), rows)
+    task = kind.settle(Task("receipts", "extract_fields", target="answer"), rows)
     assert task.options["fields"] == FIELDS
     [example] = kind.gather(task, [("a:2", rows[0])])
     assert (example.expected, example.problem) == (RIGHT, None)
@@ -63,15 +63,13 @@ def test_a_layout_of_something_else_is_set_aside(layout: str, fine: bool) -> Non
 def test_a_field_that_documents_do_not_say_is_not_grounded() -> None:
     answers = [json.dumps({"company": "ACME LTD", "currency": "Malaysian ringgit"}) for _ in range(4)]
     rows = [{"text": TEXT, "answer": answer} for answer in answers]
-    task = kind.settle(Task("receipts", "extract_fields", target="answer"), ("text", "answer"), rows)
+    task = kind.settle(Task("receipts", "extract_fields", target="answer"), rows)
     assert task.options["grounded"] == ["company"]
 
 
 def test_without_any_answer_nobody_knows_the_fields() -> None:
     with pytest.raises(TaskError, match="--target company,date,total"):
-        kind.settle(
-            Task("receipts", "extract_fields", target="answer"), ("text", "answer"), [{"text": "x", "answer": ""}]
-        )
+        kind.settle(Task("receipts", "extract_fields", target="answer"), [{"text": "x", "answer": ""}])
 
 
 @pytest.mark.parametrize(

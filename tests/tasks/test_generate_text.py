@@ -39,15 +39,16 @@ def codec(metric: str = "exact_match", **options: Any) -> kind.WritingCodec:
 def test_sql_is_seen_in_the_rows_and_replies_are_not_sql() -> None:
     task = Task("writer", "generate_text", inputs=("question",), target="sql")
     rows = [{"question": "which shops?", "sql": GOLD}] * 3
-    assert kind.settle(task, ("question", "sql"), rows).options["language"] == "sql"
+    assert kind.settle(task, rows).options["language"] == "sql"
     rows = [{"question": "hello", "sql": "Select your size from the list, then press OK."}] * 3
-    assert kind.settle(task, ("question", "sql"), rows).options["language"] == "text"
+    assert kind.settle(task, rows).options["language"] == "text"
 
 
 def test_a_dialect_or_database_that_is_not_there_is_told_before_anything_is_learnt() -> None:
     for told, message in (
         ({"dialect": "sqlitee"}, "'sqlitee', which is unknown"),
-        ({"database": "gone.db"}, "'gone.db', which is no file"),
+        ({"database": "gone.db"}, "'gone.db', which is no file in the project's folder"),
+        ({"database": "/gone.db"}, "'/gone.db', which is no file; expected an SQLite file"),
     ):
         with pytest.raises(TaskError, match=message):
             kind.check(Task("writer", "generate_text", options={"language": "sql", **told}))
@@ -71,6 +72,31 @@ def test_rows_whose_sql_cannot_be_parsed_are_set_aside() -> None:
 def test_options_that_do_not_fit_are_refused(metric: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         kind.check(Task("writer", "generate_text", metric=metric, options=options))
+
+
+def test_a_database_is_found_beside_the_project_wherever_that_is(
+    shops: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "shop"
+    side_files = project / "specialists" / "writer" / "1" / "side_files"
+    side_files.mkdir(parents=True)
+    (project / "data").mkdir()
+    Path(shops).rename(project / "data" / "shops.sqlite")
+    task = Task(
+        "writer", "generate_text", metric="execution", options={"language": "sql", "database": "data/shops.sqlite"}
+    )
+    kind.check(task, project)
+    with pytest.raises(TaskError, match="no file in the project's folder"):
+        kind.check(task, tmp_path)
+    monkeypatch.chdir("/")
+    assert kind.codec(task, side_files).correct(GOLD, ALIKE)
+    moved = project.rename(tmp_path / "moved")
+    assert kind.codec(task, moved / "specialists" / "writer" / "1" / "side_files").correct(GOLD, ALIKE)
+    (moved / "data" / "shops.sqlite").unlink()
+    without = kind.codec(task, moved / "specialists" / "writer" / "1" / "side_files")
+    assert without.correct(GOLD, ALIKE) and not without.correct(GOLD, OTHER)  # as texts
+    with pytest.raises(TaskError, match=r"'data/shops\.sqlite', which is not there"):
+        without.scores([GOLD], [ALIKE], [0])
 
 
 def test_sql_is_right_when_it_finds_the_same(shops: str) -> None:

@@ -21,11 +21,16 @@ def curate(
     ],
     name: Annotated[str | None, typer.Option(help="The task's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="classify_text, extract_fields or generate_text; by default what the rows show.")
+    ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column with the answer. Guessed and shown.")] = None,
-    metric: Annotated[str | None, typer.Option(help="What the verdict is about: accuracy or macro_f1.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column with the answer, or those of its fields: date,total.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What the verdict is about: one of the kind's metrics.")] = None,
     target_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")
     ] = None,
@@ -54,6 +59,7 @@ def curate(
                 data,
                 name=name,
                 test=test,
+                kind=kind,
                 inputs=input,
                 target=target,
                 metric=metric,

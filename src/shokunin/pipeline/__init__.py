@@ -156,8 +156,10 @@ def train(
 def curate(
     data: Data,
     *,
+    task: Task | None = None,
     name: str | None = None,
     test: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    kind: str | None = None,
     inputs: Sequence[str] | None = None,
     target: str | None = None,
     metric: str | None = None,
@@ -177,6 +179,7 @@ def curate(
     return row_stage.curate(
         data,
         project=place,
+        task=task,
         name=name,
         test=test,
         inputs=inputs,
@@ -184,7 +187,7 @@ def curate(
         mask=mask,
         keep_leaks=keep_leaks,
         seed=seed,
-        wishes=wishes,
+        wishes={"kind": kind, **wishes},
         progress=progress,
     )
 
@@ -270,9 +273,7 @@ def prove(
         ProjectError: the specialist or its dataset is not there.
     """
     place = open_project(None if project is None else Path(project))
-    return prove_specialist(
-        _opened(specialist, project), data, place, against=against, judge=judge, progress=progress
-    )
+    return prove_specialist(_opened(specialist, project), data, place, against=against, judge=judge, progress=progress)
 
 
 def keep_report(report: Report, page: str, *, place: Path | None, project: str | Path | None) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from shokunin.curate.answer_columns import FIELDS, answer_column, columns_of_fields, guess_answer_columns
 from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.table import Table
+from shokunin.dataset import Dataset
 from shokunin.discover.answers import CHAT
 from shokunin.fields.schema import fields_of, guess_fields
 from shokunin.pipeline.kinds import kind_of_answers
@@ -17,6 +20,8 @@ from shokunin.tasks import kind
 from shokunin.tasks.generate_text import sql_like
 
 LABELS, TEXT = "classify_text", "generate_text"
+SAMPLE = 2_000
+"""So many rows are looked at to see what nobody said."""
 
 
 def kind_of_rows(table: Table, sample: Sequence[Mapping[str, str]], target: str | None) -> str:
@@ -38,6 +43,20 @@ def kind_of_rows(table: Table, sample: Sequence[Mapping[str, str]], target: str 
     found = kind_of_answers(answers)
     # Short answers that hardly ever come twice may be labels that are too many; curation says what is wrong with them.
     return {CHAT: TEXT}.get(found, found if found in KINDS else LABELS)
+
+
+def as_field(work: str, target: str | None, sample: Sequence[Mapping[str, str]]) -> str | None:
+    """The target; of an extraction a column of plain values is the one field to find, and not a column of JSON objects.
+
+    Args:
+        work: the kind.
+        target: as the user said.
+        sample: some of the rows.
+    """
+    if work != "extract_fields" or target is None:
+        return target
+    cells = [row[target].strip() for row in sample if row.get(target, "").strip()]
+    return f"{target}," if cells and not any(cell.startswith("{") for cell in cells) else target
 
 
 def columns_for(
@@ -80,8 +99,17 @@ def answer_columns(task: Task, columns: Sequence[str]) -> tuple[str, ...]:
     return (task.target,)
 
 
-def settled(task: Task, table: Table, sample: Sequence[Mapping[str, str]], target: str | None) -> Task:
+def settled(
+    task: Task, table: Table, sample: Sequence[Mapping[str, str]], target: str | None, folder: Path = Path()
+) -> Task:
     """The task with what its kind needs to know, read off the rows where nobody said it.
+
+    Args:
+        task: what is known of it.
+        table: the rows.
+        sample: some of them.
+        target: the column with the answers, or several with its fields, as the user said.
+        folder: the project's.
 
     Raises:
         TaskError: the options are wrong, or the rows do not show what is missing.
@@ -94,6 +122,19 @@ def settled(task: Task, table: Table, sample: Sequence[Mapping[str, str]], targe
                 f.name: f.type for f in guess_fields([{name: row[name] or None for name in fields} for row in sample])
             }
             task = replace(task, target=FIELDS, options={**task.options, "fields": told})
-        task = the_kind.settle(task, table.columns, sample)
-    the_kind.check(task)
+        task = the_kind.settle(task, sample)
+    the_kind.check(task, folder)
     return task
+
+
+def settled_again(task: Task, told: Mapping[str, Any], dataset: Dataset) -> Task:
+    """The task with what is read off the training side alone; `told` are the options that somebody gave.
+
+    Which fields there are is not read but asked, and stays.
+    """
+    rows = [
+        {**example.inputs, task.target: example.expected or ""}
+        for example in (*dataset.train, *dataset.validation, *dataset.none)
+    ]
+    kept = rows if len(rows) <= SAMPLE else [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), SAMPLE))]
+    return kind(task.kind).settle(replace(task, options=dict(told)), kept)

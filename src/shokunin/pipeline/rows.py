@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,15 @@ from shokunin.discover.answers import CLASSIFY
 from shokunin.errors import ArtefactError, DataError, ProjectError, UsageError
 from shokunin.files import folder_in_making, publish_folder, write_text
 from shokunin.forms import TextLessons
-from shokunin.pipeline.choosing import answer_columns, columns_for, kind_of_rows, settled
+from shokunin.pipeline.choosing import (
+    SAMPLE,
+    answer_columns,
+    as_field,
+    columns_for,
+    kind_of_rows,
+    settled,
+    settled_again,
+)
 from shokunin.pipeline.kinds import check_kind
 from shokunin.pipeline.rungs import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
@@ -41,7 +50,7 @@ from shokunin.template import Template
 from shokunin.train import learner
 
 Data = str | Path | Sequence[Mapping[str, Any]] | Dataset
-SAMPLE = 2_000
+LOOKS = 3
 LABEL = "label"
 """The column of the answers in recorded conversations."""
 ANSWERS, ANSWER = 10_000, 20_000
@@ -81,7 +90,8 @@ def curate(
     if ready is not None:
         given = {
             "--name": name, "--test": test, "--input": inputs, "--target": target, "--mask": mask,
-            "--keep-leaks": keep_leaks, "--option": asked.get("options"), "a task": task, "--kind": asked.get("kind") not in (None, ready.task.kind),
+            "--keep-leaks": keep_leaks, "--option": asked.get("options"), "a task": task,
+            "--kind": asked.get("kind") not in (None, ready.task.kind),
         }  # fmt: skip
         if useless := [option for option, value in given.items() if value]:
             raise UsageError(
@@ -103,6 +113,7 @@ def curate(
     sample = _sample(table)
     told_options = asked.pop("options", None) or {}
     work = asked.pop("kind", None) or (task.kind if task is not None else kind_of_rows(table, sample, target))
+    target = as_field(work, target, sample)
     columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
         task = Task(
@@ -112,26 +123,44 @@ def curate(
         asked = {"kind": work, "metric": "", **asked}
     options = {**task.options, **told_options}
     task = replace(task, name=name or task.name, inputs=columns.inputs, target=columns.target, options=options, **asked)
-    task = settled(task, table, sample, target)
+    given_options = task.options
+    task = settled(task, table, sample, target, project.root)
     if not task.templates and table.templates:
         first, *others = _with_none(table, task)
         task = replace(task, template=first, wordings=tuple(others))
     tests = None if test is None else _table(test, "test rows", table.templates, progress=progress)
     if tests is not None and not kind(task.kind).LABELS:
         _check_columns(task, tests, "test rows", answers=True)
-    dataset = _build(
+    build = partial(
+        _build,
         table,
         tests,
         columns,
-        task,
         mask=mask,
         keep_leaks=keep_leaks,
         seed=seed,
         scratch=project.work,
         progress=progress,
     )
+    dataset = build(task)
+    if tests is None and not kind(task.kind).LABELS:
+        dataset = _read_off_training(build, dataset, given_options)
     place = _keep(dataset, project)
     return read_dataset(place), place
+
+
+def _read_off_training(build: Callable[[Task], Dataset], dataset: Dataset, told: Mapping[str, Any]) -> Dataset:
+    """The dataset whose task knows nothing of the sealed rows but which fields they are asked for.
+
+    What nobody said had to be read off all rows before they could be gathered and split. Now it is read off the training side;
+    where that says otherwise the rows are gathered again, and it is looked again, as other rows may have been set aside.
+    """
+    for _ in range(LOOKS):
+        task = settled_again(dataset.task, told, dataset)
+        if task.options == dataset.task.options:
+            return dataset
+        dataset = build(task)
+    return dataset
 
 
 def finished(data: Data) -> Dataset | None:

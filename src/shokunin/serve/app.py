@@ -141,7 +141,7 @@ class _Room:
                 app.state.ready = False
                 await parts.audits.close(AUDIT_SECONDS)
                 await asyncio.gather(*(client.close() for client in parts.upstreams.values()))
-                self._gateway.close()
+                await self._gateway.close(AUDIT_SECONDS)
                 await asyncio.to_thread(parts.shelf.close)
                 await asyncio.to_thread(parts.embeddings.close)
                 await asyncio.to_thread(parts.documents.close)

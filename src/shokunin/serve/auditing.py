@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shokunin.serve.entry import Entry
@@ -30,7 +30,8 @@ class Audit:
         headers: of the client's request, as far as they go on.
         authorization: the client's own, for an upstream that takes it.
         entry: the exchange that is to say what came of it.
-        agrees: reads the upstream's reply: whether it says the same, None where that cannot be told.
+        agrees: reads the upstream's reply: whether it says the same, None where that cannot be told. It may take its time, and
+            the event loop has others to serve meanwhile.
         told: told what was found, None where nothing was, and the finished entry.
     """
 
@@ -40,7 +41,7 @@ class Audit:
     headers: Sequence[tuple[str, str]]
     authorization: str | None
     entry: Entry
-    agrees: Callable[[dict[str, object]], bool | None]
+    agrees: Callable[[dict[str, object]], Awaitable[bool | None]]
     told: Callable[[bool | None, Entry], None]
 
 
@@ -122,4 +123,4 @@ class Audits:
             return None, False
         entry.problem, entry.response = None, answer
         entry.usage(answer)
-        return audit.agrees(answer), False
+        return await audit.agrees(answer), False

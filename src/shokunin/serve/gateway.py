@@ -68,9 +68,10 @@ class Gateway:
         self._promising = Promising(parts, self.entries)
         self._streamed = Streamed(parts, self.entries)
 
-    def close(self) -> None:
-        """Begin no more answers that are given while they are written."""
+    async def close(self, seconds: float) -> None:
+        """Begin no more answers that are given while they are written; wait so long for what is being compared."""
         self._streamed.close()
+        await self._promising.close(seconds)
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer a request to one of the endpoints that a specialist can answer.
@@ -223,7 +224,7 @@ class Gateway:
         self.entries.charge(entry, found, target.model)
         said = None if found is None else said_in_chat(found)
         self._promising.compared(one, answer, said, wording)
-        value = None if said is None else one.codec.read_reply(said, wording)
+        value = None if said is None else await self._promising.read(one, said, wording)
         if value is None:
             unreadable = Refusal(502, "the upstream's reply is none of the answers", "upstream_unreadable")
             return self._fallen_back(asked, answer, policy, unreadable)

@@ -1,10 +1,16 @@
-"""Promising: whether a specialist's answer is given, and what is learnt when the upstream has answered too."""
+"""Promising: whether a specialist's answer is given, and what is learnt when the upstream has answered too.
+
+To tell whether two written answers say the same may take seconds (SQL is run for it), so that is done in threads of its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from shokunin.answer import Answer, Inputs
 from shokunin.serve.auditing import Audit
@@ -16,11 +22,15 @@ from shokunin.serve.parts import Parts
 from shokunin.serve.receiving import JSON
 from shokunin.serve.routing import Target, TaskPolicy
 from shokunin.serve.served import Served
-from shokunin.serve.watching import Decision
+from shokunin.serve.watching import Decision, Watch
 from shokunin.template import Template
 
 OWN_HEADERS = [("content-type", JSON)]
 """Of the requests that this server makes itself."""
+AT_ONCE = 2
+"""Comparisons of written answers at a time; more wait."""
+T = TypeVar("T")
+_log = logging.getLogger("shokunin.serve")
 
 
 class Promising:
@@ -29,6 +39,16 @@ class Promising:
     def __init__(self, parts: Parts, entries: Entries) -> None:
         self._parts = parts
         self._entries = entries
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="shokunin-comparing")
+        self._comparing: set[asyncio.Task[None]] = set()
+
+    async def close(self, seconds: float) -> None:
+        """Wait so long for comparisons under way; the rest is not learnt from."""
+        if self._comparing:
+            await asyncio.wait(self._comparing, timeout=seconds)
+        for task in self._comparing:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def decide(self, entry: Entry, one: Served, answer: Answer, policy: TaskPolicy) -> Decision | None:
         """What the watch says; None: the specialist itself is not sure, or has no watch."""
@@ -43,13 +63,40 @@ class Promising:
         entry.reason = decision.reason
         return decision
 
+    async def read(self, one: Served, said: str, wording: Template | None) -> str | None:
+        """The answer that an upstream's reply to a request of this wording means."""
+        return await self._apart(one, lambda: one.codec.read_reply(said, wording))
+
     def compared(self, one: Served, answer: Answer, said: str | None, wording: Template | None) -> None:
-        """The upstream has answered a request of this wording in the specialist's place: see whether it said the same."""
+        """The upstream has answered a request of this wording in the specialist's place: see whether it said the same.
+
+        Where that takes time it is found out a little later.
+        """
         watch = self._parts.watches.of(one)
-        if watch is not None and answer.value is not None and said is not None:
-            value = one.codec.read_reply(said, wording)
-            watch.compared(answer.confidence, None if value is None else one.codec.correct(value, answer.value))
+        if watch is None or answer.value is None or said is None:
+            return
+        if not one.writes:
+            watch.compared(answer.confidence, _same(one, answer, said, wording))
             self._parts.watches.after(one.id, keep=False)
+            return
+        task = asyncio.get_running_loop().create_task(self._compare(watch, one, answer, said, wording))
+        self._comparing.add(task)
+        task.add_done_callback(self._comparing.discard)
+
+    async def _compare(self, watch: Watch, one: Served, answer: Answer, said: str, wording: Template | None) -> None:
+        try:
+            same = await self._apart(one, lambda: _same(one, answer, said, wording))
+        except Exception:
+            _log.exception("%s: its answer and the upstream's could not be compared", one.id)
+            return
+        watch.compared(answer.confidence, same)
+        self._parts.watches.after(one.id, keep=False)
+
+    async def _apart(self, one: Served, work: Callable[[], T]) -> T:
+        """What the work comes to, done in a thread where the answers are written."""
+        if not one.writes:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def audit(
         self,
@@ -80,10 +127,9 @@ class Promising:
             path, headers = CHAT.path, OWN_HEADERS
             body = question(one.codec.ask_chat(inputs, wording), model=target.model, mask=mask)
 
-        def agrees(reply: Mapping[str, Any]) -> bool:
+        async def agrees(reply: Mapping[str, Any]) -> bool:
             text = said(reply)
-            value = None if text is None else one.codec.read_reply(text, wording)
-            return value is not None and one.codec.correct(value, answer.value)
+            return text is not None and await self._apart(one, lambda: _same(one, answer, text, wording) is True)
 
         watch = self._parts.watches.of(one)
 
@@ -106,3 +152,9 @@ class Promising:
         audit.specialist, audit.upstream = one.id, target.upstream
         audit.value, audit.confidence, audit.audit_rate = answer.value, answer.confidence, decision.rate
         return audit
+
+
+def _same(one: Served, answer: Answer, said: str, wording: Template | None) -> bool | None:
+    """Whether the upstream said the same; None: nothing that can be read."""
+    value = one.codec.read_reply(said, wording)
+    return None if value is None else one.codec.correct(value, answer.value)

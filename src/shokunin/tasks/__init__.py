@@ -135,15 +135,22 @@ class Kind(Protocol):
     LABELS: bool
     """Whether the answers are labels out of a fixed set, each of which has to be learnt; else the codec is an `AnswerCodec`."""
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, folder: Path = ...) -> None:
         """Do nothing if the task's options are what this kind needs.
+
+        Args:
+            task: the task.
+            folder: the project's; relative paths among the options are relative to it. By default the current one.
 
         Raises:
             TaskError: one is unknown, missing or wrong; the message says what to write.
         """
 
-    def settle(self, task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+    def settle(self, task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
         """The task with the options that nobody gave and that some of the rows show.
+
+        Asked first with rows of all sides, since the rows cannot be gathered without, and again with those of the training side
+        alone, whose answer is the one that counts.
 
         Raises:
             TaskError: one that is needed is not to be seen.

@@ -106,7 +106,7 @@ def options_of(task: Task) -> Options:
         raise TaskError(f"task {task.name!r} has the option {name!r}: {first['msg']}; there are {known}") from error
 
 
-def check(task: Task) -> None:
+def check(task: Task, folder: Path = Path()) -> None:
     """The options must be those of foreseeing.
 
     Raises:
@@ -115,7 +115,7 @@ def check(task: Task) -> None:
     options_of(task)
 
 
-def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
     """The task as it is: a table of readings is looked at as a whole, when it is read."""
     options_of(task)
     return task

@@ -31,7 +31,7 @@ LONGEST = 100_000
 """Characters of one text that are looked at; no learner of this kind reads further."""
 
 
-def check(task: Task) -> None:
+def check(task: Task, folder: Path = Path()) -> None:
     """A classification has no options of its own.
 
     Raises:
@@ -41,7 +41,7 @@ def check(task: Task) -> None:
         raise TaskError(f"task {task.name!r} of kind {task.kind!r} has no options; take out {sorted(task.options)}")
 
 
-def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
     """The task as it is."""
     return task
 

@@ -63,7 +63,7 @@ class Options(BaseModel):
     longest: int = Field(default=256, gt=0, le=8192)
 
 
-def check(task: Task) -> None:
+def check(task: Task, folder: Path = Path()) -> None:
     """The options must be an extraction's.
 
     Raises:
@@ -74,7 +74,7 @@ def check(task: Task) -> None:
         fields_of(options.fields)
 
 
-def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
     """The task with its fields, date order and what is always in the document, as far as the rows show it.
 
     Raises:

@@ -45,7 +45,8 @@ class Options(BaseModel):
             the task needs none.
         language: `sql` where every answer is one SELECT; it is then parsed before it is given.
         dialect: of the SQL, as sqlglot names it.
-        database: an SQLite file that answers are run on, read-only, when they are proven (metric `execution`).
+        database: an SQLite file that answers are run on, read-only, when they are proven (metric `execution`); a relative path
+            is relative to the project's folder, and goes on working where that is moved.
         good_enough: with the metrics `rouge_l` and `chrf` an answer counts as right from this value on.
         longest: an answer has at most so many tokens.
     """
@@ -59,7 +60,7 @@ class Options(BaseModel):
     longest: int = Field(default=256, gt=0, le=8192)
 
 
-def check(task: Task) -> None:
+def check(task: Task, folder: Path = Path()) -> None:
     """The options must be those of writing, and fit the metric.
 
     Raises:
@@ -79,13 +80,14 @@ def check(task: Task) -> None:
         raise TaskError(
             f'task {task.name!r} has a database but its answers are no SQL; write language = "sql" beside it'
         )
-    if options.database is not None and not Path(options.database).is_file():
+    if options.database is not None and not (folder / options.database).is_file():
         raise TaskError(
-            f"task {task.name!r} has the database {options.database!r}, which is no file; expected an SQLite file"
+            f"task {task.name!r} has the database {options.database!r}, which is no file{_within(options.database, folder)}; "
+            "expected an SQLite file"
         )
 
 
-def settle(task: Task, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Task:
+def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
     """The task with its language and the longest answer, as the rows show them."""
     told = _options(task)
     answers = [row[task.target].strip() for row in rows if row.get(task.target, "").strip()]
@@ -116,7 +118,9 @@ def prepare(task: Task, examples: Sequence[Example], side_files: Path) -> None:
 def codec(task: Task, side_files: Path) -> WritingCodec:
     """The codec, from the task and, once it is there, `calibration.json`."""
     path = side_files / "calibration.json"
-    return WritingCodec(task, calibration_from_dict(read_json(path)) if path.exists() else Calibration())
+    calibration = calibration_from_dict(read_json(path)) if path.exists() else Calibration()
+    database = _options(task).database
+    return WritingCodec(task, calibration, None if database is None else _located(database, side_files))
 
 
 class WritingCodec:
@@ -124,11 +128,13 @@ class WritingCodec:
 
     none_labels: tuple[str, ...] = ()
 
-    def __init__(self, task: Task, calibration: Calibration) -> None:
+    def __init__(self, task: Task, calibration: Calibration, database: Path | None = None) -> None:
         self._task = task
         self._told = _options(task)
         self._calibration = calibration
+        self._database = Path(self._told.database) if database is None and self._told.database else database
         self._run = lru_cache(maxsize=20_000)(self._executed)
+        self._tables = lru_cache(maxsize=1)(sql.schema_text)
 
     @property
     def calibration(self) -> Calibration:
@@ -139,8 +145,8 @@ class WritingCodec:
     def hints(self) -> Mapping[str, Any]:
         """The database, whose values a learner may know by heart, and whether answers are SQL."""
         told: dict[str, Any] = {"answers": self._told.language}
-        if self._told.database is not None:
-            told["database"] = self._told.database
+        if self._database is not None:
+            told["database"] = str(self._database)
         return told
 
     def lessons(self, examples: Sequence[Example], form: Form = "conversation") -> Lessons:
@@ -186,14 +192,18 @@ class WritingCodec:
         if value is None:
             return False
         metric = self._task.metric
-        if metric == "execution" and not (self._told.database and Path(self._told.database).is_file()):
+        if metric == "execution" and not (self._database and self._database.is_file()):
             metric = "exact_match"
         return self._mark(metric, expected, value) >= self._least
 
     def scores(
         self, expected: Sequence[str], given: Sequence[str | None], groups: Sequence[Any], *, seed: int = 0
     ) -> dict[str, Interval]:
-        """`exact_match`, `rouge_l`, `chrf`, and `execution` where there is a database."""
+        """`exact_match`, `rouge_l`, `chrf`, and `execution` where the task names a database.
+
+        Raises:
+            TaskError: the database is not there.
+        """
         measures = [*(["execution"] if self._told.database is not None else []), *MEASURES]
         return {m: metrics.mean(self._marks(m, expected, given), groups, seed=seed) for m in measures}
 
@@ -238,8 +248,8 @@ class WritingCodec:
         told = [self._told.instructions] if self._told.instructions else []
         if self._told.language == "sql":
             told.append(f"Answer with one {self._told.dialect} SELECT and nothing else.")
-            if self._told.database is not None and Path(self._told.database).is_file():
-                told.append("The tables:\n" + sql.schema_text(Path(self._told.database)))
+            if self._database is not None and self._database.is_file():
+                told.append("The tables:\n" + self._tables(self._database))
         system = [{"role": "system", "content": "\n".join(told)}] if told else []
         return [*system, {"role": "user", "content": chat.input_text(self._task, inputs)}]
 
@@ -268,7 +278,7 @@ class WritingCodec:
             return None if value.strip() else "the answer is empty"
         if (problem := sql.parse(value, self._told.dialect).problem) is not None:
             return problem
-        return sql.run(value, Path(self._told.database)).problem if self._told.database is not None else None
+        return sql.run(value, self._database).problem if self._database is not None else None
 
     def _spelled(self, answer: str) -> str:
         if self._told.language != "sql":
@@ -289,8 +299,13 @@ class WritingCodec:
         return MEASURES[metric](self._spelled(expected), self._spelled(value))
 
     def _executed(self, expected: str, value: str) -> float:
-        assert self._told.database is not None
-        return float(sql.execution_match(expected, value, Path(self._told.database)).right is True)
+        if self._database is None or not self._database.is_file():
+            raise TaskError(
+                f"the answers of task {self._task.name!r} are right if they find the same in the database "
+                f"{self._told.database!r}, which is not there; a relative path is looked for in the project's folder. Put the "
+                "file there, or name it in task.toml and train again"
+            )
+        return float(sql.execution_match(expected, value, self._database).right is True)
 
     def _answer(self, row: Written, evidence: float, answered_by: str) -> Answer:
         value = row.text.strip()
@@ -309,6 +324,16 @@ class WritingCodec:
         confidence = float(expit(evidence / made.temperature + made.offset))
         sure = made.promise is None or confidence >= made.promise.threshold
         return Answer(value, confidence, answered_by, sure=sure, tokens=row.tokens_out)
+
+
+def _located(database: str, near: Path) -> Path:
+    """The file: of a relative path the first that is there in the folders around `near`, one of which is the project's."""
+    around = near.resolve().parents
+    return next((folder / database for folder in around if (folder / database).is_file()), Path(database))
+
+
+def _within(database: str, folder: Path) -> str:
+    return "" if Path(database).is_absolute() else f" in the project's folder {str(folder.resolve())!r}"
 
 
 def _options(task: Task) -> Options:
