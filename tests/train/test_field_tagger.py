@@ -179,6 +179,13 @@ class TestLessonsThatAreHard:
             fit(replace(given, groups=np.zeros(30, np.int64)), options(base), tmp_path, seed=0, progress=silent)
         with pytest.raises(UsageError, match="no document has a value"):
             fit(replace(given, expected=({},) * 30), options(base), tmp_path, seed=0, progress=silent)
+        elsewhere = tuple({"code": "zzz", "sum": 7.77, "day": "1999-01-01"} for _ in range(30))
+        with pytest.raises(UsageError, match="belong together"):
+            fit(replace(given, expected=elsewhere), options(base), tmp_path, seed=0, progress=silent)
+        held = _held_back(given.groups, 0.15, 0)
+        blank = tuple(d if h else Document(()) for d, h in zip(given.documents, held, strict=True))
+        with pytest.raises(UsageError, match="empty"):
+            fit(replace(given, documents=blank), options(base), tmp_path, seed=0, progress=silent)
         texts = TextLessons(("a",), np.zeros(1, np.int64), ("x",), np.zeros(1, np.int64))
         with pytest.raises(UsageError, match="labelled_text"):
             fit(texts, options(base), tmp_path, seed=0, progress=silent)

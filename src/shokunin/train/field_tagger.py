@@ -114,6 +114,11 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
         torch.manual_seed(seed)
         progress("opening the base model", 0, None)
         given = _Lessons(lessons, chosen)
+        if not any(limit.longest for limit in given.limits):
+            raise UsageError(
+                f"none of the {len(lessons)} documents holds the value of any of its fields, so there is no place to learn; look "
+                "whether text and answers belong together, or let a language model write the answers"
+            )
         tuner = _Tuner(given, chosen)
         held = _held_back(lessons.groups, chosen.held_back, seed)
         tuner.keep_lower_layers(progress)
@@ -221,6 +226,8 @@ class _Tuner(AdaptedEncoder):
         """Train on the windows of the documents `learnt`, keep what reads the documents `held` best, and judge by these."""
         options, given = self.options, self.lessons
         rows = np.flatnonzero(np.isin(self.document_of, learnt))
+        if not len(rows):
+            raise UsageError("all documents but those that are held back are empty; bring more that are not")
         an_epoch = max(1, -(-len(rows) // options.per_device_train_batch_size))
         wished = max(1, round(options.num_train_epochs * len(rows) / options.per_device_train_batch_size))
         fields = fields_before(given.fields, given.limits, given.readings, given.expected, given.order)
