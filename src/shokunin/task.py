@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "classify_text": ("accuracy", "macro_f1"),
     "extract_fields": ("field_f1", "document_exact"),
     "generate_text": ("exact_match", "execution", "rouge_l", "chrf"),
-    "anticipate_failures": ("pr_auc", "roc_auc"),
+    "anticipate_failures": ("pr_auc", "roc_auc", "power"),
 }
 """The kinds of work, and what each can be measured by: the first is what is measured where nobody says."""
 _TEXTS = ("inputs", "none_labels")

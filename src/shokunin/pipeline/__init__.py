@@ -20,6 +20,7 @@ from shokunin.pipeline.deriving import compress
 from shokunin.pipeline.fleet_rows import is_fleet
 from shokunin.pipeline.fleet_training import train_fleet
 from shokunin.pipeline.ladder import climb
+from shokunin.pipeline.normal_training import train_normal, wants_normal
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
 from shokunin.pipeline.publish import publish, read_report
@@ -115,7 +116,8 @@ def train(
     }  # fmt: skip
     minutes = place.limits.budget_minutes if budget is None else budget
     if not isinstance(data, Dataset) and is_fleet(task, kind, data, options or {}):
-        return train_fleet(
+        trained = train_normal if wants_normal(data, task, name, wishes) else train_fleet
+        return trained(
             data, project=place, task=task, name=name, wishes=wishes, budget_seconds=60 * minutes, seed=seed,
             replayed=replayed, progress=progress,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from shokunin.series.events import read_events, read_masters
 from shokunin.series.plan import Plan
 from shokunin.series.readings import Readings, read_readings
 from shokunin.task import Task, read_task
-from shokunin.tasks.anticipate_failures import INPUTS, Options, check, options_of
+from shokunin.tasks.anticipate_failures import INPUTS, POWER, Options, check, options_of
 
 KIND = "anticipate_failures"
 SAMPLE = 1_000
@@ -88,6 +88,9 @@ def fleet_task(data: Rows, task: Task | None, name: str | None, wishes: Mapping[
     options = {**task.options, **(wishes.get("options") or {})}
     if task.kind != KIND:
         given = {"kind": KIND, "metric": "", **given}
+    if "metric" not in given or not given["metric"]:
+        kept = task.metric if task.kind == KIND and task.metric != POWER else ""
+        given["metric"] = POWER if options.get("target") == "normal" else kept
     task = replace(
         task, **{**given, "name": name or task.name, "inputs": INPUTS, "target": "failure", "options": options}
     )
@@ -165,6 +168,13 @@ def _value(text: str) -> Any:
 
 def _target(told: Options, table: Table) -> tuple[Any, str | None]:
     """What says that a failure came: what the user said, else dates, else a column that looks like it."""
+    if told.target == "normal":
+        if told.failures is not None:
+            raise DataError(
+                "target=normal is for machines without recorded failures, and here they are given: leave out the option to "
+                "learn from them, or leave out --failures"
+            )
+        return told.target, told.column or next((c for c in table.columns if c.strip().lower() in STATES), None)
     if "target" in told.model_fields_set:
         return told.target, told.column
     if told.failures is not None:
@@ -177,7 +187,7 @@ def _target(told: Options, table: Table) -> tuple[Any, str | None]:
     raise DataError(
         "nothing says when units failed: give their dates (--failures FILE with a unit and a time a row), name a column "
         "(--option column=remaining_life, or one that is 1 in the bad state), or let readings outside their normal range "
-        "count as failures (--option target=excursions)"
+        "count as failures (--option target=excursions); where no failure is known, learn what is normal (--option target=normal)"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from shokunin.files import read_json, write_json
-from shokunin.forms import Foreseen, Found, FoundFields, Raw, Sign, Written
+from shokunin.forms import Foreseen, Found, FoundFields, Raw, Sign, Strange, Written
 
 _SCORES, _TOLD = "raw.npy", "raw.json"
 
@@ -22,8 +22,8 @@ def keep_raw(raw: Raw, folder: Path) -> None:
         return
     rows: list[Any] = []
     for row in raw:
-        if isinstance(row, (Written, Foreseen)):
-            rows.append({"written" if isinstance(row, Written) else "foreseen": asdict(row)})
+        if isinstance(row, (Written, Foreseen, Strange)):
+            rows.append({type(row).__name__.lower(): asdict(row)})
         else:
             rows.append({"found": {name: asdict(found) for name, found in row.items()}})
     write_json(folder / _TOLD, rows)
@@ -38,11 +38,18 @@ def kept_raw(folder: Path) -> Raw:
         return [Written(**{**r["written"], "logprobs": tuple(r["written"]["logprobs"])}) for r in rows]
     if rows and "foreseen" in rows[0]:
         return [_foreseen(r["foreseen"]) for r in rows]
+    if rows and "strange" in rows[0]:
+        return [_strange(r["strange"]) for r in rows]
     return cast(Sequence[FoundFields], [{name: _found(told) for name, told in r["found"].items()} for r in rows])
 
 
 def _foreseen(told: dict[str, Any]) -> Foreseen:
     return Foreseen(tuple(told["logits"]), tuple(Sign(**sign) for sign in told["signs"]), told["known"])
+
+
+def _strange(told: dict[str, Any]) -> Strange:
+    pairs = {name: tuple((a, b) for a, b in told[name]) for name in ("apart", "still")}
+    return Strange(**{**told, **pairs, "signs": tuple(Sign(**sign) for sign in told["signs"])})
 
 
 def _found(told: dict[str, Any]) -> Found:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shokunin.prove.costs import basis, cost_in_line
+from shokunin.prove.normal_page import normal_told
 from shokunin.prove.wording import (
     metric_name,
     milliseconds,
@@ -80,7 +81,8 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     ]
     lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]
     trivial = report.baseline
-    lines += [f"| always {_code(trivial['label'])} | {_row(trivial, report)} |"]
+    always = "" if report.anticipation is not None else "always "
+    lines += [f"| {always}{_code(trivial['label'])} | {_row(trivial, report)} |"]
     if report.against is not None:
         lines += [f"| {_md(report.against['name'])} | {_row(report.against, report)} |", ""]
         lines += [f"{_md(report.against['sentence'])} Difference: {points(report.against['difference'])}."]
@@ -119,6 +121,8 @@ def _told(report: Report, manifest: Mapping[str, Any]) -> str:
         return f"It finds in a document: {', '.join(map(_code, options.get('fields') or ()))}; the answer is a JSON object."
     if report.kind == "generate_text":
         return "It writes SQL." if options.get("language") == "sql" else "It writes a text in answer to a text."
+    if report.anticipation is not None and report.anticipation["target"] == "normal":
+        return normal_told(report.anticipation)
     if report.anticipation is not None:
         found = report.anticipation
         spans, channels = (
@@ -148,6 +152,8 @@ def _cost(report: Report) -> list[str]:
 
 def _promise(report: Report) -> list[str]:
     t = report.threshold
+    if report.anticipation is not None and report.anticipation["target"] == "normal":
+        return [f"- {_md(line)}" for line in report.reasons]
     if report.anticipation is not None:
         return [f"- {_md(row['sentence'])}" for row in report.anticipation["horizons"]]
     if t.get("value") is None or t["value"] > 1:

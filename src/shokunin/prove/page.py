@@ -14,6 +14,7 @@ from shokunin.prove import plots
 from shokunin.prove.costs import basis, cost_in_line, items_per_1000, per_1000
 from shokunin.prove.documents import wrong_fields
 from shokunin.prove.fleet_page import fleet_html
+from shokunin.prove.normal_page import normal_html
 from shokunin.prove.sheet import environment, machine_facts, style
 from shokunin.prove.wording import (
     LEVEL,
@@ -45,7 +46,7 @@ def report_html(report: Report) -> str:
     own = [row["scores"] for row in rivals[1:]]
     scales = {m: plots.scale_of([scores[m] for scores in own]) for m in order}
     if report.anticipation is not None:
-        return fleet_html(report)
+        return (normal_html if report.anticipation["target"] == "normal" else fleet_html)(report)
     return _template().render(
         style=Markup(style()),
         r=report,

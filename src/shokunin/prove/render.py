@@ -11,6 +11,7 @@ from rich.text import Text
 from shokunin.prove.card import model_card
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.fleet_terminal import fleet_terminal
+from shokunin.prove.normal_terminal import normal_terminal
 from shokunin.prove.page import headline, promised, report_html, summary
 from shokunin.prove.tables import table_of
 from shokunin.prove.wording import duration, metric_name, milliseconds, p_value, percent, printable, share, size, whole
@@ -43,7 +44,7 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     """Print the report: the verdict, the promise, the comparison, the ladder, the commonest confusions, the speed."""
     out = console or Console(highlight=False)
     if report.anticipation is not None:
-        fleet_terminal(report, out)
+        (normal_terminal if report.anticipation["target"] == "normal" else fleet_terminal)(report, out)
         return
     tone = "green" if report.verdict == "pass" else "red"
     out.print()

@@ -17,6 +17,7 @@ METRIC_NAMES = {
     "execution": "same result when run",
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
+    "power": "injected faults found",
 }
 SHARES = ("accuracy", "document_exact", "exact_match", "execution")
 """Metrics that are a share of right answers."""

@@ -22,9 +22,9 @@ class Plan(BaseModel):
         horizons: in steps.
         when: the event comes `within` the horizon, or falls `at` its end exactly.
         target: `failures` (dates), `remaining` (a column with the remaining life), `label` (a column that is 1 in the
-            bad state) or `excursions` (a reading outside its own normal range: the published rule, and a proxy that no
-            engineer has confirmed).
-        column: the column of `remaining` or `label`.
+            bad state), `excursions` (a reading outside its own normal range: the published rule, and a proxy that no
+            engineer has confirmed) or `normal` (no failures are known: whatever is unlike the normal period is told).
+        column: the column of `remaining` or `label`; of `normal` a column that is 0 in normal time, if there is one.
         channels: of `excursions`: only these may leave their range; empty: any.
         offset: steps from the window's end from where horizons count (the published rule: 1).
         split: `time`, or `unit` (whole units are tested).
@@ -44,7 +44,7 @@ class Plan(BaseModel):
     window: int = Field(default=90, ge=2)
     horizons: tuple[int, ...] = (30, 60, 90)
     when: When = "within"
-    target: Literal["failures", "remaining", "label", "excursions"] = "failures"
+    target: Literal["failures", "remaining", "label", "excursions", "normal"] = "failures"
     column: str | None = None
     channels: tuple[str, ...] = ()
     offset: int = Field(default=0, ge=0)

@@ -49,14 +49,15 @@ def said(
             f"{name}: ALARM, {_percent(ringing['risk'])} risk of a {event} {word} {ringing['horizon']} "
             f"(an alarm from {_percent(ringing['alarm_from'])} on)"
         )
-        if spoken := [words for sign in signs if (words := _sign(sign, grid))]:
+        if spoken := [words for sign in signs if (words := sign_words(sign, grid))]:
             sentence += "; " + "; ".join(spoken)
         if len(horizons) > 1:
             sentence += f"; all risks: {told}"
     return sentence + ("" if known else "; it has no past of its own here, so it was measured against the fleet") + "."
 
 
-def _sign(sign: Sign, grid: Grid) -> str:
+def sign_words(sign: Sign, grid: Grid) -> str:
+    """One channel that speaks for an event: since when it is outside its range, or on the move."""
     if sign.channel == "text":
         return "units called like it have failed more often"
     parts = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -24,6 +24,9 @@ def timeline(
     alarms: Sequence[tuple[int, int]],
     events: Sequence[int],
     when: Sequence[str],
+    *,
+    mark: str = "failure",
+    level: Callable[[float], str] = "{:.0%}".format,
 ) -> str:
     """An SVG.
 
@@ -36,6 +39,8 @@ def timeline(
         alarms: step and outcome (1 right, 0 wrong, -1 open) of each.
         events: steps of the failures.
         when: how the first and last step are written.
+        mark: what is written at an event.
+        level: how a risk is written at the axis.
     """
     first, last = int(steps[0]), max(int(steps[-1]), *events, int(steps[0]) + 1)
 
@@ -55,7 +60,8 @@ def timeline(
             [(x(s), SENSOR[1] - (v - low) / span * (SENSOR[1] - SENSOR[0])) for s, v in _thin(steps, values)], "#667"
         ),
         _line([(x(s), RISK[1] - min(v, top) / top * (RISK[1] - RISK[0])) for s, v in _thin(steps, risk)], "#b4351f"),
-        f'<text x="2" y="{RISK[0] + 6}" font-size="10">{top:.0%}</text><text x="2" y="{RISK[1]}" font-size="10">0 %</text>',
+        f'<text x="2" y="{RISK[0] + 6}" font-size="10">{escape(level(top))}</text>'
+        f'<text x="2" y="{RISK[1]}" font-size="10">{escape(level(0.0))}</text>',
         f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{RISK[1]}" y2="{RISK[1]}" stroke="#999"/>',
     ]
     if np.isfinite(threshold) and threshold <= top:
@@ -66,7 +72,9 @@ def timeline(
     for event in events:
         line = f'x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}"'
         parts.append(f'<line {line} class="event" stroke="#111" stroke-width="2"/>')
-        parts.append(f'<text x="{x(event) - 3:.1f}" y="{SENSOR[0]}" font-size="10" text-anchor="end">failure</text>')
+        parts.append(
+            f'<text x="{x(event) - 3:.1f}" y="{SENSOR[0]}" font-size="10" text-anchor="end">{escape(mark)}</text>'
+        )
     for step, outcome in alarms:
         fill = {1: "#1d7a3a", 0: "#b4351f"}.get(outcome, "#999")
         told = {1: "right", 0: "wrong"}.get(outcome, "open")

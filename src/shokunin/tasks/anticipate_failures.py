@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from scipy.special import expit
 
 from shokunin import metrics
@@ -20,21 +21,25 @@ from shokunin.calibration import Calibration
 from shokunin.dataset import Example
 from shokunin.errors import DataError, TaskError
 from shokunin.files import read_json
-from shokunin.forms import Foreseen, Form, Lessons, Raw
+from shokunin.forms import Foreseen, Form, Lessons, Raw, Strange
 from shokunin.metrics import Comparison, Interval
 from shokunin.series.columns import Columns
 from shokunin.series.plan import Plan
 from shokunin.series.readings import Grid
 from shokunin.series.sent import Sent, Shape, read_sent
+from shokunin.series.strangeness import DETECTORS, Detector
 from shokunin.series.telling import QUIET, alarm_text, said
 from shokunin.task import Task
 from shokunin.tasks import chat
+from shokunin.tasks.strange_answers import STRANGE, strange_answer
 from shokunin.template import Template
 
 FORMS: tuple[Form, ...] = ("series_window",)
 LABELS = False
 INPUTS = ("unit", "readings")
 ALARMS = "alarms.json"
+POWER = "power"
+"""What is measured where the target is `normal`."""
 REMEMBERED = 64
 """Windows that were read and may be asked for again at once."""
 
@@ -55,6 +60,9 @@ class Options(Plan):
         failures: a file with the units and times of failures.
         equipment: a file with what each unit is called.
         alarms_a_month: a budget: so many alarms a unit in 30 days (of cycles: in 100); None: the threshold with the best F1.
+        alarms_a_week: of `normal`: so many alarms a unit and week (of cycles: in 100) are the most that may come in normal time.
+        normal_until: of `normal`: the time up to which the history is taken as normal; None: all of it.
+        detectors: of `normal`: what is tried.
         event: what is foreseen, in a word.
     """
 
@@ -71,7 +79,22 @@ class Options(Plan):
     failures: str | None = None
     equipment: str | None = None
     alarms_a_month: float | None = Field(default=None, gt=0)
+    alarms_a_week: float = Field(default=0.5, gt=0)
+    normal_until: str | None = None
+    detectors: tuple[Detector, ...] = DETECTORS
     event: str = "failure"
+
+    @field_validator("normal_until", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """A date as TOML reads it, or the number of a cycle."""
+        if isinstance(value, datetime):
+            return value.isoformat(" ")
+        if isinstance(value, date):
+            return value.isoformat()
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return str(value)
+        return value
 
     @property
     def grid(self) -> Grid:
@@ -110,9 +133,18 @@ def check(task: Task, folder: Path = Path()) -> None:
     """The options must be those of foreseeing.
 
     Raises:
-        TaskError: one is unknown or wrong.
+        TaskError: one is unknown or wrong, or the metric is of another target.
     """
-    options_of(task)
+    told = options_of(task)
+    if (task.metric == POWER) != (told.target == "normal"):
+        by = (
+            "'power', the share of injected faults that is found"
+            if told.target == "normal"
+            else "'pr_auc' or 'roc_auc'"
+        )
+        raise TaskError(
+            f"task {task.name!r} with the target {told.target!r} is measured by {by}, not by {task.metric!r}"
+        )
 
 
 def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
@@ -191,14 +223,17 @@ class FailuresCodec:
 
     def decode(self, raw: Raw, answered_by: str, batch: Sequence[Inputs] = ()) -> list[Answer]:
         """The shortest horizon with an alarm, or none; every risk, the signs and the sentence among the details."""
-        rows = cast(Sequence[Foreseen], raw)
+        rows = cast(Sequence[Foreseen | Strange], raw)
         if not batch:
             return [self.answer(row, answered_by) for row in rows]
         return [self._answer(row, inputs, answered_by) for row, inputs in zip(rows, batch, strict=True)]
 
     def evidence(self, raw: Raw, batch: Sequence[Inputs] = ()) -> npt.NDArray[np.float64]:
         """The log-odds that what is said is so."""
-        sure = [self._decided(row)[1] for row in cast(Sequence[Foreseen], raw)]
+        rows = cast(Sequence[Foreseen | Strange], raw)
+        if self._told.target == "normal":
+            return np.asarray([abs(row.score) for row in rows if isinstance(row, Strange)], dtype=np.float64)
+        sure = [self._decided(row)[1] for row in rows if isinstance(row, Foreseen)]
         return np.asarray([metrics.log_odds(float(np.log(max(p, 1e-12)))) for p in sure], dtype=np.float64)
 
     def correct(self, expected: str, value: str | None) -> bool:
@@ -264,6 +299,8 @@ class FailuresCodec:
     def read_reply(self, reply: str, wording: Template | None = None) -> str | None:
         """The alarm that a reply means, if it is spelled as one."""
         text = reply.strip().rstrip(".")
+        if self._told.target == "normal":
+            return text if text in (QUIET, STRANGE) else None
         known = [QUIET, *(self._alarm(j) for j in range(len(self._told.horizons)))]
         return text if text in known else None
 
@@ -281,13 +318,19 @@ class FailuresCodec:
                 return j, float(risks[j])
         return None, float(1 - risks[-1])
 
-    def _answer(self, row: Foreseen, inputs: Inputs, answered_by: str) -> Answer:
+    def _answer(self, row: Foreseen | Strange, inputs: Inputs, answered_by: str) -> Answer:
         sent = self._read(inputs["unit"], inputs["readings"])
         notes = (*sent.notes, *json.loads(inputs.get("notes", "[]")))
         return self.answer(row, answered_by, unit=inputs["unit"].strip(), until=sent.until, notes=notes)
 
     def answer(
-        self, row: Foreseen, answered_by: str, *, unit: str = "", until: int | None = None, notes: Sequence[str] = ()
+        self,
+        row: Foreseen | Strange,
+        answered_by: str,
+        *,
+        unit: str = "",
+        until: int | None = None,
+        notes: Sequence[str] = (),
     ) -> Answer:
         """What a window's raw output says.
 
@@ -298,7 +341,10 @@ class FailuresCodec:
             until: the step of its newest reading.
             notes: sentences about readings that were left out.
         """
-        told, risks = self._told, expit(np.asarray(row.logits)).tolist()
+        told = self._told
+        if isinstance(row, Strange):
+            return strange_answer(row, answered_by, told.grid, told.window, unit=unit, until=until, notes=notes)
+        risks = expit(np.asarray(row.logits)).tolist()
         rings, confidence = self._decided(row)
         horizons = [
             {

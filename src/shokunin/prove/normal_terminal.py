@@ -1,0 +1,47 @@
+"""The report of a specialist that tells what is unlike normal time, in the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from shokunin.prove.normal_page import normal_headline, normal_summary
+from shokunin.prove.tables import table_of
+from shokunin.prove.wording import milliseconds, printable, share, size
+from shokunin.report import Report
+
+
+def normal_terminal(report: Report, out: Console) -> None:
+    """Print the verdict, each detector on sealed normal time, each sort of fault, the speed."""
+    found = report.anticipation
+    assert found is not None
+    out.print()
+    out.print(Text(f"  {normal_headline(report)}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
+    out.print(Text(f"  {normal_summary(report)}"))
+    for reason in report.reasons:
+        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
+    out.print()
+    table = table_of("detector", f"alarms a unit and {found['week']}", "injected faults found", "")
+    for row in found["detectors"]:
+        rate = row["quiet"]["rate"]
+        said = "chosen" if row["name"] == found["detector"] else "" if row["steady"] else "passed over: not steady"
+        cells = (row["name"], f"{rate['value']:.2f} ({rate['low']:.2f}–{rate['high']:.2f})", share(row["power"]), said)
+        table.add_row(*(Text(cell, style="bold" if said == "chosen" else "") for cell in cells))
+    out.print(table)
+    out.print(Text(f"  {printable(found['why'], 400)}", style="dim"))
+    out.print()
+    faults = table_of("fault", "found", "by plain limits", "")
+    for row in found["faults"]:
+        faults.add_row(*(Text(cell) for cell in (row["sort"], share(row["found"]), share(row["plain"]), row["told"])))
+    out.print(faults)
+    out.print()
+    ms = report.latency_ms
+    out.print(
+        Text(
+            f"  one window   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
+            f"in batches {report.throughput:,.0f} a second; {size(report.size_bytes)} on disk"
+        )
+    )
+    if report.replay is not None:
+        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
+        out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
