@@ -133,6 +133,22 @@ def test_where_units_are_tested_every_training_unit_validates_by_models_that_did
     assert expit(crossed).mean() == pytest.approx(y.mean(), abs=0.01)
 
 
+def test_excursions_of_unseen_units_look_like_skill_and_the_proof_says_what_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    # Levels differ between units, and nothing else does.
+    histories = {f"u{i}": rng.normal(size=150) * 0.5 + 3 * rng.normal() for i in range(24)}
+    plan = PLAN.model_copy(update={"target": "excursions", "split": "unit", "folds": 3, "rungs": ("statistics",)})
+    found = fit_rungs(prepare(fleet(histories), plan), tmp_path)
+    assert [r.name for r in found.rungs] == ["last_outside", "statistics"]  # persistence always stands beside it
+    assert found.chosen[0].rung.name == "statistics"
+    worth = judged(found)
+    assert worth.ranking is not None and worth.ranking.roc_auc.low > 0.8 and worth.within is not None
+    assert worth.apart_only and not worth.skill
+    told = sentence(worth, found.prepared.readings.grid)
+    assert "it tells units apart" in told and "NOT measurably better than chance" in told
+    assert as_json(worth)["within"]["units"] == worth.within.units
+
+
 @pytest.mark.slow
 def test_the_published_protocol_flatters_where_there_is_no_signal(tmp_path: Path) -> None:
     readings, _ = machines(signal=False)

@@ -16,7 +16,7 @@ from shokunin.series.alarms import (
     threshold_for_budget,
     threshold_for_f1,
 )
-from shokunin.series.ranking import blocks_of, compare_rankings, ranking
+from shokunin.series.ranking import areas, blocks_of, compare_rankings, ranking, within_units
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -99,6 +99,25 @@ def test_two_alarms_of_a_unit_are_never_nearer_than_the_horizon(rows: list[tuple
         assert near == [a]
     for unit, step in rows:  # and every hot row is covered by one
         assert any(a.unit == unit and a.step <= step < a.step + h for a in alarms)
+
+
+def test_who_only_tells_units_apart_is_nothing_within_them() -> None:
+    rng = np.random.default_rng(0)
+    units, steps = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)
+    level = units / 20
+    y = (rng.random(1000) < 0.1 + 0.8 * level).astype(np.int8)
+    apart = within_units(level + 0.01 * rng.normal(size=1000), y, units, steps, 5)
+    assert apart is not None and apart.roc_auc.low < 0.5 < apart.roc_auc.high and apart.roc_auc.value < 0.6
+    assert areas(level, y)[0] > 0.75
+    knows = within_units(y + 0.8 * rng.normal(size=1000), y, units, steps, 5)
+    assert knows is not None and knows.roc_auc.low > 0.7
+    # Ties count half, units count by their rows before events, unknown labels not at all.
+    s, y = np.array([1.0, 1, 0, 5, 9, 2]), np.array([1, 0, 0, 1, -1, 0], np.int8)
+    found = within_units(s, y, np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 100)
+    assert found is not None and found.units == 2 and found.roc_auc.value == pytest.approx((0.75 + 1) / 2)
+    assert within_units(s, y, np.array([0, 1, 1, 2, 2, 3]), np.arange(6), 100) is None
+    alone = within_units(s[:3], y[:3], np.zeros(3, int), np.arange(3), 100)  # a single block says nothing of its spread
+    assert alone is not None and (alone.roc_auc.low, alone.roc_auc.high) == (0.0, 1.0)
 
 
 def test_a_budget_of_alarms_is_kept_and_used() -> None:

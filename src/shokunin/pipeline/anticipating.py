@@ -181,13 +181,18 @@ def prepare(
 def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) -> Anticipation:
     """Fit every rung of the plan in a folder of its own below `folder`, and choose one for each horizon.
 
+    Where excursions are the target `last_outside` is fitted and shown even if the plan does not ask for it; it is then
+    not chosen.
+
     Raises:
         UsageError: a horizon has no windows of both kinds on the training or validation side.
     """
     lessons, plan = prepared.lessons(), prepared.plan
     rungs: list[FittedRung] = []
     notes: dict[str, str] = {}
-    for name in [r for r in RUNGS if r in plan.rungs]:
+    # Whoever is out of range today mostly is so tomorrow: no foreseeing of excursions is shown without that beside it.
+    beside = {"last_outside"} if plan.target == "excursions" and prepared.split.facts.get("honest", True) else set()
+    for name in [r for r in RUNGS if r in plan.rungs or r in beside]:
         if name == "text" and not prepared.texts:
             notes[name] = "not tried: the units have no texts"
             continue
@@ -199,7 +204,7 @@ def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) 
         if validation is None:
             validation = _answers(model, prepared, prepared.split.validation)
         rungs.append(FittedRung(name, weights, model, validation, _answers(model, prepared, prepared.split.test)))
-    return Anticipation(prepared, tuple(rungs), choose(rungs, prepared), notes)
+    return Anticipation(prepared, tuple(rungs), choose([r for r in rungs if r.name in plan.rungs], prepared), notes)
 
 
 def choose(rungs: Sequence[FittedRung], prepared: Prepared) -> tuple[Choice, ...]:

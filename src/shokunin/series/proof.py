@@ -19,7 +19,7 @@ from shokunin.series.alarms import (
     threshold_for_budget,
     threshold_for_f1,
 )
-from shokunin.series.ranking import Ranking, blocks_of, ranking
+from shokunin.series.ranking import Ranking, Within, blocks_of, ranking, within_units
 from shokunin.series.readings import Grid
 from shokunin.series.windows import Windows
 
@@ -47,7 +47,9 @@ class Worth:
         rows: precision, recall, F1 over windows, as papers print them.
         calibration: expected calibration error, Brier score beside the base rate's, reliability bins.
         month: alarms and false alarms per unit in a month (of 30 days; of cycles: in 100 cycles).
-        skill: whether the ranking is measurably better than chance.
+        skill: whether the ranking is measurably better than chance, also within units where units have both kinds of
+            windows. Whoever only knows which units are always bad foresees nothing.
+        within: the ranking inside units; None where no unit of the test side has windows of both kinds.
     """
 
     horizon: int
@@ -57,6 +59,13 @@ class Worth:
     calibration: Mapping[str, Any]
     month: tuple[float, float]
     skill: bool
+    within: Within | None = None
+
+    @property
+    def apart_only(self) -> bool:
+        """Whether units are told apart, but not their bad times from their good ones."""
+        measured = self.ranking is not None and self.ranking.roc_auc.low > 0.5
+        return measured and self.within is not None and self.within.roc_auc.low <= 0.5
 
 
 def judge(
@@ -93,11 +102,13 @@ def judge(
         known = truth >= 0
         mixed = known.any() and 0 < (truth[known] == 1).mean() < 1
         ranked = ranking(test.logits[:, j], truth, blocks, seed=seed) if mixed else None
+        inside = within_units(test.logits[:, j], truth, windows.unit, windows.step, windows.length + horizon, seed=seed)
+        above = bool(ranked and ranked.roc_auc.low > 0.5) and (inside is None or inside.roc_auc.low > 0.5)
         alarms = record(windows.unit, windows.step, p, truth, events, threshold, horizon, seed=seed)
         out.append(
             Worth(
                 horizon, ranked, alarms, row_scores(p, truth, of_rows), _calibration(p[known], truth[known] == 1),
-                alarms.each(month_of(grid)), bool(ranked and ranked.roc_auc.low > 0.5),
+                alarms.each(month_of(grid)), above, inside,
             )
         )  # fmt: skip
     return out
@@ -122,7 +133,14 @@ def sentence(worth: Worth, grid: Grid) -> str:
         f"{worth.month[1]:.2f} of them false; average precision {worth.ranking.pr_auc.value:.3f} against a base rate of "
         f"{worth.ranking.base_rate:.3f}"
     )
-    return head + told + ("" if worth.skill else "; NOT measurably better than chance")
+    if worth.apart_only and worth.within is not None:
+        told += (
+            f"; it tells units apart (ROC-AUC {worth.ranking.roc_auc.value:.2f}), but within the {worth.within.units} units "
+            f"that have both it is NOT measurably better than chance ({worth.within.roc_auc.value:.2f})"
+        )
+    elif not worth.skill:
+        told += "; NOT measurably better than chance"
+    return head + told
 
 
 def as_json(worth: Worth) -> dict[str, Any]:

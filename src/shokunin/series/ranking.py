@@ -6,7 +6,7 @@ there are few, stretches of time within them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,65 @@ def ranking(scores: Scores, labels: Labels, blocks: Blocks, *, seed: int = 0, dr
     )
 
 
+@dataclass(frozen=True)
+class Within:
+    """How well scores tell a unit's own bad times from its own good ones; who only tells units apart has 0.5 here.
+
+    Attributes:
+        units: that have rows of both kinds; only these say anything.
+        roc_auc: chance that a row before an event scores above one of the same unit that is not, over all rows before
+            events.
+    """
+
+    units: int
+    roc_auc: Interval
+
+
+def within_units(
+    scores: Scores, labels: Labels, units: Blocks, steps: Blocks, reach: int, *, seed: int = 0, draws: int = DRAWS
+) -> Within | None:
+    """The ranking inside units; None where no unit has known rows of both kinds.
+
+    Args:
+        scores: shape (n,), larger means sooner.
+        labels: 1, 0, or -1 (left out).
+        units, steps: whose and which step each row is, shape (n,).
+        reach: steps within which rows depend on one another; as of `blocks_of`.
+        seed: of the draws.
+        draws: how many.
+    """
+    known = labels >= 0
+    s, y, u, t = scores[known], labels[known].astype(np.float64), units[known], steps[known]
+    place = np.unique(u, return_inverse=True)[1]
+    positive, count = np.bincount(place, y), np.bincount(place)
+    both = (positive > 0) & (positive < count)
+    if not both.any():
+        return None
+    mixed = both[place]
+    s, y, u, t = s[mixed], y[mixed], u[mixed], t[mixed]
+    blocks = blocks_of(u, t, reach)
+    each = [
+        (_Sorted(s[u == unit], y[u == unit], blocks[u == unit]), np.unique(blocks[u == unit])) for unit in np.unique(u)
+    ]
+    whole = [(float(unit.labels.sum()), unit.areas(None)[0]) for unit, _ in each]
+    drawn = []
+    for weights in _weights(int(blocks.max()) + 1, seed, draws if blocks.max() else 0):
+        found = []
+        for (unit, mine), (before, area) in zip(each, whole, strict=True):
+            w = weights[mine]
+            # A block that is a whole unit changes how much the unit counts, and nothing inside it.
+            found.append((w[0] * before, area) if len(mine) == 1 else (unit.before(w), unit.areas(w)[0]))
+        drawn.append(_mean(found))
+    return Within(len(each), _interval(_mean(whole), np.asarray(drawn)))
+
+
+def _mean(areas: Sequence[tuple[float, float]]) -> float:
+    """Of areas with their weights; NaN where none can be told."""
+    told = [(weight, area) for weight, area in areas if np.isfinite(area)]
+    total = sum(weight for weight, _ in told)
+    return float(sum(weight * area for weight, area in told) / total) if total > 0 else np.nan
+
+
 def areas(scores: Scores, labels: Labels) -> tuple[float, float]:
     """ROC-AUC and average precision of scores of rows with labels 0 or 1; NaN where these are all alike."""
     return _Sorted(scores, labels.astype(np.float64), np.zeros(len(labels), dtype=np.int64)).areas(None)
@@ -102,6 +161,10 @@ class _Sorted:
         ordered = scores[order]
         # Rows of one score stand or fall together: areas are only read where the score changes.
         self.ends = np.r_[np.flatnonzero(np.diff(ordered)), len(ordered) - 1]
+
+    def before(self, weights: npt.NDArray[np.float64]) -> float:
+        """The weight of rows before an event."""
+        return float((weights[self.blocks] * self.labels).sum())
 
     def areas(self, weights: npt.NDArray[np.float64] | None) -> tuple[float, float]:
         """ROC-AUC and average precision; NaN where a draw has only one class."""
