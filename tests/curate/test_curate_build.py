@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -485,3 +487,37 @@ def test_banking77():
     assert dataset.facts["split"]["counts"]["validation"] in range(985, 995)
     assert dataset.facts["languages"]["en"] > 12_500
     assert dataset.facts["personal_data"] == {}
+
+
+def story(number: int) -> str:
+    """Words that no other number has."""
+    draw = random.Random(number)
+    return " ".join("".join(draw.choices("abcdefghij", k=7)) for _ in range(8))
+
+
+def test_answers_that_are_texts_are_masked_with_their_requests():
+    names = ("kim", "lee", "sato", "mori", "abe")
+    rows = [
+        Example({"text": f"{story(i)} {n}@example.com"}, f"We wrote to {n}@example.com: {story(i)}", f"r:{i}")
+        for i, n in enumerate(names * 16)
+    ]
+    task = replace(TASK, kind="generate_text", metric="exact_match")
+    plain, masked = (build_dataset(task, rows, labels=False, mask=mask) for mask in (False, True))
+    assert all("@" in (e.expected or "") for e in everything(plain))
+    for example in everything(masked):
+        assert "@" not in (example.expected or "") and "<email>" in (example.expected or "")
+        assert "<email>" in example.inputs["text"]
+    assert masked.facts["personal_data"]["email"] == 2 * len(rows)
+
+
+def test_fields_are_masked_value_by_value_and_labels_are_not():
+    answer = (
+        '{"mail": "kim@example.com", "total": "9.00", "lines": [{"to": "kim@example.com"}], "kim@example.com": null}'
+    )
+    rows = [Example({"text": f"kim@example.com pays {story(i)}"}, answer, f"r:{i}") for i in range(60)]
+    task = replace(TASK, kind="extract_fields", metric="field_f1")
+    told = json.loads(everything(build_dataset(task, rows, labels=False, mask=True))[0].expected or "")
+    assert (told["mail"], told["total"], told["lines"]) == ("<email>", "9.00", [{"to": "<email>"}])
+    assert "kim@example.com" in told  # the name of a field is the owner's word
+    labels = [Example({"text": f"{story(i)} a@b.com"}, ("x@y.com", "z@y.com")[i % 2], f"r:{i}") for i in range(80)]
+    assert set(build_dataset(TASK, labels, mask=True).labels) == {"x@y.com", "z@y.com"}

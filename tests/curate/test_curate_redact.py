@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shokunin.curate.redact import find_personal, mask
+from shokunin.curate.redact import find_personal, mask, mask_together
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,23 @@ def test_an_address_within_an_address_is_masked_as_before():
 def test_long_texts_of_one_character_take_linear_time():
     for piece in ("0", "0-", "a@", "1 ", "+1 ", "::", "1.", "http://a:", "A1 ", "(0"):
         find_personal(piece * 50_000)
+
+
+def test_a_request_and_its_answer_are_masked_alike():
+    number = "123456789018"  # of the individual number's form; without a word beside it nobody can tell
+    request, answer = f"マイナンバー {number} です", f"{number} を登録しました"
+    assert mask(answer) == answer
+    assert mask_together([request, answer]) == ["マイナンバー <my_number> です", "<my_number> を登録しました"]
+    assert mask_together([answer, request]) == ["<my_number> を登録しました", "マイナンバー <my_number> です"]
+
+
+def test_a_piece_is_masked_as_a_whole_only():
+    assert mask_together(["a@b.com", "xa@b.com a@b.com.", "not a@b.comx"])[1:] == ["<email> <email>.", "not <email>"]
+    assert mask_together(["call 03-1234-5678", "order A03-1234-5678"])[1] == "order A03-1234-5678"
+    assert mask_together([]) == []
+
+
+@given(st.lists(st.text(alphabet="a@b.com 0123456789-+", max_size=60), max_size=4))
+def test_together_masks_at_least_what_each_alone_has(texts):
+    for text, masked in zip(texts, mask_together(texts), strict=True):
+        assert not any(text[f.start : f.end] in masked.split() for f in find_personal(text))

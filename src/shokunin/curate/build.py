@@ -67,7 +67,7 @@ def build_dataset(
         set_aside: rows set aside before, by reason, in addition to those of `tables`.
         keep_leaks: only count the training rows that repeat test rows, do not take them out; for comparison with
             published figures on a split that leaks.
-        mask: replace personal data in all texts by its kind.
+        mask: replace personal data in all texts by its kind, in answers that are no labels too.
         seed: for the split.
         out_of_fold: gives the probabilities for the search for wrong labels; without it there is no search.
         labels: whether the answers are labels, each of which is to be learnt; rules 4 and 6 are for them.
@@ -78,7 +78,14 @@ def build_dataset(
             lacks, times cannot be read, or rows got lost on the way (which would be our mistake).
     """
     intake = take_in(
-        examples, test, names=task.inputs, tables=tables, set_aside=set_aside or {}, mask=mask, progress=progress
+        examples,
+        test,
+        names=task.inputs,
+        tables=tables,
+        set_aside=set_aside or {},
+        mask=mask,
+        answers=not labels,
+        progress=progress,
     )
     if rows_in is not None and rows_in != intake.rows_in:
         raise facts.lost(rows_in, intake.rows_in)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shokunin.curate import redact
+from shokunin.curate.answer_texts import texts_in, with_texts
 from shokunin.curate.table import SET_ASIDE_SURROGATE, SURROGATE, Table
 from shokunin.dataset import Example
 from shokunin.errors import DataError
@@ -88,6 +90,7 @@ def take_in(
     tables: Sequence[Table],
     set_aside: Mapping[str, int],
     mask: bool,
+    answers: bool = False,
     progress: Progress,
 ) -> Intake:
     """Read all examples; set aside those without text or label; find (and mask) personal data.
@@ -99,6 +102,7 @@ def take_in(
         tables: what they are read from.
         set_aside: rows set aside before, by reason.
         mask: replace personal data.
+        answers: whether the answers are texts, in which there may be some too, and not labels.
         progress: told how far it is.
 
     Raises:
@@ -107,10 +111,11 @@ def take_in(
     intake = Intake()
     intake.aside.update(set_aside)
     intake.rows_in = sum(set_aside.values())
-    _read_side(intake, examples, "", tables[:1], names=names, mask=mask, progress=progress)
+    how: dict[str, Any] = {"names": names, "mask": mask, "answers": answers, "progress": progress}
+    _read_side(intake, examples, "", tables[:1], **how)
     learning = len(intake.examples)
     if test is not None:
-        _read_side(intake, test, "test file: ", tables[1:2], names=names, mask=mask, progress=progress)
+        _read_side(intake, test, "test file: ", tables[1:2], **how)
     intake.is_test = np.arange(len(intake.examples)) >= learning
     intake.alive = np.ones(len(intake.examples), dtype=bool)
     for side, count in (("rows", learning), ("test file", len(intake.examples) - learning)):
@@ -128,6 +133,7 @@ def _read_side(
     *,
     names: Sequence[str],
     mask: bool,
+    answers: bool,
     progress: Progress,
 ) -> None:
     labels: dict[str, str] = {}
@@ -141,9 +147,9 @@ def _read_side(
             intake.note(side + problem, example.origin)
             continue
         label = labels.setdefault(label, label)  # one string for a label, not one a row
-        masked = _look_for_personal(intake, example, names, mask=mask)
+        masked = _look_for_personal(intake, example, names, mask=mask, answer=label if answers else None)
         if masked is not None:
-            example = replace(example, inputs=masked, expected=label)
+            example = replace(example, inputs=masked[0], expected=label if masked[1] is None else masked[1])
             text = text_of(example, names)
         elif label is not example.expected:
             example = replace(example, expected=label)
@@ -170,21 +176,23 @@ def _problem(text: str, label: str) -> str | None:
     return None
 
 
-def _look_for_personal(intake: Intake, example: Example, names: Sequence[str], *, mask: bool) -> dict[str, str] | None:
-    """Count personal data; the masked inputs if there was any and it is to be masked.
+def _look_for_personal(
+    intake: Intake, example: Example, names: Sequence[str], *, mask: bool, answer: str | None
+) -> tuple[dict[str, str], str | None] | None:
+    """Count personal data; the masked inputs and answer if there was any and it is to be masked.
 
     Only in the inputs of these names, by default in all: the places of a document's lines are numbers that name nobody.
+    `answer` is None where it is a label.
     """
-    any_found = False
-    looked_at = set(names) or set(example.inputs)
-    for name, value in example.inputs.items():
-        if name not in looked_at:
-            continue
-        found = redact.find_personal(value)
-        if found:
-            any_found = True
-            intake.personal.update(item.kind for item in found)
-    intake.personal["rows"] += any_found
-    if not (any_found and mask):
+    looked_at = [name for name in example.inputs if not names or name in names]
+    said = [] if answer is None else list(texts_in(answer))
+    found = [
+        item for text in (*map(example.inputs.__getitem__, looked_at), *said) for item in redact.find_personal(text)
+    ]
+    intake.personal.update(item.kind for item in found)
+    intake.personal["rows"] += bool(found)
+    if not (found and mask):
         return None
-    return {name: redact.mask(value) if name in looked_at else value for name, value in example.inputs.items()}
+    masked = redact.mask_together([*map(example.inputs.__getitem__, looked_at), *said])
+    inputs = {**example.inputs, **dict(zip(looked_at, masked, strict=False))}
+    return inputs, None if answer is None else with_texts(answer, masked[len(looked_at) :])

@@ -47,6 +47,23 @@ def mask(text: str) -> str:
     return "".join((*parts, text[at:]))
 
 
+def mask_together(texts: Sequence[str]) -> list[str]:
+    """Texts that belong together, such as a request and its answer, masked alike.
+
+    What is personal data in one of them is masked in all of them, also where it could not be told there: a number that only the
+    words beside it give away, say.
+    """
+    pieces: dict[str, str] = {}
+    for text in texts:
+        for item in find_personal(text):
+            pieces.setdefault(text[item.start : item.end], item.kind)
+    masked = [mask(text) for text in texts]
+    for piece in sorted(pieces, key=len, reverse=True):  # a longer one may hold a shorter one
+        whole = re.compile(rf"(?<![A-Za-z0-9]){re.escape(piece)}(?![A-Za-z0-9])")
+        masked = [whole.sub(f"<{pieces[piece]}>", text) for text in masked]
+    return masked
+
+
 def _merged(taken: Sequence[Found], more: Iterable[Found]) -> Iterator[Found]:
     """Those that are taken and of the others those that overlap none, all in order, in one pass: texts may be long."""
     at, free = 0, 0

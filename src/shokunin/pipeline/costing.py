@@ -92,9 +92,10 @@ def measured_of(
         say("output_tokens", recorded.output_tokens, f"{how}, mean of the recorded traffic")
     elif texts:
         asked, answered = _tokens(specialist, texts)
-        prompt = "the task's prompt" if specialist.task.template is not None else "a plain question with the labels"
+        plain = "a plain question with the labels" if specialist.labels else "a plain question"
+        prompt = "the task's prompt" if specialist.task.template is not None else plain
         say("input_tokens", asked, f"estimated from {prompt} and {min(len(texts), MOST_TEXTS):,} rows")
-        say("output_tokens", answered, "estimated from its labels")
+        say("output_tokens", answered, f"estimated from its {'labels' if specialist.labels else 'sample answers'}")
     return Known(values, origins)
 
 

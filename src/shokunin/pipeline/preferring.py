@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
-from shokunin.curate.redact import mask
+from shokunin.curate.redact import mask_together
 from shokunin.distill.judge import Bias, question, settled, verdict
 from shokunin.distill.teacher import FailedError, Question, cost_of
 from shokunin.errors import DataError, UsageError
@@ -58,9 +58,8 @@ def preferred(
         DataError: the judge did not answer once.
         UsageError: nothing of this task may leave the house, and the judge is outside.
     """
-    hide = hiding([judge], place, specialist.task.name)
+    hiding([judge], place, specialist.task.name)  # raises where nothing may leave
     masked = not judge.local and place.gateway.route(specialist.task.name).egress == "masked"
-    shown: Callable[[str], str] = mask if masked else lambda text: text
     codec, bias = codec_of(specialist), Bias()
     spent: list[float] = []
     failures: list[str] = []
@@ -80,8 +79,9 @@ def preferred(
             return Pair("won" if ours else "lost" if theirs else "tied", False, case.group)
         if ours == theirs:
             return Pair("tied", False, case.group)
-        messages = codec.ask_chat(hide(case.inputs))
-        first, second = shown(ours), shown(theirs)
+        texts = [*case.inputs.values(), ours, theirs]
+        *inputs, first, second = mask_together(texts) if masked else texts
+        messages = codec.ask_chat(dict(zip(case.inputs, inputs, strict=True)))
         forward, backward = ask(question(messages, first, second)), ask(question(messages, second, first))
         if forward is None or backward is None:
             return Pair("unread", True, case.group)
