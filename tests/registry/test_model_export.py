@@ -1,21 +1,46 @@
-"""`shokunin models export --format …`: a published specialist's language model for other programs."""
+"""`shokunin models export --format …`: a language model for other programs, asked again before it is kept."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
-from small_specialist import fill, publish
+from small_specialist import publish
 from typer.testing import CliRunner
 
 from shokunin import registry
 from shokunin.cli import app
-from tiny_decoder import tiny_decoder
+from shokunin.errors import MissingExtraError
+from shokunin.files import read_json
+from written_specialist import SEALED, publish_writer
 
-pytest.importorskip("gguf")
-pytest.importorskip("transformers")
+for library in ("gguf", "peft", "openvino_genai"):
+    pytest.importorskip(library)
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")]
+FORMATS = ("gguf", "openvino", "safetensors", "peft")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A shelf with `colours`, which writes, and `inquiries`, whose weights are no language model."""
+    place = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOKUNIN_CACHE", str(place / "cache"))
+        publish_writer(place / "specialists", place / "base")
+        publish(place / "specialists")
+        yield place
+
+
+@pytest.fixture
+def shop(project: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHOKUNIN_CACHE", str(made / "cache"))
+    shutil.copytree(made / "specialists", project / "specialists", dirs_exist_ok=True)
+    shutil.copytree(made / "base", project / "base")  # of a base that is a folder the name alone is known
+    return project
 
 
 def export(*words: str, exit_code: int = 0) -> str:
@@ -24,38 +49,90 @@ def export(*words: str, exit_code: int = 0) -> str:
     return result.stdout if exit_code == 0 else result.stdout + result.stderr
 
 
-@pytest.fixture
-def shop(project: Path, tmp_path: Path) -> Path:
-    """A project with `sql`, whose weights are a language model, and `inquiries`, whose weights are none."""
-    from shokunin.language.write_gguf import write_gguf
-
-    base = tiny_decoder(tmp_path / "base")
-    with registry.making(project / "specialists", "sql", version=None) as (made, number):
-        manifest = fill(made, "sql", number).manifest
-        (made / "weights" / "constant.json").unlink()
-        write_gguf(made / "weights" / "model.gguf", load_file(base / "model.safetensors"), base, file_type="f16")
-        weights = {"form": "conversation", "format": "gguf", "exact": False, "facts": {}}
-        kept = {key: value for key, value in manifest.items() if key not in ("files", "digest")}
-        registry.seal(made, {**kept, "weights": weights})
-        registry.publish(made, project / "specialists", "sql", number)
-    publish(project / "specialists")
-    return project
+def resealed(shop: Path, **facts: Any) -> Path:
+    """The weights of `colours`, whose manifest is written again after the block; with facts of their own."""
+    folder = shop / "specialists" / "colours" / "1"
+    manifest = read_json(folder / "manifest.json")
+    manifest["weights"]["facts"] |= facts
+    registry.seal(folder, {key: value for key, value in manifest.items() if key not in ("files", "digest")})
+    return folder / "weights"
 
 
-def test_the_model_goes_into_a_folder_that_says_how_to_run_it(shop: Path) -> None:
-    said = json.loads(export("sql@1", "out", "--format", "gguf", "--output", "json"))
-    assert (said["name"], said["version"], said["place"]) == ("sql", 1, "out")
-    assert sorted(p.name for p in (shop / "out").iterdir()) == ["Modelfile", "RUN.md", "model.gguf"]
-    assert "how to run it" in export("sql@1", "again", "--format", "gguf")
-    assert "exists already" in export("sql@1", "out", "--format", "gguf", exit_code=2)
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_written_answers_as_the_specialist_does(shop: Path, format: str) -> None:
+    said = json.loads(export("colours@1", "out", "--format", format, "--output", "json"))
+    assert (said["name"], said["version"], said["place"]) == ("colours", 1, "out")
+    found = read_json(shop / "out" / "export.json")
+    assert said["replay"] == found
+    assert (found["specialist"], found["format"], found["held_to_schema"]) == ("colours@1", format, True)
+    assert found["golden"] == {"asked": 4, "agree": 4}
+    sealed = found["sealed"]
+    assert (sealed["asked"], sealed["agree"], sealed["of"]) == (len(SEALED), len(SEALED), "report")
+    assert sealed["score"] == sealed["score_of_the_specialist"]
+    assert sealed["score"]["value"] > 0
+    assert (found["differ"], found["differing_rows"]) == (0, [])
+
+
+def test_the_command_says_how_it_went(shop: Path) -> None:
+    said = export("colours@1", "out", "--format", "gguf", "--rows", "2")
+    assert "how to run it" in said
+    assert "6 of 6 answers are the specialist's; on 2 sealed rows exact_match" in said
+    assert sorted(p.name for p in (shop / "out").iterdir()) == ["Modelfile", "RUN.md", "export.json", "model.gguf"]
+    assert "exists already" in export("colours@1", "out", "--format", "gguf", exit_code=2)
+
+
+def test_what_answers_otherwise_is_not_kept_unless_that_is_wanted(shop: Path) -> None:
+    config = shop / "specialists" / "colours" / "1" / "weights" / "adapter" / "adapter_config.json"
+    told = read_json(config)
+    config.write_text(json.dumps({**told, "lora_alpha": -told["lora_alpha"]}), encoding="utf-8")
+    resealed(shop)
+    said = export("colours@1", "out", "--format", "peft", exit_code=1)
+    assert "answers 7 of 7 inputs otherwise than 'colours@1' (0 may differ): a golden input was 'blue', is" in said
+    assert not (shop / "out").exists()
+    export("colours@1", "out", "--format", "peft", "--yes")
+    found = read_json(shop / "out" / "export.json")
+    assert found["differ"] == 7
+    assert found["differing_rows"] == ["a golden input"] * 4 + ["rows.csv:2", "rows.csv:3", "rows.csv:4"]
+    assert found["sealed"]["score"]["value"] < found["sealed"]["score_of_the_specialist"]["value"]
+    assert "blue" not in (shop / "out" / "export.json").read_text(encoding="utf-8")
+
+
+def test_an_adapter_is_not_measured_on_another_base(shop: Path) -> None:
+    base = read_json(shop / "specialists" / "colours" / "1" / "manifest.json")["weights"]["facts"]["base"]
+    resealed(shop, base={**base, "sha256": "0" * 64})
+    assert "with the SHA-256 000000000000" in export("colours@1", "out", "--format", "peft", exit_code=2)
+    assert not (shop / "out").exists()
+
+
+def test_an_adapter_whose_base_is_not_here_is_kept_unasked_only_if_that_is_wanted(shop: Path) -> None:
+    shutil.rmtree(shop / "base")
+    assert "--yes keeps it unasked" in export("colours@1", "out", "--format", "peft", exit_code=2)
+    assert not (shop / "out").exists()
+    export("colours@1", "out", "--format", "peft", "--yes")
+    assert "no file or folder 'base'" in read_json(shop / "out" / "export.json")["why"]
+
+
+def test_without_the_library_that_reads_it_nothing_is_kept_unless_that_is_wanted(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Any:
+        raise MissingExtraError("torch", "train")
+
+    monkeypatch.setattr("shokunin.engines.transformers_text._libraries", missing)
+    assert "shokunin[train]" in export("colours@1", "out", "--format", "safetensors", exit_code=2)
+    assert not (shop / "out").exists()
+    assert "were not compared" in export("colours@1", "out", "--format", "safetensors", "--yes")
+    assert read_json(shop / "out" / "export.json")["measured"] is False
 
 
 def test_the_archive_is_what_it_was(shop: Path) -> None:
-    export("sql@1", "sql.zip")
-    assert (shop / "sql.zip").is_file()
+    export("colours@1", "colours.zip")
+    assert (shop / "colours.zip").is_file()
 
 
 def test_what_cannot_be_is_said_and_leaves_nothing(shop: Path) -> None:
-    assert "hold no adapter" in export("sql@1", "out", "--format", "peft", exit_code=2)
     assert "no language model" in export("inquiries@1", "out", "--format", "openvino", exit_code=2)
+    shutil.rmtree(shop / "specialists" / "colours" / "1" / "weights" / "adapter")
+    resealed(shop)
+    assert "hold no adapter" in export("colours@1", "out", "--format", "peft", exit_code=2)
     assert not (shop / "out").exists()

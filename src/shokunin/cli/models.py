@@ -215,24 +215,38 @@ def export(
             help="The whole specialist as an archive, or its language model alone in a folder for other programs.",
         ),
     ] = ExportFormat.archive,
+    rows: Annotated[
+        int, typer.Option(min=0, help="With --format: so many sealed rows are asked of what was written.")
+    ] = 48,
+    yes: Annotated[bool, typer.Option("--yes", help="Keep it although its answers differ.")] = False,
     project: InProject = None,
     output: HowToAnswer = Output.text,
 ) -> None:
-    """Write a verified specialist into one archive. Or its language model into a folder for other programs."""
+    """Write a verified specialist into one archive. Or its language model into a folder for other programs.
+
+    That folder is read again and must answer as the specialist does; what came of it is in its `export.json`.
+    """
+    replayed: dict[str, Any] | None = None
     with reporting(output):
         from shokunin import registry
 
         if format is ExportFormat.archive:
             specialist = registry.export(_shelf(project), reference, file)
         else:
-            from shokunin.language.export import export_model
+            from shokunin.pipeline.exporting import export as export_model
 
             specialist = registry.verify(_shelf(project), reference)
-            export_model(specialist.weights, file, format.value, specialist.name)
+            with bars(output) as progress:
+                replayed = export_model(
+                    specialist, file, format.value, project=project, rows=rows, anyway=yes, progress=progress
+                )
     if format is ExportFormat.archive:
         _done(specialist, f"{specialist.id} is in {file} ({_bytes(file.stat().st_size)})", file, output)
     else:
-        _done(specialist, f"the model of {specialist.id} is in {file}; how to run it: {file / 'RUN.md'}", file, output)
+        said = (
+            f"the model of {specialist.id} is in {file}; how to run it: {file / 'RUN.md'}\n{_replayed(replayed or {})}"
+        )
+        _done(specialist, said, file, output, replay=replayed)
 
 
 @app.command("import")
@@ -283,10 +297,24 @@ def _not_on_shelf(reference: str) -> Exception:
     )
 
 
-def _done(specialist: Specialist, text: str, place: Path, output: Output) -> None:
+def _replayed(found: dict[str, Any]) -> str:
+    """What came of asking the export."""
+    if not found["measured"]:
+        return f"its answers were not compared: {found['why']}"
+    sealed, golden = found["sealed"], found["golden"]
+    asked, agree = sealed["asked"] + golden["asked"], sealed["agree"] + golden["agree"]
+    said = f"read again by {found['read_by']}: {agree} of {asked} answers are the specialist's"
+    if sealed["score"] is None:
+        return said
+    own = _score(sealed["metric"], sealed["score_of_the_specialist"])
+    return f"{said}; on {sealed['asked']} sealed rows {_score(sealed['metric'], sealed['score'])}, the specialist {own}"
+
+
+def _done(specialist: Specialist, text: str, place: Path, output: Output, *, replay: Any = None) -> None:
     if output is Output.json:
         about = {"name": specialist.name, "version": specialist.version, "digest": specialist.digest}
-        emit({**about, "place": str(place), "origin": specialist.manifest.get("origin")})
+        more = {} if replay is None else {"replay": {k: v for k, v in replay.items() if k != "shown"}}
+        emit({**about, "place": str(place), "origin": specialist.manifest.get("origin"), **more})
     else:
         typer.echo(text)
 

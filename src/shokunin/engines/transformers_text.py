@@ -8,6 +8,7 @@ alone by rounding only.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class TransformersSession:
         context: tokens of prompt and answer together.
     """
 
-    def __init__(self, folder: Path, threads: int | None) -> None:
+    def __init__(self, folder: Path, threads: int | None, adapter: Path | None = None) -> None:
         self._torch, transformers = _libraries()
         self.threads = threads
         try:
@@ -41,6 +42,8 @@ class TransformersSession:
             )
         except Exception as error:  # what is raised for damaged files is of no common kind
             raise ArtefactError(f"the weights in {folder.name!r} cannot be read: {error}") from error
+        if adapter is not None:
+            model = _adapted(model, adapter)
         self._device = self._torch.device("cuda" if self._torch.cuda.is_available() else "cpu")
         # float16 products are slow on a processor, and rounded more than need be.
         self._model = model.to(self._device, None if self._device.type == "cuda" else self._torch.float32).eval()
@@ -126,19 +129,39 @@ class TransformersSession:
             self._torch.set_num_threads(before)
 
 
-def load(weights: Weights, *, threads: int | None = None) -> TransformersSession:
+def load(weights: Weights, *, threads: int | None = None, adapter: Path | None = None) -> TransformersSession:
     """Open the weights on `threads` processor threads (default: all that this process may use).
 
+    Args:
+        weights: of the format `hf_text`.
+        threads: processor threads.
+        adapter: a folder with an adapter as PEFT writes it, to lay on them.
+
     Raises:
-        ArtefactError: a file is missing or damaged, or the weights are of another format.
-        MissingExtraError: torch or transformers is not installed.
+        ArtefactError: a file is missing or damaged, the weights are of another format, or the adapter does not fit.
+        MissingExtraError: torch, transformers or, for an adapter, peft is not installed.
     """
     if weights.format not in FORMATS:
         raise ArtefactError(f"the transformers_text engine reads {', '.join(FORMATS)}, not {weights.format!r}")
     for needed in ("config.json", "tokenizer.json"):
         if not (weights.folder / needed).is_file():
             raise ArtefactError(f"{needed!r} is missing from the weights of format 'hf_text'")
-    return TransformersSession(weights.folder, threads)
+    return TransformersSession(weights.folder, threads, adapter)
+
+
+def _adapted(model: Any, adapter: Path) -> Any:
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("peft", "train") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of transformers, about itself, when peft loads weights into it
+            return peft.PeftModel.from_pretrained(model, str(adapter))
+    except Exception as error:  # what is raised for damaged files is of no common kind
+        raise ArtefactError(f"the adapter cannot be laid on {type(model).__name__}: {error}") from error
 
 
 def _libraries() -> tuple[Any, Any]:

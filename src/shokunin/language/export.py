@@ -28,8 +28,12 @@ ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 NOTE = "RUN.md"
 
 
-def export_model(weights: Weights, place: Path, format: str, name: str) -> None:
+def export_model(
+    weights: Weights, place: Path, format: str, name: str, *, check: Callable[[Path], None] = lambda made: None
+) -> None:
     """Write the model to the new folder `place`, all of it or nothing; `name` is the specialist's.
+
+    `check` is given the folder before it gets its name; what it raises leaves nothing behind.
 
     Raises:
         UsageError: there is something at `place` already, or these weights cannot become this format.
@@ -49,6 +53,7 @@ def export_model(weights: Weights, place: Path, format: str, name: str) -> None:
     with folder_in_making(place.absolute().parent) as made:
         note = writers[format](weights, made, name)
         (made / NOTE).write_text(note, encoding="utf-8")
+        check(made)
         publish_folder(made, place)
 
 
