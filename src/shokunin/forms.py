@@ -218,6 +218,25 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class Precedent:
+    """An event of the past, before which a window looked like this one.
+
+    Attributes:
+        unit: whose event it was.
+        event: its step.
+        ahead: how many steps before it the window ended.
+        distance: how far the two are apart.
+        near: from which distance on likeness is not worth a word.
+    """
+
+    unit: str
+    event: int
+    ahead: int
+    distance: float
+    near: float
+
+
+@dataclass(frozen=True, slots=True)
 class Foreseen:
     """What a window of readings says of the time ahead: the raw output for a series window.
 
@@ -225,11 +244,13 @@ class Foreseen:
         logits: calibrated log-odds of an event at or within each horizon.
         signs: what speaks for it, loudest first; empty where no alarm is near.
         known: whether the unit was measured against its own past; else against the fleet's.
+        precedent: what it looks like, where an alarm is near and anything looks like it.
     """
 
     logits: tuple[float, ...]
     signs: tuple[Sign, ...] = ()
     known: bool = True
+    precedent: Precedent | None = None
 
 
 @dataclass(frozen=True, slots=True)

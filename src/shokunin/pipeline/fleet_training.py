@@ -26,6 +26,7 @@ from shokunin.report import Report
 from shokunin.series.horizons import Chosen, write_horizons
 from shokunin.series.leaks import Leak
 from shokunin.series.plan import RungName
+from shokunin.series.precedents import Precedents, find_precedents
 from shokunin.series.proof import Sides, judge
 from shokunin.specialist import FORMAT, Specialist
 from shokunin.task import Task, task_to_dict
@@ -165,9 +166,20 @@ def _assemble(made: Path, judged: Judged, version: int, digest: str, seed: int) 
         Chosen(c.horizon, c.rung.name, None if t is None else float(logit(np.clip(t, 1e-9, 1 - 1e-9))))
         for c, t in zip(judged.found.chosen, thresholds, strict=True)
     ]
-    write_horizons(chosen, {c.rung.name: c.rung.weights.folder for c in judged.found.chosen}, weights)
+    folders: dict[str, Path] = {c.rung.name: c.rung.weights.folder for c in judged.found.chosen}
+    write_horizons(chosen, folders, weights, precedents=_precedents(judged))
     write_json(side_files / ALARMS, {"thresholds": thresholds})
     write_json(side_files / "golden.json", [])
+
+
+def _precedents(judged: Judged) -> Precedents | None:
+    """Training windows before events, for alarms to be likened to."""
+    prepared = judged.prepared
+    return find_precedents(
+        prepared.readings, prepared.windows, prepared.labels, prepared.events,
+        (prepared.split.train, prepared.split.validation), judged.found.chosen[0].rung.model.recipe.scale,
+        furthest=max(prepared.plan.horizons) + prepared.plan.offset,
+    )  # fmt: skip
 
 
 def _manifest(judged: Judged, version: int, digest: str, seed: int) -> dict[str, Any]:

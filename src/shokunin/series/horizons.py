@@ -15,7 +15,9 @@ from shokunin.files import contained, read_json, write_json
 from shokunin.forms import Foreseen, Sign
 from shokunin.series.lessons import SeriesWindow
 from shokunin.series.model import SeriesModel, read_model
+from shokunin.series.precedents import Precedents, read_precedents
 from shokunin.series.scaling import Scale
+from shokunin.series.statistics import NAMES
 
 ABOUT = "horizons.json"
 FORMAT = 1
@@ -48,10 +50,12 @@ class HorizonModels:
     Attributes:
         chosen: which model answers for each horizon.
         models: by name.
+        precedents: windows before events of the past; None: none are kept.
     """
 
     chosen: tuple[Chosen, ...]
     models: Mapping[str, SeriesModel]
+    precedents: Precedents | None = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -94,13 +98,16 @@ class HorizonModels:
                 None,
             )
             signs: tuple[Sign, ...] = ()
+            precedent = None
+            scale = self.models[self.chosen[0].model].recipe.scale
             if loud is not None:
                 model = self.models[loud.model]
                 speaking = model.speaking(rows[loud.model][i : i + 1], loud.horizon, most=SIGNS)
                 signs = signs_of(window, speaking, model.recipe.channels, model.recipe.scale)
-            scale = self.models[self.chosen[0].model].recipe.scale
+                if self.precedents is not None:
+                    precedent = self.precedents.nearest(window.values, window.unit, scale)
             known = not scale.units or scale.row(window.unit) > 0
-            out.append(Foreseen(tuple(logits[i].tolist()), signs, known))
+            out.append(Foreseen(tuple(logits[i].tolist()), signs, known, precedent))
         return out
 
 
@@ -123,12 +130,16 @@ def signs_of(
     return tuple(signs)
 
 
-def write_horizons(chosen: Sequence[Chosen], folders: Mapping[str, Path], folder: Path) -> None:
+def write_horizons(
+    chosen: Sequence[Chosen], folders: Mapping[str, Path], folder: Path, *, precedents: Precedents | None = None
+) -> None:
     """Copy the models that are chosen into the existing `folder` and say which answers for what."""
     for name in dict.fromkeys(c.model for c in chosen):
         shutil.copytree(folders[name], folder / name)
     told = [{"horizon": c.horizon, "model": c.model, "explain_from": c.explain_from} for c in chosen]
     write_json(folder / ABOUT, {"format": FORMAT, "horizons": told})
+    if precedents is not None:
+        precedents.save(folder)
 
 
 def read_horizons(folder: Path, *, threads: int | None = None) -> HorizonModels:
@@ -154,7 +165,11 @@ def read_horizons(folder: Path, *, threads: int | None = None) -> HorizonModels:
     shapes = {(m.recipe.length, m.recipe.channels) for m in models.values()}
     if len(shapes) > 1 or any(c.horizon not in models[c.model].horizons for c in chosen):
         raise ArtefactError(f"the models of {ABOUT!r} do not belong together")
-    return HorizonModels(chosen, models)
+    precedents = read_precedents(folder)
+    width = len(NAMES) * len(next(iter(models.values())).recipe.channels)
+    if precedents is not None and precedents.rows.shape[1] != width:
+        raise ArtefactError(f"the precedents do not belong to the models of {ABOUT!r}")
+    return HorizonModels(chosen, models, precedents)
 
 
 def _run(hits: npt.NDArray[np.bool_]) -> int:

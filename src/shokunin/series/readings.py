@@ -61,7 +61,7 @@ class Grid(BaseModel):
 
     def when(self, step: int) -> str:
         """A step as a person reads it."""
-        return str(step) if self.step == "cycle" else moment_text(step * self.seconds, self.step)
+        return str(step * self.times) if self.step == "cycle" else moment_text(step * self.seconds, self.step)
 
     def written(self, step: int) -> str | int:
         """A step's beginning as a table can say it in any of its time zones: `2024-03-01T00:00:00+00:00`, or the cycle."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shokunin.forms import Sign
+from shokunin.forms import Precedent, Sign
 from shokunin.series.labels import When
 from shokunin.series.readings import Grid
 
@@ -26,6 +26,7 @@ def said(
     grid: Grid,
     *,
     known: bool = True,
+    precedent: Precedent | None = None,
 ) -> str:
     """The sentence for one window.
 
@@ -37,6 +38,7 @@ def said(
         signs: what speaks for it.
         grid: what a step is.
         known: whether the unit was measured against its own past.
+        precedent: an event before which it looked like this.
     """
     name = unit or "this unit"
     ringing = next((h for h in horizons if h["alarm"]), None)
@@ -51,6 +53,8 @@ def said(
         )
         if spoken := [words for sign in signs if (words := sign_words(sign, grid))]:
             sentence += "; " + "; ".join(spoken)
+        if precedent is not None:
+            sentence += f"; it looked like this {precedent_words(precedent, unit, event, grid)}"
         if len(horizons) > 1:
             sentence += f"; all risks: {told}"
     return sentence + ("" if known else "; it has no past of its own here, so it was measured against the fleet") + "."
@@ -60,12 +64,21 @@ def sign_words(sign: Sign, grid: Grid) -> str:
     """One channel that speaks for an event: since when it is outside its range, or on the move."""
     if sign.channel == "text":
         return "units called like it have failed more often"
+    if sign.channel == "all channels":
+        return "all channels together speak for it"
     parts = []
     if sign.outside_for:
         parts.append(f"outside its normal range for {grid.span(sign.outside_for)}")
     if sign.moving_for:
         parts.append(f"{'rising' if sign.moving_for > 0 else 'falling'} for {grid.span(abs(sign.moving_for))}")
     return f"{sign.channel} {' and '.join(parts) if parts else 'speaks for it'}"
+
+
+def precedent_words(precedent: Precedent, unit: str, event: str, grid: Grid) -> str:
+    """`6 days before the failure of pump 7 on 2024-03-03`."""
+    whose = f"its own {event}" if precedent.unit == unit else f"the {event} of {precedent.unit}"
+    at = f"at cycle {grid.when(precedent.event)}" if grid.step == "cycle" else f"on {grid.when(precedent.event)}"
+    return f"{grid.span(precedent.ahead)} before {whose} {at}"
 
 
 def _percent(share: float) -> str:

@@ -362,8 +362,14 @@ class FailuresCodec:
                 for s in row.signs
             ],
             "measured_against": "its own past" if row.known else "the fleet, as it has no past of its own",
-            "said": said(unit, told.event, told.when, horizons, row.signs, told.grid, known=row.known),
-        }
+            "looks_like": None if row.precedent is None else {
+                "unit": row.precedent.unit, "event": told.grid.when(row.precedent.event), "steps_before": row.precedent.ahead,
+                "distance": row.precedent.distance, "near_below": row.precedent.near,
+            },
+            "said": said(
+                unit, told.event, told.when, horizons, row.signs, told.grid, known=row.known, precedent=row.precedent
+            ),
+        }  # fmt: skip
         if notes:
             details["notes"] = list(notes)
         value = QUIET if rings is None else self._alarm(rings)
