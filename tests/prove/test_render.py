@@ -19,6 +19,7 @@ from rich.console import Console
 
 from shokunin.calibration import Promise
 from shokunin.files import write_text
+from shokunin.prove.page import headline
 from shokunin.prove.render import model_card, report_html, report_json, report_terminal
 from shokunin.prove.wording import (
     duration,
@@ -202,7 +203,15 @@ def test_no_promise_is_said_with_its_reason() -> None:
     page = Page(report_html(made))
     assert f"No threshold can be promised: {reason}." in page.words
     assert "at most 5 % are wrong" not in page.words
+    assert "ready" not in page.words.split("What it answers itself")[0]
+    right = percent(made.scores["accuracy"].value)
+    verdict = f"Right in {right} of cases, but nothing can be promised: every request would go to the large model."
+    assert verdict in page.words and verdict in terminal(made)
+    likeness = headline(replace(made, metric="rouge_l", scores={"rouge_l": made.scores["accuracy"]}))
+    assert likeness.startswith(f"ROUGE-L {right}, but nothing can be promised")
+    assert headline(replace(made, verdict="fail")) == "No: not ready to use."
     assert "No threshold can be promised" in model_card(made, {})
+    assert "**Better than the trivial answer, but nothing can be promised.**" in model_card(made, {})
     assert Page(report_html(report(promise=None))).words.count("no threshold was chosen") == 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.normal_page import normal_told
+from shokunin.prove.page import Tone, tone
 from shokunin.prove.wording import (
     metric_name,
     milliseconds,
@@ -22,6 +23,11 @@ from shokunin.prove.wording import (
 )
 from shokunin.report import Report
 
+VERDICTS: dict[Tone, str] = {
+    "yes": "ready to use",
+    "half": "better than the trivial answer, but nothing can be promised",
+    "no": "not ready to use",
+}
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
 PIPELINE_TAGS = {"classify_text": "text-classification", "generate_text": "text-generation"}
 
@@ -67,7 +73,7 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
 
 
 def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    verdict = "ready to use" if report.verdict == "pass" else "not ready to use"
+    verdict = VERDICTS[tone(report)]
     lines = ["", f"# {_md(report.specialist)}, version {report.version}", "", f"**{verdict.capitalize()}.**"]
     lines += [_md(" ".join(report.reasons)), "", "## What it does", ""]
     labels = [_code(label) for label in manifest.get("labels") or ()]

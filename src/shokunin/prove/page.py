@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Template
 from markupsafe import Markup
@@ -18,6 +18,7 @@ from shokunin.prove.normal_page import normal_html
 from shokunin.prove.sheet import environment, machine_facts, style
 from shokunin.prove.wording import (
     LEVEL,
+    METRIC_MEANINGS,
     SHARES,
     metric_name,
     p_value,
@@ -32,6 +33,8 @@ from shokunin.prove.wording import (
 from shokunin.report import Case, Report, Rung
 
 WORST_CASES = 12
+Tone = Literal["yes", "half", "no"]
+TITLES: dict[Tone, str] = {"yes": "ready to use", "half": "nothing promised", "no": "not ready"}
 DUPLICATES = {"duplicates": "duplicates", "leaks": "test rows found in training"}
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -51,7 +54,8 @@ def report_html(report: Report) -> str:
         style=Markup(style()),
         r=report,
         t=report.threshold,
-        yes=report.verdict == "pass",
+        tone=tone(report),
+        title=TITLES[tone(report)],
         headline=headline(report),
         summary=summary(report),
         main=report.scores[report.metric],
@@ -61,7 +65,16 @@ def report_html(report: Report) -> str:
         metric_name=metric_name(report.metric),
         promised=made,
         shares={"right": covered * (1 - error), "wrong": covered * error, "rest": 1 - covered},
-        metrics=[{"key": m, "name": metric_name(m), "low": scales[m][0], "high": scales[m][1]} for m in order],
+        metrics=[
+            {
+                "key": m,
+                "name": metric_name(m),
+                "means": METRIC_MEANINGS.get(m),
+                "low": scales[m][0],
+                "high": scales[m][1],
+            }
+            for m in order
+        ],
         rivals=rivals,
         ladder_scale=plots.scale_of([r.score for r in report.ladder if r.score is not None and _is_near(r, report)]),
         risk_plot=Markup(plots.risk_coverage_plot(report.risk_coverage, report.threshold if made else {})),
@@ -74,9 +87,29 @@ def report_html(report: Report) -> str:
     )
 
 
+def tone(report: Report) -> Tone:
+    """`yes`: it passed, and what is to be promised is; `half`: it passed, and nothing can be promised; `no`: it did not pass."""
+    if report.verdict != "pass":
+        return "no"
+    return "yes" if report.anticipation is not None or promised(report) else "half"
+
+
 def headline(report: Report) -> str:
-    """The verdict in one line."""
-    return "Yes: ready to use." if report.verdict == "pass" else "No: not ready to use."
+    """The verdict in one line. A specialist that may answer nothing by itself is not called ready, however good it is."""
+    how = tone(report)
+    if how == "half":
+        value = percent(report.scores[report.metric].value)
+        good = (
+            f"Right in {value} of cases"
+            if report.metric in SHARES
+            else f"{_capital(metric_name(report.metric))} {value}"
+        )
+        return f"{good}, but nothing can be promised: every request would go to the large model."
+    return "Yes: ready to use." if how == "yes" else "No: not ready to use."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def summary(report: Report) -> str:

@@ -12,13 +12,14 @@ from shokunin.prove.card import model_card
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.fleet_terminal import fleet_terminal
 from shokunin.prove.normal_terminal import normal_terminal
-from shokunin.prove.page import headline, promised, report_html, summary
+from shokunin.prove.page import headline, promised, report_html, summary, tone
 from shokunin.prove.tables import table_of
 from shokunin.prove.wording import duration, metric_name, milliseconds, p_value, percent, printable, share, size, whole
 from shokunin.report import Report, report_to_dict
 
 __all__ = ["model_card", "report_html", "report_json", "report_terminal"]
 
+COLOURS = {"yes": "green", "half": "blue", "no": "red"}
 SHOWN_PAIRS = 5
 SHOWN_METRICS = 2
 """Beside each other in the terminal, the task's own first; all are on the page and in the JSON."""
@@ -46,9 +47,8 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     if report.anticipation is not None:
         (normal_terminal if report.anticipation["target"] == "normal" else fleet_terminal)(report, out)
         return
-    tone = "green" if report.verdict == "pass" else "red"
     out.print()
-    out.print(Text(f"  {headline(report)}", style=f"bold {tone}"))
+    out.print(Text(f"  {headline(report)}", style=f"bold {COLOURS[tone(report)]}"))
     out.print(Text(f"  {summary(report)}"))
     unpromised = [] if promised(report) else [f"No threshold can be promised: {report.threshold.get('reason')}."]
     for reason in [*report.reasons, *unpromised]:

@@ -19,6 +19,18 @@ METRIC_NAMES = {
     "chrf": "chrF",
     "power": "injected faults found",
 }
+METRIC_MEANINGS = {
+    "accuracy": "The share of answers that are right.",
+    "macro_f1": "How well each kind of answer is found, every kind counting the same, however rare it is.",
+    "field_f1": "Of the values that it should have found and those that it gave, how many were right. A value left out is "
+    "not a wrong one.",
+    "document_exact": "The share of documents of which every field is right.",
+    "exact_match": "The share of answers that are the expected text, apart from white space and full or half width.",
+    "execution": "The share of queries that find the same as the expected ones when both are run on the database.",
+    "rouge_l": "How much of the expected text comes in the answer, word by word in the same order, and the other way round. "
+    "It tells how alike two texts are, not whether the answer is right.",
+    "chrf": "How alike two texts are by their short sequences of characters, not whether the answer is right.",
+}
 SHARES = ("accuracy", "document_exact", "exact_match", "execution")
 """Metrics that are a share of right answers."""
 LEVEL = 0.05
