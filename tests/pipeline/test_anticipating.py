@@ -178,6 +178,20 @@ def test_a_column_that_knows_the_answer_is_found_and_left_out() -> None:
     assert kept.readings.channels == ("vibration", "oil", "service") and len(kept.leaks) == 2
 
 
+def test_a_future_is_found_over_many_stretches_and_what_misses_too_often_is_none() -> None:
+    rng = np.random.default_rng(0)
+    histories = {f"u{i}": rng.normal(size=(60, 2)) for i in range(5)}
+    for x in histories.values():
+        x[:-4, 1] = x[4:, 0]
+    windows, rows = windows_of(fleet(histories), 10), np.arange(20)
+    labels = np.zeros((len(windows), 1), np.int8)
+    assert [leak.channel for leak in find_leaks(fleet(histories), windows, labels, (0,), rows)] == []
+    labels = np.zeros((len(windows), 2), np.int8)
+    assert [leak.channel for leak in find_leaks(fleet(histories), windows, labels, (2, 4), rows)] == ["c1"]
+    histories["u4"][:8, 1] += 1  # 8 of 280 known futures are wrong
+    assert find_leaks(fleet(histories), windows, labels, (2, 4), rows) == []
+
+
 def test_a_good_sensor_is_no_leak() -> None:
     readings, failures = machines(signal=True)
     prepared = prepare(readings, PLAN, failures=failures)

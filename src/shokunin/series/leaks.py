@@ -75,22 +75,38 @@ def find_leaks(
 
 def _futures(readings: Readings, horizons: Sequence[int]) -> list[Leak]:
     """Channels that equal another channel some horizon later, and not now."""
+    moves = [_moves(readings, horizon) for horizon in horizons]
     out = []
     for a, name in enumerate(readings.channels):
         for b, other in enumerate(readings.channels):
-            for horizon in horizons if a != b else ():
-                same = now = total = 0
-                for s in readings.stretches:
-                    if len(s) <= horizon:
-                        continue
-                    x, y = s.values[:, a], s.values[:, b]
-                    moved = (
-                        np.diff(y[horizon:], prepend=y[horizon]) != 0
-                    )  # a constant equals its future and means nothing
-                    close = np.isclose(x[:-horizon], y[horizon:], rtol=1e-6, atol=0) & moved
-                    same, total = same + int(close.sum()), total + int(moved.sum())
-                    now += int((np.isclose(x[:-horizon], y[:-horizon], rtol=1e-6, atol=0) & moved).sum())
-                if total >= 30 and same >= SAME * total and now < SAME * total:
+            for horizon, moved in zip(horizons, moves, strict=True) if a != b else ():
+                if _is_future(readings, a, b, horizon, int(moved[b])):
                     out.append(Leak(name, f"it is what {other!r} will read {horizon} steps later"))
                     break
     return out
+
+
+def _moves(readings: Readings, horizon: int) -> npt.NDArray[np.int64]:
+    """How often each channel moves, from `horizon` steps after each stretch's beginning on; shape (channels,)."""
+    out = np.zeros(len(readings.channels), dtype=np.int64)
+    for s in readings.stretches:
+        if len(s) > horizon:
+            out += (np.diff(s.values[horizon:], axis=0) != 0).sum(axis=0)
+    return out
+
+
+def _is_future(readings: Readings, a: int, b: int, horizon: int, total: int) -> bool:
+    """Whether a equals b's future on nearly all of the `total` steps on which b moves; left off once that cannot be any more."""
+    if total < 30 or horizon < 1:
+        return False
+    missed = now = 0
+    for s in readings.stretches:
+        if len(s) <= horizon:
+            continue
+        x, y = s.values[:, a], s.values[:, b]
+        moved = np.diff(y[horizon:], prepend=y[horizon]) != 0  # a constant equals its future and means nothing
+        missed += int((moved & ~np.isclose(x[:-horizon], y[horizon:], rtol=1e-6, atol=0)).sum())
+        if missed > (1 - SAME) * total:
+            return False
+        now += int((np.isclose(x[:-horizon], y[:-horizon], rtol=1e-6, atol=0) & moved).sum())
+    return now < SAME * total
