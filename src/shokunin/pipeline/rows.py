@@ -114,6 +114,11 @@ def curate(
     told_options = asked.pop("options", None) or {}
     work = asked.pop("kind", None) or (task.kind if task is not None else kind_of_rows(table, sample, target))
     target = as_field(work, target, sample)
+    if kind(work).FORMS[0] == "series_window":
+        raise UsageError(
+            "a table of readings is no list of rows to curate: `shokunin train` reads it, splits it by time or by unit, and "
+            "tells what it found"
+        )
     columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
         task = Task(
