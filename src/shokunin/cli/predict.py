@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shokunin.cli.machines import machines
 from shokunin.cli.output import Output, bars, emit, reporting
 
 
@@ -23,7 +24,8 @@ def predict(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="A text, a document (PDF, picture), a file of rows (CSV, TSV, JSONL, Parquet, XLSX) or a folder of documents.",
+            help="A text, a document (PDF, picture), a file of rows (CSV, TSV, JSONL, Parquet, XLSX) or a folder of documents. "
+            "Of machines: a table of readings, or one unit's as JSON.",
             show_default=False,
         ),
     ],
@@ -33,20 +35,33 @@ def predict(
             help="Write rows and answers here (CSV or JSONL); needed when INPUT is a file of rows or a folder."
         ),
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--every", help="Of machines: answer every window of the table, not only each unit's newest."),
+    ] = False,
     project: Annotated[Path | None, typer.Option(help="The project's folder; by default this one.")] = None,
     output: Annotated[Output, typer.Option(help="For people, or one JSON document.")] = Output.text,
 ) -> None:
     """Answer one text, one document or a file of rows.
 
-    A file keeps its columns and gets `answer`, `confidence`, `answered_by`, `problem`.
+    A file keeps its columns and gets `answer`, `confidence`, `answered_by`, `problem`. A table of machines' readings becomes one
+    row a machine: `unit`, `time`, the risks, `alarm`, `said`, `problem`.
     """
     with reporting(output):
         from dataclasses import asdict
 
         from shokunin import pipeline
+        from shokunin.errors import UsageError
         from shokunin.pipeline.predicting import is_document, predict_document
 
         specialist = pipeline.load(name, project=project)
+        if specialist.task.kind == "anticipate_failures":
+            machines(specialist, input, out, every=every, output=output)
+            return
+        if every:
+            raise UsageError(
+                f"--every is for readings of machines; {specialist.id!r} answers every row of a file anyway"
+            )
         document = is_document(input, out)
         if document or not pipeline.is_rows_file(input, out):
             if document:
