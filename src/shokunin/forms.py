@@ -264,6 +264,7 @@ class Strange:
         apart: pairs of channels that used to move together and no longer do.
         still: channels that stand still for longer than they did in normal time, and for how many steps.
         known: whether the unit was measured against its own normal level; else against the fleet's.
+        longer: whether it may have begun before: no earlier step was looked at.
     """
 
     score: float
@@ -272,6 +273,7 @@ class Strange:
     apart: tuple[tuple[str, str], ...] = ()
     still: tuple[tuple[str, int], ...] = ()
     known: bool = True
+    longer: bool = False
 
 
 Raw = npt.NDArray[np.float32] | Sequence[Written] | Sequence[FoundFields] | Sequence[Foreseen] | Sequence[Strange]

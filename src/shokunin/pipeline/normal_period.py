@@ -184,7 +184,7 @@ def _enough(split: Split, options: Options, readings: Readings, tested: bool) ->
         if there < times * length and (what != "test" or tested):
             raise DataError(
                 f"too little normal time to {what}: {grid.span(there)} over all units, and windows of {grid.span(length)} need "
-                f"at least {grid.span(times * length)}; choose a shorter window (--option window={max(2, length // 2)}), "
+                f"at least {grid.span(times * length)}; choose a shorter window (--option window={max(2, there // times)}), "
                 "give a longer history, or a later `normal_until`"
             )
 

@@ -26,6 +26,8 @@ from shokunin.specialist import Specialist
 from shokunin.tasks.strange_answers import STRANGE
 
 LEVEL = 0.05
+MUCH = 0.2
+"""Share of readings that were filled in from which on it is worth a word."""
 Rows = npt.NDArray[np.int64]
 
 
@@ -213,6 +215,11 @@ def _told(judged: JudgedNormal) -> list[str]:
     if period.options.normal_until is None and period.options.column is None:
         out.append(
             "The whole history was taken as normal: a failure that hides in it was learnt as normal, or counts as a false alarm."
+        )
+    filled = float(judged.fleet.readings.facts["filled_share"])
+    if filled > MUCH:
+        out.append(
+            f"{filled:.0%} of the readings are not there and were filled from the one before: much of what was learnt is that."
         )
     out += [f"Channel {name!r} is not looked at: {why}." for name, why in period.gone]
     out += [f"Channel {name!r} never moved in normal time; any move of it is strange." for name in period.still]

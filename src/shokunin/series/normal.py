@@ -64,7 +64,7 @@ class NormalModel:
         return np.asarray(np.maximum(q, t2))
 
     def cells(self, values: npt.NDArray[np.floating[Any]]) -> Rows:
-        """What each reading adds to the strangeness of windows, of their shape (n, length, channels); of `reconstruction` alone."""
+        """What each reading adds to how strange a window is, (n, length, channels); of `reconstruction` alone."""
         x = (_rows(self.detector, values) - self.arrays["centre"]) / self.arrays["spread"]
         x = np.nan_to_num(x, nan=0.0, posinf=1e6, neginf=-1e6)
         along = x @ self.arrays["directions"].T

@@ -54,7 +54,8 @@ class Scale:
     def scaled(self, values: npt.NDArray[np.floating[Any]], row: int) -> npt.NDArray[np.float32]:
         """Readings (…, channels) less their mean over their deviation; a channel that never moved is only centred."""
         out = (values - self.mean[row]) / np.where(self.std[row] > 0, self.std[row], 1.0)
-        return np.asarray(np.nan_to_num(out, nan=0.0, posinf=0.0, neginf=0.0), dtype=np.float32)
+        out = np.clip(np.nan_to_num(out, nan=0.0, posinf=0.0, neginf=0.0), -3e38, 3e38)
+        return np.asarray(out, dtype=np.float32)
 
     def outside(self, values: npt.NDArray[np.floating[Any]], row: int) -> npt.NDArray[np.bool_]:
         """Which readings (…, channels) lie outside the normal range; none where there is no reading."""

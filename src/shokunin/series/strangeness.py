@@ -38,6 +38,8 @@ FEWEST = 20
 """Normal windows to learn from."""
 USUAL = 0.99
 """Quantile of normal readings beyond which a reading is called strange when it is said since when."""
+SMEARED = 0.3
+"""Of the loudest step: directions through a whole window carry so much of it into quiet ones."""
 SIGNS, WORTH_A_WORD = 3, 0.15
 TOGETHER = 0.5
 """Channels whose normal readings correlate less are not said to move together."""
@@ -103,14 +105,16 @@ class StrangeModel:
             return Strange(score, known=known)
         x = self._scaled(values, [window.unit])
         cells = np.maximum(self._cells(x)[0], 0.0)
-        since = _since(cells.sum(axis=1) > float(self.arrays["usual_row"][0]))
+        steps = cells.sum(axis=1)
+        smeared = SMEARED * float(steps.max()) if self.detector == "reconstruction" else 0.0
+        since = _since(steps > max(float(self.arrays["usual_row"][0]), smeared))
         lately = cells[-since:].sum(axis=0)
         shares = lately / max(float(lately.sum()), 1e-12)
         loud = [i for i in np.argsort(-shares, kind="stable")[:SIGNS].tolist() if shares[i] >= WORTH_A_WORD]
         speaking = [(self.channels[i], float(shares[i])) for i in loud]
         return Strange(
             score, since, signs_of(window, speaking, self.channels, self.scale), self._apart(x[0], since, loud),
-            self._still(window), known,
+            self._still(window), known, since >= self._looked_at,
         )  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -123,6 +127,11 @@ class StrangeModel:
                 "threshold": self.threshold, "scale": self.scale.to_dict(),
             },
         )  # fmt: skip
+
+    @property
+    def _looked_at(self) -> int:
+        """Steps of a window of which it can be said whether they are strange."""
+        return self.length - (int(self.arrays["lags"][0]) if self.detector == "forecast_residual" else 0)
 
     @property
     def _normal(self) -> NormalModel:
@@ -285,7 +294,8 @@ def _runs(values: Values) -> npt.NDArray[np.int64]:
 
 
 def _since(strange: npt.NDArray[np.bool_]) -> int:
-    """The longest time up to now that was strange at least half of the steps; at least 1."""
-    share = np.cumsum(strange[::-1]) / np.arange(1, len(strange) + 1)
-    enough = np.flatnonzero(share >= 0.5)
+    """The longest time up to now that begins with a strange step and was strange at least half of the steps; at least 1."""
+    newest_first = strange[::-1]
+    share = np.cumsum(newest_first) / np.arange(1, len(strange) + 1)
+    enough = np.flatnonzero((share >= 0.5) & newest_first)
     return 1 + int(enough[-1]) if len(enough) else 1

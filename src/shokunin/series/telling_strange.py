@@ -25,7 +25,7 @@ def strange_said(unit: str, row: Strange, times: float, grid: Grid, window: int)
         return f"{name}: no alarm; its last {grid.span(window)} are like normal time ({_times(times)} of the threshold){fleet}."
     span = grid.span(row.since)
     parts = [
-        f"{name}: STRANGE for {f'at least {span}' if row.since >= window else span} ({_times(times)} times the threshold)"
+        f"{name}: STRANGE for {f'at least {span}' if row.longer else span} ({_times(times)} times the threshold)"
     ]
     parts += [f"{a} and {b} no longer move together" for a, b in row.apart]
     still = dict(row.still)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -79,10 +80,20 @@ class Options(Plan):
     failures: str | None = None
     equipment: str | None = None
     alarms_a_month: float | None = Field(default=None, gt=0)
-    alarms_a_week: float = Field(default=0.5, gt=0)
+    alarms_a_week: float = 0.5
     normal_until: str | None = None
     detectors: tuple[Detector, ...] = DETECTORS
     event: str = "failure"
+
+    @field_validator("alarms_a_week")
+    @classmethod
+    def _some(cls, value: float) -> float:
+        if not 0 < value < math.inf:
+            raise ValueError(
+                f"{value:g} alarms a unit and week are no budget: that none ever comes no quiet time can show; write the most "
+                "that you would bear, such as 0.1"
+            )
+        return value
 
     @field_validator("normal_until", mode="before")
     @classmethod

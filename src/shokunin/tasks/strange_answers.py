@@ -40,6 +40,7 @@ def strange_answer(
         "strangeness": times,
         "alarm": row.score >= 0,
         "since_steps": row.since,
+        "or_longer": row.longer,
         "signs": [
             {"channel": s.channel, "push": s.push, "outside_for": s.outside_for, "moving_for": s.moving_for}
             for s in row.signs
