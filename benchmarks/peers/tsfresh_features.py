@@ -1,4 +1,4 @@
-"""tsfresh's efficient features of windows (n, length, channels): `tsfresh_features.py windows.npz out.json [features.npy]`."""
+"""tsfresh's features of windows (n, length, channels): `tsfresh_features.py windows.npz out.json [features.npy [minimal]]`."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tsfresh
-from tsfresh.feature_extraction import EfficientFCParameters, extract_features
+from tsfresh.feature_extraction import EfficientFCParameters, MinimalFCParameters, extract_features
 
 
 def main() -> None:
@@ -30,8 +30,9 @@ def main() -> None:
 
 
 def asked() -> dict:
+    parameters = MinimalFCParameters() if "minimal" in sys.argv[4:] else EfficientFCParameters()
     return {
-        "column_id": "id", "column_sort": "time", "default_fc_parameters": EfficientFCParameters(), "n_jobs": 0,
+        "column_id": "id", "column_sort": "time", "default_fc_parameters": parameters, "n_jobs": 0,
         "disable_progressbar": True,
     }  # fmt: skip
 
