@@ -30,14 +30,15 @@ STEPS_A_TURN = 1
 SEED = 0
 
 
-def rows(part: str, most: int | None = None) -> Any:
-    """Questions of a part of the question split and their SQL, as lessons."""
+def rows(part: str, most: int | None = None, *, tables: bool = True) -> Any:
+    """Questions of a part of the question split and their SQL, as lessons; the database's tables in the prompt or not."""
     from shokunin.forms import Conversation, Conversations
 
     database = sqlite3.connect(f"file:{data_file('geoquery', 'geography.sqlite')}?mode=ro", uri=True)
     tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
     schema = "\n".join(f"{t}({', '.join(c[1] for c in database.execute(f'pragma table_info({t})'))})" for t in tables)
-    system = {"role": "system", "content": f"Answer with one SQLite query.\n{schema}"}
+    told = f"Answer with one SQLite query.\n{schema}" if tables else "Answer with one SQLite query."
+    system = {"role": "system", "content": told}
     with data_file("geoquery", "geography.jsonl").open(encoding="utf-8") as file:
         read = [row for row in map(json.loads, file) if row["question_split"] == part][:most]
     asked = tuple(Conversation((system, {"role": "user", "content": row["question"]})) for row in read)
@@ -74,7 +75,11 @@ class Ours:
         """Tokens of the rows, summed loss, tokens that it is summed over."""
         if not self._left:
             self._left, self._epoch = list(self._batches(self._epoch)), self._epoch + 1
-        batch = [self.run.rows[n] for n in self._left.pop()]
+        return self.learn(self._left.pop())
+
+    def learn(self, chosen: Any) -> tuple[int, float, int]:
+        """As `step`, on the rows of these numbers."""
+        batch = [self.run.rows[n] for n in chosen]
         loss, told, computed = self.run.tuner.learn(batch, RATE)
         self.computed += computed
         return sum(len(ids) for ids, _ in batch), loss, told
@@ -118,12 +123,19 @@ class Plain:
 
     def step(self) -> tuple[int, float, int]:
         """As `Ours.step`: one step as the Trainer makes it."""
-        import torch
-
         batch = next(self._given, None)
         if batch is None:
             self._given = iter(self.trainer.get_train_dataloader())
             batch = next(self._given)
+        return self._learn(batch)
+
+    def learn(self, chosen: Any) -> tuple[int, float, int]:
+        """As `step`, on the rows of these numbers."""
+        return self._learn(self.trainer.data_collator([_labelled(self.rows[n]) for n in chosen]))
+
+    def _learn(self, batch: Any) -> tuple[int, float, int]:
+        import torch
+
         told = int((batch["labels"] != -100).sum())
         # As the Trainer does it when it is asked for bf16; two Trainers of one process cannot differ in that.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
