@@ -12,6 +12,7 @@ takes minutes; `--folds 0,1` keeps it short.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import tempfile
@@ -34,7 +35,7 @@ from shokunin.fields.normalise import is_missing
 from shokunin.fields.places import Places
 from shokunin.fields.scoring import f1, field_scores
 from shokunin.fields.spelling import key, tidy
-from shokunin.files import write_json
+from shokunin.files import read_json, write_json
 from shokunin.forms import Document, Field, FieldLessons, Line
 from shokunin.pipeline.by_member import Member, fields_by_member
 from shokunin.pipeline.judged import judged_by
@@ -77,8 +78,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(COMPETITORS), help="competitors, parted by commas")
     parser.add_argument("--folds", default=",".join(map(str, range(FOLDS))), help="folds to test, parted by commas")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for weights, so that a run that was stopped need not learn again"
+    )
     parser.add_argument("--quick", action="store_true", help="one fold, to see whether it runs")
     arguments = parser.parse_args()
+    _PLACE.extend([arguments.keep] if arguments.keep else [])
     receipts = read_receipts()
     folds = [0] if arguments.quick else [int(number) for number in arguments.folds.split(",")]
     result: dict[str, Any] = {
@@ -218,6 +223,7 @@ class Fitted:
 
 _KEPT: dict[tuple[str, bytes], Fitted] = {}
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+_PLACE: list[Path] = []
 
 
 def _fitted(name: str, receipts: Receipts, train: np.ndarray, test: np.ndarray) -> Fitted:
@@ -229,18 +235,7 @@ def _fitted(name: str, receipts: Receipts, train: np.ndarray, test: np.ndarray) 
         lessons = FieldLessons(
             tuple(receipts.documents[i] for i in rows), tuple(receipts.expected[i] for i in rows), FIELDS, rows
         )
-        _FOLDERS.append(tempfile.TemporaryDirectory(prefix="benchmark-"))
-        module = learner(name)
-        began, cpu = time.perf_counter(), time.process_time()
-        weights = module.fit(lessons, module.Options(), Path(_FOLDERS[-1].name), seed=0, progress=silent)
-        told = {"epochs", "held_back", "not_in_the_document", "max_length", "windows", "training_precision"}
-        facts: dict[str, Any] = {
-            "lessons": len(rows),
-            "fit_seconds": round(time.perf_counter() - began, 1),
-            "fit_cpu_seconds": round(time.process_time() - cpu, 1),
-            "size_bytes": weights.size_bytes(),
-            **{what: told_of for what, told_of in weights.facts.items() if what in told},
-        }
+        weights, facts = _learned(name, lessons, rows)
         session = engine_for(weights.format).load(weights, threads=1)
         raw, wall, busy = {}, [], []
         for i in [*train[~fifths], *test]:
@@ -252,6 +247,32 @@ def _fitted(name: str, receipts: Receipts, train: np.ndarray, test: np.ndarray) 
             facts[what] = {f"p{q}": round(float(np.percentile(seconds, q)) * 1000, 2) for q in (50, 95)}
         _KEPT[known] = Fitted(weights, raw, facts)
     return _KEPT[known]
+
+
+def _learned(name: str, lessons: FieldLessons, rows: np.ndarray) -> tuple[Weights, dict[str, Any]]:
+    """The learner's weights and what they cost; with `--keep` from there, if they were left there by an earlier run."""
+    if _PLACE:
+        place = _PLACE[0] / f"{name}-{hashlib.sha256(rows.tobytes()).hexdigest()[:12]}"
+    else:
+        _FOLDERS.append(tempfile.TemporaryDirectory(prefix="benchmark-"))
+        place = Path(_FOLDERS[-1].name)
+    about = place / "about.json"
+    if not about.exists():
+        (place / "weights").mkdir(parents=True)
+        module = learner(name)
+        began, cpu = time.perf_counter(), time.process_time()
+        weights = module.fit(lessons, module.Options(), place / "weights", seed=0, progress=silent)
+        told = {"epochs", "held_back", "not_in_the_document", "max_length", "windows", "training_precision"}
+        facts = {
+            "lessons": len(rows),
+            "fit_seconds": round(time.perf_counter() - began, 1),
+            "fit_cpu_seconds": round(time.process_time() - cpu, 1),
+            "size_bytes": weights.size_bytes(),
+            **{what: told_of for what, told_of in weights.facts.items() if what in told},
+        }
+        write_json(about, {"form": weights.form, "format": weights.format, "facts": facts})
+    kept = read_json(about)
+    return Weights(place / "weights", kept["form"], kept["format"], True, kept["facts"]), kept["facts"]
 
 
 def _four_fifths(train: np.ndarray) -> np.ndarray:
