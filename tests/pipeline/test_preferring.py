@@ -15,6 +15,8 @@ import shokunin
 from rows import rows as labelled
 from shokunin import pipeline
 from shokunin.errors import DataError, UsageError
+from shokunin.pipeline.costing import measured_of
+from shokunin.project import open_project
 from shokunin.prove.render import report_html, report_json
 from shokunin.serve.scripted_upstream import Act, ScriptedUpstream, Seen
 
@@ -125,3 +127,12 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(
     labels = shokunin.train(labelled(120), name="inquiries", learners=["baseline"], project=tmp_path, replayed=False)
     with pytest.raises(UsageError, match="'classify_text', where right and wrong can be looked up"):
         prove((tmp_path, labels), labelled(20), "http://127.0.0.1:9")
+
+
+def test_what_written_answers_cost_is_not_said_to_come_from_labels(trained: tuple[Path, shokunin.Specialist]) -> None:
+    place = open_project(trained[0])
+    texts = [{"message": row["message"]} for row in replies(40)]
+    known = measured_of(trained[1], place, texts=texts, local_share=0.5, ladder=[], recorded=None)
+    assert known.origins["output_tokens"] == "estimated from its sample answers"
+    assert known.origins["input_tokens"] == "estimated from a plain question and 40 rows"
+    assert 5 < known.values["output_tokens"] < 30

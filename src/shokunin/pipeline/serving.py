@@ -282,6 +282,13 @@ def served_of(specialist: Specialist, place: Project, histories: UnitHistories |
     """
     assert specialist.predictor is not None
     codec = codec_of(specialist)
+    database = codec.hints.get("database")
+    if database is not None and not Path(database).is_file():
+        _log.warning(
+            "%s: the database %r is not there, so that no answer can be run to be compared with the upstream's; only the same "
+            "query counts as the same answer",
+            specialist.id, specialist.task.options.get("database"),
+        )  # fmt: skip
     aliases = registry.aliases(place.specialists, specialist.name)
     return Served(
         id=specialist.id,
