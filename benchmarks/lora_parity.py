@@ -3,10 +3,11 @@
     python -m benchmarks.lora_parity [--steps N] [--rows N] [--checked N] [--out FOLDER]
 
 `causal_lora` computes a batch without padding, and what its rows share once, by kernels of its own, in bf16 where the
-processor has it. Here it and the Trainer are given the very same batches in the same order at the same learning rate, and begin with
-the same adapters, so that what is left of a difference is arithmetic. The loss of every step is compared, and the loss on
-the same held-back rows at the end. How much chance there is in such a figure is shown by `causal_lora` once more with its batches
-in another order and other first adapters. The rows are GeoQuery's questions and queries, without the tables in the prompt.
+processor has it. Here it and the Trainer are given the very same batches in the same order at the same learning rate, and
+begin with the same adapters, so that what is left of a difference is arithmetic. The loss of every step is compared, and the
+loss on the same held-back rows at the end. How much chance there is in such a figure is shown by `causal_lora` once more with
+its batches in another order and other first adapters. The rows are GeoQuery's questions and queries, without the tables in
+the prompt.
 """
 
 from __future__ import annotations
