@@ -34,6 +34,10 @@ def prove(
             help="Of written answers: a model that says which is better, this specialist's or that of --against.",
         ),
     ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(help="Of machines: a file with the unit and time of each failure; DATA then holds new readings."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the page here; by default into the project's reports folder.")
     ] = None,
@@ -46,7 +50,9 @@ def prove(
         from shokunin.prove.render import report_html, report_json, report_terminal
 
         with bars(output) as progress:
-            made = pipeline.prove(name, data, against=against, judge=judge, project=project, progress=progress)
+            made = pipeline.prove(
+                name, data, against=against, judge=judge, failures=failures, project=project, progress=progress
+            )
         page = pipeline.keep_report(made, report_html(made), place=report, project=project)
         if output is Output.json:
             emit({**report_json(made), "page": str(page)})

@@ -17,6 +17,8 @@ from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.bases import families
 from shokunin.pipeline.calibrating import calibration_of
 from shokunin.pipeline.deriving import compress
+from shokunin.pipeline.fleet_judging import prove_fleet
+from shokunin.pipeline.fleet_rows import KIND as FLEET
 from shokunin.pipeline.fleet_rows import is_fleet
 from shokunin.pipeline.fleet_training import train_fleet
 from shokunin.pipeline.ladder import climb
@@ -256,6 +258,7 @@ def prove(
     *,
     against: str | Sequence[str | None] | None = None,
     judge: str | None = None,
+    failures: str | Path | None = None,
     project: str | Path | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -267,6 +270,7 @@ def prove(
         against: the large model: recorded answers in the rows' order, `column:NAME`, a file, a specialist, or `URL#MODEL`.
         judge: of written answers, a model that says which is better, the specialist's or the other's: `UPSTREAM#MODEL` or
             `URL#MODEL`.
+        failures: of readings of machines: the file with the units and times of failures.
         project: the project's folder; by default the current one.
         progress: told how far it is.
 
@@ -274,8 +278,16 @@ def prove(
         DataError: the rows lack a column, or the recorded answers do not fit them.
         ProjectError: the specialist or its dataset is not there.
     """
-    place = open_project(None if project is None else Path(project))
-    return prove_specialist(_opened(specialist, project), data, place, against=against, judge=judge, progress=progress)
+    place, opened = open_project(None if project is None else Path(project)), _opened(specialist, project)
+    if opened.task.kind == FLEET:
+        if against is not None or judge is not None:
+            raise UsageError("--against and --judge ask language models, which are never shown readings of machines")
+        if data is not None and not isinstance(data, (str, Path)):
+            raise UsageError("new readings of machines come in a file, such as readings.csv")
+        return prove_fleet(opened, data, failures, place, progress=progress)
+    if failures is not None:
+        raise UsageError(f"--failures is for readings of machines; {opened.id!r} is of the kind {opened.task.kind!r}")
+    return prove_specialist(opened, data, place, against=against, judge=judge, progress=progress)
 
 
 def keep_report(report: Report, page: str, *, place: Path | None, project: str | Path | None) -> Path:

@@ -26,7 +26,7 @@ from shokunin.series.model import SeriesModel, read_model
 from shokunin.series.plan import RUNGS, Plan, RungName
 from shokunin.series.ranking import blocks_of, compare_rankings
 from shokunin.series.readings import Readings
-from shokunin.series.scaling import fit_scale
+from shokunin.series.scaling import Scale, fit_scale
 from shokunin.series.split import Split, by_time, by_units, crossed, random_windows
 from shokunin.series.windows import Windows, windows_of
 from shokunin.train import boosted_trees, last_readings
@@ -35,6 +35,8 @@ from shokunin.weights import Weights
 BEHIND = 0.01
 """A simpler rung is kept while it is at most so much average precision behind and no test can tell it from the best."""
 LEVEL = 0.05
+Remaining = list[npt.NDArray[np.float32]]
+States = list[npt.NDArray[np.int8]]
 
 
 @dataclass(frozen=True)
@@ -139,32 +141,13 @@ def prepare(
             "split='unit' with scale='unit': the validation and test units are not in training, so they have no scale of "
             "their own; measure all against the fleet (scale='fleet', the default there), or split by time (split='time')"
         )
-    states: list[npt.NDArray[np.int8]] | None = None
-    remaining: list[npt.NDArray[np.float32]] | None = None
-    if plan.target in ("remaining", "label"):
-        if plan.column is None:
-            raise DataError(f"the target {plan.target!r} needs the name of its column (`column`)")
-        readings, taken = apart(readings, [plan.column])
-        if plan.target == "remaining":
-            remaining = taken[plan.column]
-        else:
-            states = [np.where(np.isnan(v), -1, v > 0).astype(np.int8) for v in taken[plan.column]]
+    readings, remaining, states = _told_apart(readings, plan)
     windows = windows_of(readings, plan.window, stride=plan.stride)
     split = _split(readings, windows, plan)
     if plan.target == "excursions":
         scale = fit_scale(readings, split.known, by=plan.measured_by, least=plan.window)
         states = excursions(readings, scale, plan.channels or None)
-    if remaining is not None:
-        labels = from_remaining(windows, remaining, plan.horizons, when=plan.when)
-        events = _ends(readings, remaining)
-    elif states is not None:
-        labels = from_states(readings, windows, states, plan.horizons, when=plan.when, offset=plan.offset)
-        events = _onsets(readings, states)
-    else:
-        if not failures:
-            raise DataError("there are no failures to learn from; give their dates, or look for anomalies without them")
-        labels = from_failures(readings, windows, failures, plan.horizons, when=plan.when)
-        events = {u: list(failures[name]) for u, name in enumerate(readings.units) if name in failures}
+    labels, events = _labels(readings, windows, plan, remaining, states, failures)
     if plan.split == "unit":
         split = crossed(split, windows, labels, parts=plan.parts, seed=plan.seed)
     leaks = find_leaks(readings, windows, labels, plan.horizons, split.train)
@@ -176,6 +159,21 @@ def prepare(
             )
         readings, split = _without(readings, split, gone)
     return Prepared(plan, readings, windows, labels, events, split, tuple(leaks), dict(texts or {}))
+
+
+def labelled(
+    readings: Readings, plan: Plan, scale: Scale, *, failures: Mapping[str, Sequence[int]] | None = None
+) -> tuple[Readings, Windows, npt.NDArray[np.int8], dict[int, list[int]]]:
+    """The sensors, all windows of them, their labels and the events, where nothing is to be learnt: `scale` is what was.
+
+    Raises:
+        DataError: the target's data are missing or say nothing, or no history is as long as a window.
+    """
+    readings, remaining, states = _told_apart(readings, plan)
+    windows = windows_of(readings, plan.window, stride=plan.stride)
+    if plan.target == "excursions":
+        states = excursions(readings, scale, plan.channels or None)
+    return readings, windows, *_labels(readings, windows, plan, remaining, states, failures)
 
 
 def fit_rungs(prepared: Prepared, folder: Path, *, progress: Progress = silent) -> Anticipation:
@@ -265,6 +263,38 @@ def published_protocol(
     )
     prepared = Prepared(told, readings, windows, labels, _onsets(readings, states), split, (), {})
     return fit_rungs(prepared, folder, progress=progress)
+
+
+def _told_apart(readings: Readings, plan: Plan) -> tuple[Readings, Remaining | None, States | None]:
+    """The sensors; what the label column says at every row: the remaining life, or the state."""
+    if plan.target not in ("remaining", "label"):
+        return readings, None, None
+    if plan.column is None:
+        raise DataError(f"the target {plan.target!r} needs the name of its column (`column`)")
+    readings, taken = apart(readings, [plan.column])
+    if plan.target == "remaining":
+        return readings, taken[plan.column], None
+    return readings, None, [np.where(np.isnan(v), -1, v > 0).astype(np.int8) for v in taken[plan.column]]
+
+
+def _labels(
+    readings: Readings,
+    windows: Windows,
+    plan: Plan,
+    remaining: Remaining | None,
+    states: States | None,
+    failures: Mapping[str, Sequence[int]] | None,
+) -> tuple[npt.NDArray[np.int8], dict[int, list[int]]]:
+    """The labels of the windows, and by unit number the steps of the events."""
+    if remaining is not None:
+        return from_remaining(windows, remaining, plan.horizons, when=plan.when), _ends(readings, remaining)
+    if states is not None:
+        labels = from_states(readings, windows, states, plan.horizons, when=plan.when, offset=plan.offset)
+        return labels, _onsets(readings, states)
+    if not failures:
+        raise DataError("there are no failures to learn from; give their dates, or look for anomalies without them")
+    labels = from_failures(readings, windows, failures, plan.horizons, when=plan.when)
+    return labels, {u: list(failures[name]) for u, name in enumerate(readings.units) if name in failures}
 
 
 def _split(readings: Readings, windows: Windows, plan: Plan) -> Split:

@@ -125,7 +125,7 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
     columns.check(table.columns)
     told = told.model_copy(update={"target": target, "column": column, "seed": seed})
     readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
-    failures, texts, facts = _failures(told, folder, columns, readings), _texts(told, folder, columns, readings), {}
+    failures, texts, facts = failures_of(told, folder, columns, readings), _texts(told, folder, columns, readings), {}
     split, why = _split(task, told, readings, failures)
     told = told.model_copy(update={"split": split})
     if target == "excursions" and "event" not in task.options:
@@ -191,7 +191,12 @@ def _target(told: Options, table: Table) -> tuple[Any, str | None]:
     )
 
 
-def _failures(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
+def failures_of(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
+    """By unit the steps of the failures that the option `failures` names a file of; none where that is not the target.
+
+    Raises:
+        DataError: no file is named, or it does not fit the readings.
+    """
     if told.target != "failures":
         return {}
     if told.failures is None:

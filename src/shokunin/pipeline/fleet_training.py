@@ -20,6 +20,7 @@ from shokunin.pipeline.anticipating import Anticipation, fit_rungs, prepare
 from shokunin.pipeline.fleet_folder import REPLAYED, Window, published, sealed_windows
 from shokunin.pipeline.fleet_proof import Judged, fleet_report, judged_as_published
 from shokunin.pipeline.fleet_rows import Fleet, Rows, fleet_task, read_fleet
+from shokunin.pipeline.fleet_seen import learnt
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.report import Report
@@ -59,7 +60,7 @@ def train_fleet(
         rungs, notes = _rungs(fleet, budget_seconds)
         fleet = replace(fleet, options=fleet.options.model_copy(update={"rungs": rungs}))
     prepared = prepare(fleet.readings, fleet.plan, failures=fleet.failures, texts=fleet.texts)
-    digest = keep_fleet(fleet, prepared.split.facts, prepared.leaks, project)
+    digest = keep_fleet(fleet, prepared.split.facts, prepared.leaks, project, learnt(prepared))
     work = project.work / f"fleet-{digest[:16]}"
     work.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:
@@ -83,8 +84,18 @@ def train_fleet(
         return _publish(judged, project, digest, seed=seed, replayed=replayed, progress=progress)
 
 
-def keep_fleet(fleet: Fleet, split: Mapping[str, Any], leaks: Sequence[Leak], project: Project) -> str:
-    """Write down in the project what was read and how it was split; returns the digest of the readings and the plan."""
+def keep_fleet(
+    fleet: Fleet,
+    split: Mapping[str, Any],
+    leaks: Sequence[Leak],
+    project: Project,
+    known: Mapping[str, Any] | None = None,
+) -> str:
+    """Write down in the project what was read, how it was split and what is learnt from (`fleet_seen.learnt`).
+
+    Returns:
+        The digest of the readings and the plan.
+    """
     whole = hashlib.sha256(json.dumps(fleet.options.model_dump(mode="json"), sort_keys=True).encode())
     for stretch in fleet.readings.stretches:
         whole.update(f"{fleet.readings.units[stretch.unit]} {stretch.start}".encode())
@@ -96,7 +107,7 @@ def keep_fleet(fleet: Fleet, split: Mapping[str, Any], leaks: Sequence[Leak], pr
     if not (place / "fleet.json").is_file():
         facts = {
             "digest": digest, "task": task_to_dict(fleet.task), "read": fleet.readings.facts, "taken": fleet.facts,
-            "split": split, "leaks": [vars(leak) for leak in leaks],
+            "split": split, "leaks": [vars(leak) for leak in leaks], "learnt": known,
         }  # fmt: skip
         with folder_in_making(place.parent) as made:
             write_json(made / "fleet.json", facts)

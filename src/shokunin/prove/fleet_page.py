@@ -107,6 +107,8 @@ def _tiles(report: Report) -> list[dict[str, str]]:
 def _sealed(report: Report) -> str:
     found, split = _found(report), _found(report)["split"]
     windows = f"{report.rows:,} windows of {found['window']} readings"
+    if split["by"] == "given":
+        return f"{windows} of the readings that were given. {split['told']}"
     if split["by"] == "unit":
         return f"{windows} of machines that had no part in the training."
     return (

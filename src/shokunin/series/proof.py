@@ -70,16 +70,17 @@ class Worth:
 
 def judge(
     horizons: Sequence[int],
-    validation: Sides,
+    validation: Sides | None,
     test: Sides,
     events: Mapping[int, Sequence[int]],
     grid: Grid,
     *,
     alarms_a_month: float | None = None,
     wrong_a_unit: float | None = None,
+    thresholds: Sequence[float] | None = None,
     seed: int = 0,
 ) -> list[Worth]:
-    """Each horizon's worth on the test side; thresholds come from the validation side alone.
+    """Each horizon's worth on the test side; thresholds come from the validation side alone, or are given.
 
     Args:
         horizons: in steps.
@@ -89,13 +90,18 @@ def judge(
         alarms_a_month: a budget: so many alarms per unit in 30 days (of cycles: in 100); None: the threshold whose
             alarms have the best F1; precision, recall and F1 of rows are then those of the best threshold for rows.
         wrong_a_unit: another budget: so many wrong alarms per unit over its whole watched history.
+        thresholds: risks from which on an alarm is raised, one a horizon, where there is no validation side any more.
         seed: of the intervals' draws.
     """
     out = []
     for j, horizon in enumerate(horizons):
-        v, y = expit(validation.logits[:, j]), validation.labels[:, j]
-        threshold = _threshold(validation.windows, v, y, horizon, events, grid, alarms_a_month, wrong_a_unit)
-        of_rows = threshold_for_f1(v, y) if alarms_a_month is None and wrong_a_unit is None else threshold
+        if thresholds is not None:
+            threshold = of_rows = thresholds[j]
+        else:
+            assert validation is not None, "a threshold is given, or comes from the validation side"
+            v, y = expit(validation.logits[:, j]), validation.labels[:, j]
+            threshold = _threshold(validation.windows, v, y, horizon, events, grid, alarms_a_month, wrong_a_unit)
+            of_rows = threshold_for_f1(v, y) if alarms_a_month is None and wrong_a_unit is None else threshold
         p, truth = expit(test.logits[:, j]), test.labels[:, j]
         windows = test.windows
         blocks = blocks_of(windows.unit, windows.step, windows.length + horizon)
