@@ -238,6 +238,7 @@ def test_a_stream_may_not_take_longer_to_begin_than_an_answer_may() -> None:
     ):
         with pytest.raises(openai.InternalServerError, match="no answer within"):
             chat(client)
+        assert not writer.stopped.is_set()  # the refusal did not wait for a first word
         writer.free()
         until(writer.stopped.is_set)
 

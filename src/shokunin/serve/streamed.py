@@ -6,6 +6,7 @@ given whatever comes of them: nobody else would be asked. All others are sent at
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,7 @@ class Streamed:
         self._entries = entries
         self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="shokunin-streamed")
         self._under_way = 0
+        self._stopping: set[asyncio.Task[None]] = set()
 
     def able(self, endpoint: Endpoint, wanted: Any, one: Served, wordings: Sequence[Template | None]) -> bool:
         """Whether this reply can be sent piece by piece: one text as it is written, not looked at as a whole before."""
@@ -89,10 +91,10 @@ class Streamed:
         try:
             await unless_gone(asked.request, reply.begin(), seconds)
         except TimeoutError as error:
-            await reply.aclose()
+            self._let_go(reply)
             raise overloaded(f"no answer within {seconds:g} seconds; ask again in a moment") from error
         except BaseException:
-            await reply.aclose()
+            self._let_go(reply)
             raise
 
         copy = StreamRebuilder()
@@ -120,6 +122,12 @@ class Streamed:
     def close(self) -> None:
         """Begin no more of them."""
         self._pool.shutdown(wait=False)
+
+    def _let_go(self, reply: LocalReply) -> None:
+        """Stop the writing; nobody waits for it to come to its next token."""
+        task = asyncio.get_running_loop().create_task(reply.aclose())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
     def _ended(self) -> None:
         self._under_way -= 1
