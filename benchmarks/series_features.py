@@ -1,4 +1,4 @@
-"""Time from windows to numbers beside tsfresh, on the same windows (turbofans, 24 channels of 30 cycles), seconds of the processor.
+"""Seconds of the processor from windows to numbers, beside tsfresh on the same windows (turbofans, 24 channels of 30 cycles).
 
 Only the time is compared here, not what the numbers are worth.
 
