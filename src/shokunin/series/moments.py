@@ -80,9 +80,8 @@ class Moments:
         return value if math.isfinite(value) and abs(value) < 2**53 else None
 
     def _moment(self, cell: Any, origin: str) -> float | None:
-        if isinstance(cell, datetime):
-            moment: datetime | None = cell
-        else:
+        moment = cell if isinstance(cell, datetime) else _iso(cell)
+        if moment is None:
             text = re.sub(r"(\d+)年(\d+)月(\d+)日", r"\1/\2/\3", str(cell if cell is not None else "")).strip()
             seconds = _epoch(text)
             if seconds is not None:
@@ -137,6 +136,16 @@ class Moments:
             return datetime(year + 2000 if year < 100 else year, month, day, hour, minute, second)
         except ValueError:
             return None
+
+
+def _iso(cell: Any) -> datetime | None:
+    """Most times are written `2024-03-01…`, and a window's are read while somebody waits."""
+    if isinstance(cell, str) and cell[4:5] == "-":
+        try:
+            return datetime.fromisoformat(cell)
+        except ValueError:
+            pass
+    return None
 
 
 def moment_text(seconds: float, step: str) -> str:

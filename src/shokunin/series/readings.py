@@ -402,7 +402,8 @@ class _Sums:
 
 def number(cell: Any) -> float | None:
     """A cell's finite number, or None; a decimal comma is read where it cannot be anything else."""
-    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+    kind = type(cell)
+    if kind is float or kind is int or (isinstance(cell, (int, float)) and kind is not bool):
         return float(cell) if -FAR <= cell <= FAR else None
     try:
         value = float(cell)
