@@ -42,8 +42,8 @@ from shokunin.weights import Weights
 
 LIBRARIES = ("shokunin", "openvino", "openvino-genai", "openai", "uvicorn")
 LONGEST = 64
-"""Tokens of an answer, at most; the texts ask for two sentences."""
-TEXT = "Case {}: my parcel {} has not come after {} days. Please answer me in two short sentences."
+"""Tokens of an answer, at most; the texts ask for long ones, so that nearly all have so many."""
+TEXT = "Case {}: write a long, polite letter to a customer whose parcel {} has not come after {} days."
 
 
 def main() -> None:
