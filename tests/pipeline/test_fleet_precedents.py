@@ -53,3 +53,16 @@ def test_folders_without_precedents_are_read_as_before(pumps: Pumps, tmp_path: P
     for name in ("precedents.json", "precedents.safetensors"):
         (copy / name).unlink()
     assert read_horizons(copy).precedents is None
+
+
+def test_statistics_of_the_model_are_those_of_the_precedents(pumps: Pumps) -> None:
+    models = read_horizons(pumps.specialist.weights.folder)
+    assert models.precedents is not None
+    recipe = models.models[models.chosen[0].model].recipe
+    assert recipe.blocks[0] == "statistics"
+    rng = np.random.default_rng(2)
+    for n in range(20):
+        values = rng.normal(size=models.shape).astype(np.float32) * (1 + n)
+        one = SeriesWindow(values, np.zeros(values.shape, dtype=bool), f"pump {n % 5}")
+        (found,) = models.foresee([one])
+        assert found.precedent == (models.precedents.nearest(values, one.unit, recipe.scale) if found.signs else None)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from shokunin.errors import ArtefactError, UsageError
 from shokunin.files import contained, read_json, write_json
-from shokunin.forms import Foreseen, Sign
+from shokunin.forms import Foreseen, Precedent, Sign
+from shokunin.series.features import Matrix
 from shokunin.series.lessons import SeriesWindow
 from shokunin.series.model import SeriesModel, read_model
 from shokunin.series.precedents import Precedents, read_precedents
@@ -105,10 +106,17 @@ class HorizonModels:
                 speaking = model.speaking(rows[loud.model][i : i + 1], loud.horizon, most=SIGNS)
                 signs = signs_of(window, speaking, model.recipe.channels, model.recipe.scale)
                 if self.precedents is not None:
-                    precedent = self.precedents.nearest(window.values, window.unit, scale)
+                    precedent = self._like(self.precedents, window, rows[self.chosen[0].model][i : i + 1])
             known = not scale.units or scale.row(window.unit) > 0
             out.append(Foreseen(tuple(logits[i].tolist()), signs, known, precedent))
         return out
+
+    def _like(self, precedents: Precedents, window: SeriesWindow, row: Matrix) -> Precedent | None:
+        """What a window is like; its statistics are the first columns of its row, where the first model has them."""
+        recipe = self.models[self.chosen[0].model].recipe
+        if recipe.blocks[0] == "statistics":
+            return precedents.nearest_to(row[:, : precedents.rows.shape[1]])
+        return precedents.nearest(window.values, window.unit, recipe.scale)
 
 
 def signs_of(

@@ -68,8 +68,11 @@ class Precedents:
 
     def nearest(self, values: npt.NDArray[np.float32], unit: str, scale: Scale) -> Precedent | None:
         """The precedent that a window (length, channels) is like, or None."""
-        row = _standard(_measured(values[None], [unit], scale), self.centre, self.spread)
-        distances = _distances(row, self.rows)[0]
+        return self.nearest_to(_measured(values[None], [unit], scale))
+
+    def nearest_to(self, measured: Numbers) -> Precedent | None:
+        """The same for a window whose statistics (1, columns) are at hand."""
+        distances = _distances(_standard(measured, self.centre, self.spread), self.rows)[0]
         place = int(distances.argmin())
         if distances[place] >= self.near:
             return None
@@ -210,7 +213,8 @@ def _measured(values: npt.NDArray[np.float32], units: Sequence[str], scale: Scal
 
 def _standard(measured: Numbers, centre: Numbers, spread: Numbers) -> Numbers:
     """Deviations from calm, of length 1 a row."""
-    out = (measured - centre) / np.where(spread > 0, spread, 1.0)
+    with np.errstate(over="ignore"):
+        out = (measured - centre) / np.where(spread > 0, spread, 1.0)
     out = np.clip(np.where(spread > 0, out, 0.0), -FAR, FAR)
     return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
