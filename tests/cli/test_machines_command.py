@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from shokunin import pipeline
 from shokunin.cli import app
-from tiny_fleet import DAYS, WINDOW, Pumps, day, rows, window, write
+from tiny_fleet import DAYS, OPTIONS, WINDOW, Pumps, day, rows, window, write
 
 HEADER = ["pump", "date", "vibration", "heat"]
 
@@ -156,3 +158,69 @@ class TestWindow:
         asked["readings"][2]["heat"] = "hot"
         found = run(pumps, json.dumps(asked))
         assert found.exit_code == 0 and "1 cell of 'heat' with text" in found.stdout
+
+
+def train(folder: Path, readings: Path, failures: Path, *words: str) -> Result:
+    told = ["--option", f"window={WINDOW}", "--option", "rungs=base_rate,statistics", "--option", "longest_gap=4"]
+    places = ["--failures", str(failures), "--name", "dirty", "--project", str(folder), "--output", "json"]
+    return CliRunner().invoke(app, ["train", str(readings), "--horizon", "5", *told, *places, *words])
+
+
+class TestTraining:
+    def test_what_is_wrong_with_a_table_is_counted_and_named(self, tmp_path: Path) -> None:
+        good, failures = rows()
+        failed = {unit: [f[1] for f in failures if f[0] == unit] for unit, _ in failures}
+        good = [
+            r for r in good if not (r[0] == "pump 0" and day(100) <= r[1] < day(115))
+        ]  # a hole longer than a window
+        good += [["late", day(n), 1.0 + n % 3, 60.0] for n in range(DAYS - 40, DAYS)]
+        good += [["early", day(n), 1.0 + n % 3, 60.0] for n in range(40)]
+        good += [["three rows", day(n), 1.0, 60.0] for n in range(3)]
+        good += [["pump 1", day(50), 1.0, 60.0], ["pump 1", day(51), "broken", 60.0], ["pump 1", "never", 1.0, 60.0]]
+        for row in good:  # a sensor that stands still, and a column that knows the future
+            ahead = [d for d in failed.get(row[0], ()) if d > row[1]]
+            left = min((date.fromisoformat(d) - date.fromisoformat(row[1])).days for d in ahead) if ahead else 99
+            row += [7, left if row[1] != "never" else 0]
+        table = write(tmp_path / "readings.csv", [*HEADER, "still", "counter"], good)
+        failed_in = write(tmp_path / "failures.csv", ["pump", "date"], failures)
+        options = {**OPTIONS, "rungs": ["base_rate", "statistics"], "horizons": [5], "failures": str(failed_in)}
+        made = pipeline.train(table, name="dirty", project=tmp_path, options=options, replayed=False)
+        report = pipeline.read_report(made)
+        assert report.anticipation is not None
+        read, split = report.anticipation["read"], report.anticipation["split"]
+        aside = read["rows"]["aside"]
+        assert read["rows"]["in"] == len(good) == read["rows"]["used"] + sum(aside.values())
+        assert aside == {"no time that can be read": 1, "a stretch of readings shorter than a window": 3}
+        assert read["units"]["too_short"] == ["three rows"] and read["constant_channels"] == ["still"]
+        assert (
+            read["cells_that_are_no_numbers"] == {"vibration": 1} and read["averaged"] == 2 and read["long_gaps"] == 1
+        )
+        assert "late" in split["units_only_in_test"] and "early" in split["units_only_in_train"]
+        assert any("'counter' was taken out" in reason for reason in report.reasons)
+        assert "counter" not in report.anticipation["channels"]
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--horizon", "200"], "windows of 10, horizons of 200 and two purges of 210 need at least"),
+            (["--option", "window=400"], "none of the 5 units has 400 readings in a row (the longest has 25"),
+            (["--option", "sensors=vibration,pressure"], "there is no column 'pressure'"),
+            (["--option", "windows=3"], "has the option 'windows'"),
+            (["--option", "when=sometimes"], "has the option 'when'"),
+        ],
+    )
+    def test_what_cannot_be_learnt_says_why(self, pumps: Pumps, tmp_path: Path, words: list[str], told: str) -> None:
+        found = train(tmp_path, pumps.readings, pumps.failures, *words)
+        assert found.exit_code == 2 and told in found.stdout + said(found)
+        assert not list(tmp_path.rglob("manifest.json"))
+
+    def test_mixed_time_zones_are_refused_until_one_is_said(self, pumps: Pumps, tmp_path: Path) -> None:
+        lines = pumps.readings.read_text().splitlines()
+        unit, when, *rest = lines[5].split(",")
+        lines[5] = ",".join([unit, f"{when}T06:00:00+02:00", *rest])
+        table = tmp_path / "mixed.csv"
+        table.write_text("\n".join(lines))
+        found = train(tmp_path, table, pumps.failures)
+        assert found.exit_code == 2 and "say which zone those without one are in (`timezone`)" in found.stdout + said(
+            found
+        )
