@@ -70,14 +70,14 @@ def raise_alarms(
     """The alarms of a threshold, from scores of watched steps in any order; each stands for `horizon` steps."""
     hot = np.flatnonzero(scores >= threshold)
     hot = hot[np.lexsort((steps[hot], units[hot]))]
+    whose, when, outcomes = units[hot], steps[hot], labels[hot]
     out: list[Alarm] = []
     i = 0
     while i < len(hot):
-        row = hot[i]
-        unit, step = int(units[row]), int(steps[row])
-        out.append(Alarm(unit, step, int(labels[row])))
-        same = int(np.searchsorted(units[hot], unit, side="right"))
-        i += int(np.searchsorted(steps[hot[i:same]], step + horizon, side="left")) if horizon else 1
+        unit, step = int(whose[i]), int(when[i])
+        out.append(Alarm(unit, step, int(outcomes[i])))
+        same = int(np.searchsorted(whose, unit, side="right"))
+        i += int(np.searchsorted(when[i:same], step + horizon, side="left")) if horizon else 1
     return out
 
 

@@ -121,9 +121,9 @@ def quiet(windows: Windows, scores: Floats, threshold: float, stand: int, grid: 
     """The alarms in windows, and how many a unit and week that is."""
     normal = np.zeros(len(scores), dtype=np.int8)
     alarms = tuple(raise_alarms(windows.unit, windows.step, scores, normal, threshold, stand))
-    units = np.unique(windows.unit)
-    each = np.asarray([sum(a.unit == u for a in alarms) for u in units.tolist()], dtype=np.float64)
-    weeks = np.asarray([float((windows.unit == u).sum()) for u in units.tolist()]) * stride / week_of(grid)
+    units, watched = np.unique(windows.unit, return_counts=True)
+    each = np.bincount(np.searchsorted(units, [a.unit for a in alarms]), minlength=len(units)).astype(np.float64)
+    weeks = watched * stride / week_of(grid)
     found = poisson(len(alarms), float(weeks.sum()))
     if len(units) >= FEW_UNITS and alarms:
         rng = np.random.default_rng(0)
