@@ -18,7 +18,7 @@ from shokunin.engines.language_model import LanguageSession, load
 from shokunin.errors import ArtefactError
 from shokunin.forms import Conversation, Written
 from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL, resolve
-from shokunin.language.runner import Sampling
+from shokunin.language.runner import GREEDY, AdaptedRunner, Sampling, _Asked
 from shokunin.weights import Weights
 
 pytest.importorskip("openvino_genai")
@@ -221,6 +221,23 @@ def test_adapters_on_one_base_do_not_touch_each_other(session: LanguageSession, 
     assert without.text == base.text
     assert alone[0].logprobs[0] != pytest.approx(base.logprobs[0], abs=0.05)
     assert alone[1].logprobs[0] != pytest.approx(alone[0].logprobs[0], abs=0.05)
+
+
+@pytest.mark.slow
+def test_requests_for_one_adapter_are_answered_together_wherever_they_wait(
+    session: LanguageSession, tmp_path: Path
+) -> None:
+    one, two = (load(write_adapter(tmp_path / str(n), n, 0.06), threads=2) for n in (1, 2))
+    runner = one._runner
+    assert isinstance(runner, AdaptedRunner)
+    forms = [asks(f"Name the capital of {land}.", 6) for land in ("France", "Peru", "Japan")]
+    alone = [each.run([form])[0].text for form in forms for each in (one, two)]
+    before = runner.changes
+    started = [runner._start(form, GREEDY, each._adapter) for form in forms for each in (one, two)]
+    together = [runner._finish(asked).text for asked in started if isinstance(asked, _Asked)]
+    assert together == alone
+    # The first may be under way before the second is asked; then all of the second, then what is left of the first.
+    assert runner.changes - before <= 3
 
 
 @pytest.mark.parametrize(

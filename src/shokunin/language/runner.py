@@ -3,8 +3,9 @@
 Requests of all callers are decoded together (continuous batching: Yu et al., Orca, OSDI 2022), and prompts that begin
 alike share what was computed for the beginning. One thread steps the engine while there is work, and ends with it.
 
-Adapters are laid on a model of their own (`adapters=True`), shared by all adapters on that base. The engine lays one
-adapter on at a time: requests for another wait until those for the present one are answered. It also takes what one
+Adapters are laid on a model of their own (`adapters=True`), shared by all adapters on that base. The engine has one adapter
+laid on at a time ("must be the same for all requests" of a batch): requests for another wait until those for the present one
+are answered, and those for one adapter are then answered together, wherever in the queue they stand. It also takes what one
 adapter computed of a prompt for what another would compute (measured: another answer), so beginnings are shared only as
 long as there is one adapter.
 """
@@ -66,7 +67,7 @@ class Piece:
     done: Written | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Asked:
     """One request on its way through the engine."""
 
@@ -293,6 +294,8 @@ class Runner:
             with work.changing:
                 self._admit()
                 if not work.running and not self._unfinished():
+                    if work.waiting:  # none of those chosen could be begun
+                        continue
                     work.busy = False
                     return
             try:
@@ -306,10 +309,11 @@ class Runner:
 
     def _admit(self) -> None:
         work = self._work
-        while work.waiting and (work.waiting[0].gone or self._may_start(work.waiting[0])):
-            one = work.waiting.popleft()
-            if one.gone:
-                continue
+        wanted = [one for one in work.waiting if not one.gone]
+        chosen = self._chosen(wanted)
+        began = set(chosen)
+        work.waiting = deque(one for one in wanted if one not in began)
+        for one in chosen:
             try:
                 self._ready(one)
                 tensor = self._openvino.Tensor(_matrix(one.prompt))
@@ -342,9 +346,9 @@ class Runner:
         """Whether the engine still holds a request, if only one that was given up."""
         return self._pipeline is not None and bool(self._pipeline.has_non_finished_requests())
 
-    def _may_start(self, one: _Asked) -> bool:
-        """Whether it can be decoded beside those that run."""
-        return True
+    def _chosen(self, waiting: list[_Asked]) -> list[_Asked]:
+        """Those that can be decoded beside those that run."""
+        return waiting
 
     def _ready(self, one: _Asked) -> None:
         """Make the engine ready for it."""
@@ -356,9 +360,14 @@ class Runner:
 
 
 class AdaptedRunner(Runner):
-    """A model with adapters, one laid on at a time; each request brings its own."""
+    """A model with adapters, one laid on at a time; each request brings its own.
+
+    Attributes:
+        changes: how often another adapter was laid on.
+    """
 
     def __init__(self, prepared: Prepared, *, threads: int | None = None) -> None:
+        self.changes = 0
         self._laid: Adapter | None = None
         self._opened: dict[str, Any] = {}  # of each adapter what the engine made of its file
         self._known: dict[frozenset[str], Adapter] = {}  # for each set of projections one adapter that changes them
@@ -370,10 +379,13 @@ class AdaptedRunner(Runner):
         registered = self._genai.AdapterConfig([(self._file(one), 0.0) for one in self._known.values()])
         return super()._open(share_beginnings=len(self._opened) < 2, adapters=registered, **more)
 
-    def _may_start(self, one: _Asked) -> bool:
-        assert one.adapter is not None
-        same = self._laid is not None and self._laid.digest == one.adapter.digest
-        return same or not (self._work.running or self._unfinished())
+    def _chosen(self, waiting: list[_Asked]) -> list[_Asked]:
+        """All for one adapter: the one laid on while nobody waits for another, else that of the first, when its turn has come."""
+        digests = [one.adapter.digest if one.adapter else None for one in waiting]
+        if self._work.running or self._unfinished():
+            present = None if self._laid is None else self._laid.digest
+            return waiting if all(digest == present for digest in digests) else []
+        return [one for one, digest in zip(waiting, digests, strict=True) if digest == digests[0]]
 
     def _ready(self, one: _Asked) -> None:
         adapter = one.adapter
@@ -394,6 +406,7 @@ class AdaptedRunner(Runner):
         # Only `generate` changes the adapter, and only with a prompt; one token is the least.
         self._pipeline.generate([self._openvino.Tensor(_matrix([0]))], [config])
         self._laid = adapter
+        self.changes += 1
 
     def _file(self, adapter: Adapter) -> Any:
         if adapter.digest not in self._opened:
