@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shokunin.errors import DataError
-from shokunin.series.columns import Columns, guess_columns
+from shokunin.series.columns import Columns, guess_columns, looks_like_readings
 from shokunin.series.readings import NO_CHANNEL, NO_NUMBER, NO_TIME, NO_UNIT, SHORT, Grid, number, read_readings
 
 WIDE = Columns(unit="unit", time="day", channels=("a", "b"))
@@ -177,3 +177,17 @@ def test_columns_are_guessed_and_labels_are_no_channels() -> None:
         guess_columns(["a", "b"], [{"a": "1", "b": "2"}])
     with pytest.raises(DataError, match="'gone'"):
         got.model_copy(update={"time": "gone"}).check(header)
+
+
+@pytest.mark.parametrize(
+    ("row", "readings"),
+    [
+        ({"pump": "p1", "date": "2024-01-01", "vibration": "1.2", "heat": "60"}, True),
+        ({"machine": "m", "time": "1", "sensor": "heat", "value": "1.2"}, True),
+        ({"text": "where is my parcel?", "label": "delivery"}, False),
+        ({"text": "where is my parcel?", "received": "2024-01-01", "label": "delivery", "priority": "2"}, False),
+        ({"id": "7", "amount": "3.5"}, False),
+    ],
+)
+def test_a_table_of_readings_is_known_by_its_columns(row: dict[str, str], readings: bool) -> None:
+    assert looks_like_readings(list(row), [row] * 5) is readings

@@ -42,6 +42,7 @@ from shokunin.pipeline.kinds import check_kind
 from shokunin.pipeline.rungs import folds_of, out_of_fold
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
+from shokunin.series.columns import looks_like_readings
 from shokunin.specialist import Specialist
 from shokunin.task import Task, read_task
 from shokunin.tasks import kind
@@ -114,11 +115,6 @@ def curate(
     told_options = asked.pop("options", None) or {}
     work = asked.pop("kind", None) or (task.kind if task is not None else kind_of_rows(table, sample, target))
     target = as_field(work, target, sample)
-    if kind(work).FORMS[0] == "series_window":
-        raise UsageError(
-            "a table of readings is no list of rows to curate: `shokunin train` reads it, splits it by time or by unit, and "
-            "tells what it found"
-        )
     columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
         task = Task(
@@ -270,6 +266,31 @@ def _keep(dataset: Dataset, project: Project) -> Path:
 
 
 def _columns(
+    table: Table,
+    sample: Sequence[Mapping[str, str]],
+    work: str,
+    task: Task | None,
+    inputs: Sequence[str] | None,
+    target: str | None,
+) -> Columns:
+    """The columns that this work reads; what is no list of rows is sent where it belongs."""
+    if kind(work).FORMS[0] == "series_window":
+        raise UsageError(
+            "a table of readings is no list of rows to curate: `shokunin train` reads it, splits it by time or by unit, and "
+            "tells what it found"
+        )
+    try:
+        return _read_columns(table, sample, work, task, inputs, target)
+    except DataError as error:
+        if not looks_like_readings(table.columns, sample):
+            raise
+        raise DataError(
+            f"{error}. If these are readings of machines, say when they failed (--failures FILE), or that nobody knows "
+            "(--kind anticipate_failures --option target=normal)"
+        ) from error
+
+
+def _read_columns(
     table: Table,
     sample: Sequence[Mapping[str, str]],
     work: str,

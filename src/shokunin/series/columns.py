@@ -94,6 +94,16 @@ def guess_columns(header: Sequence[str], sample: Sequence[Mapping[str, Any]], **
     return Columns(unit=unit, time=time, channels=tuple(channels), **known)
 
 
+def looks_like_readings(header: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a table has a time and, beside it and at most one name of a unit, mostly columns of numbers."""
+    try:
+        found = guess_columns(header, sample)
+    except DataError:
+        return False
+    rest = [name for name in header if name not in (found.time, found.unit)]
+    return found.is_long or len(found.channels) >= 0.7 * len(rest)
+
+
 def _like(names: Sequence[str], pattern: str) -> str | None:
     whole = next((n for n in names if re.fullmatch(pattern, n.strip(), re.IGNORECASE)), None)
     return whole or next((n for n in names if re.search(rf"(^|[\W_])({pattern})([\W_]|$)", n, re.IGNORECASE)), None)
