@@ -195,7 +195,10 @@ def autogluon(
         )  # fmt: skip
         command = [python("SHOKUNIN_AUTOGLUON_PYTHON"), "-W", "ignore", str(PEERS / "autogluon_tabular.py")]
         subprocess.run(
-            command, check=True, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+            [*command, "job.npz", "out.json"],
+            check=True,
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
         )
         out = json.loads((folder / "out.json").read_text(encoding="utf-8"))
         for side, name in zip(sides, ("validation", "test"), strict=True):
