@@ -11,6 +11,7 @@ from typing import Any
 from shokunin.curate.read import read_rows
 from shokunin.curate.table import Table
 from shokunin.errors import DataError, TaskError, UsageError
+from shokunin.pipeline.rows import name_of
 from shokunin.progress import Progress, silent
 from shokunin.series.columns import Columns, guess_columns
 from shokunin.series.events import read_events, read_masters
@@ -81,9 +82,7 @@ def fleet_task(data: Rows, task: Task | None, name: str | None, wishes: Mapping[
         task = task or read_task(folder / "task.toml")
         data = _table_in(folder / "rows")
     if task is None:
-        stem = Path(data).stem if isinstance(data, (str, Path)) else "fleet"
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in stem.lower()).strip("-")
-        task = Task(name=name or plain or "fleet", kind=KIND, inputs=INPUTS, target="failure")
+        task = Task(name=name or name_of(data), kind=KIND, inputs=INPUTS, target="failure")
     given = {key: value for key, value in wishes.items() if value is not None and key != "options"}
     options = {**task.options, **(wishes.get("options") or {})}
     if task.kind != KIND:

@@ -118,7 +118,7 @@ def curate(
     columns = _columns(table, sample, work, task, inputs, target)
     if task is None:
         task = Task(
-            name=name or _name_of(data), kind=work, inputs=columns.inputs, target=columns.target, group=columns.group
+            name=name or name_of(data), kind=work, inputs=columns.inputs, target=columns.target, group=columns.group
         )
     if work != task.kind:
         asked = {"kind": work, "metric": "", **asked}
@@ -416,7 +416,7 @@ def _only_file(folder: Path) -> Path:
     return files[0]
 
 
-def _name_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
+def name_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
     """A task's name from a file's: `Inquiries 2024.csv` is `inquiries-2024`; `train.csv` is named after its folder.
 
     Letters that a name cannot have leave a short hash, so that 請求.csv and 返品.csv do not become one specialist.
