@@ -20,7 +20,7 @@ from shokunin.metrics import compare_accuracy
 from shokunin.pipeline.normal_period import NormalPeriod
 from shokunin.progress import Progress, silent
 from shokunin.series.injected import Injected, Sort, inject
-from shokunin.series.quietness import Power, allowed_alarms, power, quiet, threshold_for, weeks_of
+from shokunin.series.quietness import Power, power, quiet, threshold_within, weeks_of
 from shokunin.series.ranking import FEW_UNITS
 from shokunin.series.strangeness import DETECTORS, Detector, StrangeModel, read_strange
 from shokunin.series.windows import Windows
@@ -47,6 +47,7 @@ class Tried:
         halves: alarms a unit and week in the newer half of that time, with the threshold of the older half.
         steady: whether that is not measurably more than the budget.
         seconds: the fit took.
+        allowed: alarms that its threshold might raise in the held-out normal time.
     """
 
     name: Detector
@@ -57,6 +58,7 @@ class Tried:
     halves: float
     steady: bool
     seconds: float
+    allowed: int
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,12 @@ class NormalChoice:
         tried: all of them, the plain limits among them.
         chosen: one of them.
         why: in a sentence.
-        allowed: alarms that thresholds may raise in the held-out normal time.
     """
 
     period: NormalPeriod
     tried: tuple[Tried, ...]
     chosen: Tried
     why: str
-    allowed: int
 
     @property
     def plain(self) -> Tried:
@@ -93,7 +93,6 @@ def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = 
     held = period.windows.take(period.split.validation)
     grid, stride = period.readings.grid, options.stride
     judged = weeks_of(period.windows.take(period.split.test), grid, stride) or weeks_of(held, grid, stride)
-    allowed = allowed_alarms(options.alarms_a_week, weeks_of(held, grid, stride), judged)
     names = [d for d in DETECTORS if d in options.detectors or d == PLAIN]
     faults: dict[Sort, Injected] = {}
     tried: list[Tried] = []
@@ -105,13 +104,17 @@ def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = 
         model = read_strange(place)
         faults = faults or faults_of(model, period, period.split.validation)
         scores = model.scores(period.readings, held)
-        model = replace(model, threshold=threshold_for(held, scores, options.window, allowed))
+        threshold, allowed = threshold_within(
+            held, scores, options.window, grid, options.alarms_a_week, judged, stride=stride
+        )
+        model = replace(model, threshold=threshold)
         model.save(place)
         found = found_by(model, faults)
         halves, steady = _halves(period, held, scores)
-        tried.append(Tried(name, weights, model, found, power(found, faults, held), halves, steady, seconds))
+        share = power(found, faults, held)
+        tried.append(Tried(name, weights, model, found, share, halves, steady, seconds, allowed))
     chosen, why = _choose(tried, faults, held)
-    return NormalChoice(period, tuple(tried), chosen, why, allowed)
+    return NormalChoice(period, tuple(tried), chosen, why)
 
 
 def faults_of(
@@ -162,9 +165,10 @@ def _halves(period: NormalPeriod, held: Windows, scores: npt.NDArray[np.float64]
     newer = np.flatnonzero(held.step - held.length + 1 > middle)
     if not len(older) or not len(newer):
         return 0.0, True
-    weeks = [weeks_of(held.take(rows), grid, options.stride) for rows in (older, newer)]
-    allowed = allowed_alarms(options.alarms_a_week, *weeks)
-    threshold = threshold_for(held.take(older), scores[older], options.window, allowed)
+    judged = weeks_of(held.take(newer), grid, options.stride)
+    threshold, _ = threshold_within(
+        held.take(older), scores[older], options.window, grid, options.alarms_a_week, judged, stride=options.stride
+    )
     found = quiet(held.take(newer), scores[newer], threshold, options.window, grid, stride=options.stride)
     return found.rate.value, found.rate.low <= options.alarms_a_week
 

@@ -261,7 +261,7 @@ def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
         "channels": list(period.readings.channels),
         "week": week_text(grid),
         "budget": options.alarms_a_week,
-        "allowed": choice.allowed,
+        "allowed": choice.chosen.allowed,
         "normal": period.facts,
         "horizons": [],
         "detector": choice.chosen.name,

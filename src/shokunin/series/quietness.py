@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 SURE = 0.8
 """A threshold is set so that in so many of a hundred tests like this one the budget would be shown to be kept."""
 DRAWS = 1000
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,49 @@ def weeks_of(windows: Windows, grid: Grid, stride: int = 1) -> float:
     return len(windows) * stride / week_of(grid)
 
 
-def allowed_alarms(budget: float, watched: float, judged: float) -> int:
+def threshold_within(
+    windows: Windows, scores: Floats, stand: int, grid: Grid, budget: float, judged: float, *, stride: int = 1
+) -> tuple[float, int]:
+    """The threshold for a budget of alarms a unit and week, and how many alarms it was allowed on these windows.
+
+    Where units differ in how often they ring, the interval of the test will be wider than Poisson's by about as much as
+    it is here, and fewer are allowed.
+
+    Args:
+        windows: normal ones that nothing was learnt from.
+        scores: theirs.
+        stand: steps for which an alarm stands.
+        grid: what a step is.
+        budget: alarms a unit and week.
+        judged: unit-weeks of the test to come.
+        stride: steps from window to window.
+    """
+    watched, spread = weeks_of(windows, grid, stride), 1.0
+    for _ in range(ROUNDS):
+        allowed = allowed_alarms(budget, watched, judged, spread=spread)
+        threshold = threshold_for(windows, scores, stand, allowed)
+        found = quiet(windows, scores, threshold, stand, grid, stride=stride)
+        plain = poisson(len(found.alarms), found.weeks)
+        wider = (found.rate.high - found.rate.value) / (plain.high - plain.value)
+        if wider <= spread:
+            break
+        spread = wider
+    return threshold, allowed
+
+
+def allowed_alarms(budget: float, watched: float, judged: float, *, spread: float = 1.0) -> int:
     """How many alarms a threshold may raise in `watched` unit-weeks.
 
     So few that a test of `judged` unit-weeks would most likely show the budget to be kept: the upper end of its interval
     has to stay below the budget in four of five such tests (the count to come is negative binomial). 0 where even that is
-    too many.
+    too many. Where alarms come in company both are `spread` times as wide.
     """
     best = 0
     for count in range(int(budget * watched) + 1):
-        worst = int(nbinom.ppf(SURE, count + 0.5, watched / (watched + judged)))
-        if poisson(worst, judged).high > budget:
+        usual = (count + 0.5) * judged / watched
+        worst = usual + spread * (float(nbinom.ppf(SURE, count + 0.5, watched / (watched + judged))) - usual)
+        plain = poisson(int(np.ceil(max(worst, 0.0))), judged)
+        if plain.value + spread * (plain.high - plain.value) > budget:
             break
         best = count
     return best
