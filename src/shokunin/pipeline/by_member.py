@@ -21,7 +21,7 @@ from shokunin.fields.by_member import Plan, Scale, read_by
 from shokunin.files import write_json
 from shokunin.forms import Form, Found, FoundFields
 from shokunin.pipeline.judged import Judged
-from shokunin.pipeline.smallest import smallest_good_enough
+from shokunin.pipeline.smallest import LEVEL
 from shokunin.prove.calibrate import fit_platt
 from shokunin.weights import Weights
 
@@ -90,8 +90,9 @@ def fields_by_member(
 ) -> tuple[FieldsByMember, list[FoundFields], list[float]] | None:
     """Two or more fitted rungs as one, what it finds in the judging rows, and the share of them that each member is asked.
 
-    For each field the members alone and all together compete; the fewest bytes that are not measurably worse on `rows` read it.
-    None where that is one and the same member for every field, which is a rung already.
+    For each field the smallest member reads alone unless it is measurably better together with larger ones on `rows`. A larger
+    one never reads alone: the smaller is asked first at next to no cost, and fewer ways to choose among are fewer ways to be
+    misled. None where the smallest member reads every field, which is a rung already.
 
     Args:
         members: at least two that find the same fields, the smallest first.
@@ -100,21 +101,19 @@ def fields_by_member(
         seed: of the paired tests where rows are not independent.
     """
     names = list(members[0].raw[0])
-    scales, right = [], []
+    scales = []
     for member in members:
         flags = {name: _right(judged, [row[name] for row in member.raw], name) for name in names}
         odds = {name: np.asarray([row[name].score for row in member.raw]) for name in names}
-        right.append(flags)
         scales.append({name: Scale(*fit_platt(odds[name][rows], flags[name][rows])) for name in names})
-    everybody = tuple(range(len(members)))
-    groups = judged.groups[rows]
     chosen: dict[str, tuple[int, ...]] = {}
     for name in names:
-        together, _ = _found(members, Plan({name: everybody}, tuple(scales), KEEP))
-        ways = [(n,) for n in everybody] + [everybody]
-        flags_of = [right[n][name][rows] for n in everybody] + [_right(judged, [r[name] for r in together], name)[rows]]
-        sizes = [sum(members[n].weights.size_bytes() for n in way) for way in ways]
-        chosen[name] = ways[_smallest(sizes, flags_of, groups, seed)]
+        ways = [tuple(range(n + 1)) for n in range(len(members))]
+        flags_of = [
+            _right(judged, [f[name] for f in _found(members, Plan({name: way}, tuple(scales), KEEP))[0]], name)
+            for way in ways
+        ]
+        chosen[name] = ways[_smallest([flags[rows] for flags in flags_of], judged.groups[rows], seed)]
     used = sorted({n for readers in chosen.values() for n in readers})
     if len(used) < 2:
         return None
@@ -145,11 +144,8 @@ def _right(judged: Judged, found: Sequence[Found], name: str) -> Flags:
     return np.asarray(out, bool)
 
 
-def _smallest(sizes: Sequence[int], right: Sequence[Flags], groups: npt.NDArray[np.int64], seed: int) -> int:
-    shares = [float(flags.mean()) for flags in right]
-    best = max(range(len(sizes)), key=lambda i: (shares[i], -sizes[i]))
-    worse = [
-        1.0 if i == best else metrics.compare_accuracy(flags, right[best], groups, seed=seed).p_worse
-        for i, flags in enumerate(right)
-    ]
-    return smallest_good_enough(sizes, [shares[best] - share for share in shares], worse)
+def _smallest(right: Sequence[Flags], groups: npt.NDArray[np.int64], seed: int) -> int:
+    """The first of several ways, the smallest first, that no test can tell from the best."""
+    best = max(range(len(right)), key=lambda i: (int(right[i].sum()), -i))
+    worse = (metrics.compare_accuracy(flags, right[best], groups, seed=seed).p_worse for flags in right[:best])
+    return next((i for i, p in enumerate(worse) if p > LEVEL), best)
