@@ -45,7 +45,7 @@ def main() -> None:
         made = fleet(asked.units, DAYS, signal=True, channels=CHANNELS)
         readings, failures = tables(folder, made)
         options = {
-            "window": WINDOW, "horizons": [30, 60, 90], "failures": str(failures), "stride": 8,
+            "window": WINDOW, "horizons": [30, 60, 90], "failures": str(failures), "stride": 16,
             "rungs": ["base_rate", "last_outside", "statistics"], "trees": {"rounds": 300},
         }  # fmt: skip
         start = time.perf_counter()
@@ -55,7 +55,9 @@ def main() -> None:
         found["verdict"], found["bytes"] = report.verdict, specialist.weights.size_bytes()
         found["rungs"] = specialist.weights.facts.get("rungs")
         print(found["training_seconds"], report.verdict, flush=True)
-        found["predictor"] = predictor(specialist, made, asked.requests)
+        found["predictor"] = {
+            name: predictor(specialist, made, asked.requests, lists=name == "lists") for name in ("rows", "lists")
+        }
         print(found["predictor"], flush=True)
         found["server"] = server(specialist, made, folder, asked.requests)
         print(found["server"], flush=True)
@@ -92,14 +94,15 @@ def rows(made: Fleet, number: int, first: int, days: int, *, back: int = 0) -> l
     return [{"date": date(first + i), **{f"channel_{c}": v for c, v in enumerate(r)}} for i, r in enumerate(part)]
 
 
-def predictor(specialist: Specialist, made: Fleet, count: int) -> dict[str, Any]:
-    """One window after the other, read from JSON and answered in this process on one thread."""
+def predictor(specialist: Specialist, made: Fleet, count: int, *, lists: bool) -> dict[str, Any]:
+    """One window after the other, read from JSON (rows with dates, or one list a channel) and answered here on one thread."""
     alone = pipeline.load(specialist.folder, threads=1)
     units = made.readings.units
     asked = []
     for n in range(count + 20):
         sent = rows(made, n % len(units), FIRST + DAYS, WINDOW, back=n // len(units))
-        asked.append({"unit": units[n % len(units)], "readings": json.dumps(sent)})
+        told = {name: [row[name] for row in sent] for name in made.readings.channels} if lists else sent
+        asked.append({"unit": units[n % len(units)], "readings": json.dumps(told)})
     for one in asked[count:]:
         alone.predict(one)
     alarms = 0
@@ -116,7 +119,7 @@ def server(specialist: Specialist, made: Fleet, folder: Path, count: int) -> dic
     """One caller, one thing after the other, through a server process."""
     out: dict[str, Any] = {}
     many, end = len(made.readings.units), FIRST + DAYS + WINDOW
-    with ServerProcess([specialist.name, "--project", str(folder)]) as process, httpx.Client(
+    with ServerProcess([specialist.name, "--project", str(folder)], seconds=300) as process, httpx.Client(
         base_url=process.base_url, timeout=60, trust_env=False
     ) as client:  # fmt: skip
 

@@ -190,3 +190,10 @@ def test_lists_with_a_list_of_times_are_rows() -> None:
     found = read_sent("p", json.dumps(lists), shape(3))
     assert found.window.values.tolist() == [[1, 5], [1, 5], [3, 5]]
     assert found.window.filled.tolist() == [[False, False], [True, True], [False, True]]
+
+
+def test_a_row_of_another_unit_is_refused() -> None:
+    mixed = [{**row(0, 1.0), "pump": "p"}, {**row(1, 1.0), "pump": "q"}]
+    with pytest.raises(DataError, match=r"readings\[1\] is of 'q' \('pump'\), and was sent for 'p'"):
+        complete("p", json.dumps(mixed), None, shape())
+    assert complete("p", json.dumps(mixed[:1]), None, shape()).history is not None

@@ -137,7 +137,7 @@ def rows_of(unit: str, rows: Sequence[Any], shape: Shape) -> Iterator[tuple[str,
     """Rows as a table's, each with its place.
 
     Raises:
-        DataError: there are none, too many, or one is no row.
+        DataError: there are none, too many, or one is no row, or of another unit.
     """
     if not rows:
         raise DataError(f"no readings of {unit!r} were sent, and none are known; a window has {shape.length} steps")
@@ -147,6 +147,11 @@ def rows_of(unit: str, rows: Sequence[Any], shape: Shape) -> Iterator[tuple[str,
     for place, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"readings[{place}] of {unit!r} is no row of columns, such as {_example(shape)}")
+        whose = unit if named is None else str(row.get(named) or unit).strip()
+        if whose != unit:
+            raise DataError(
+                f"readings[{place}] is of {whose!r} ({named!r}), and was sent for {unit!r}; send each unit's apart"
+            )
         yield f"readings[{place}]", row if named is None else {**row, named: unit}
 
 
