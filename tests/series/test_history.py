@@ -119,7 +119,7 @@ def test_late_readings_are_merged_and_those_that_come_too_late_are_told() -> Non
     known, _ = feed([[row(d, float(d)) for d in range(12) if d != 9]], wanted)
     told = complete("p", json.dumps([row(9, 90.0), row(3, 30.0), row(2, 20.0)]), known, wanted)
     assert read_sent("p", told.readings, wanted).window.values[:, 0].tolist() == [7, 8, 90, 10, 11]
-    assert told.notes == ("2 steps are more than 8 days older than the newest known one and were left out",)
+    assert told.notes == ("2 steps left out: more than 8 days older than the newest known one",)
 
 
 def test_readings_of_one_step_are_averaged() -> None:
@@ -197,3 +197,14 @@ def test_a_row_of_another_unit_is_refused() -> None:
     with pytest.raises(DataError, match=r"readings\[1\] is of 'q' \('pump'\), and was sent for 'p'"):
         complete("p", json.dumps(mixed), None, shape())
     assert complete("p", json.dumps(mixed[:1]), None, shape()).history is not None
+
+
+def test_a_step_that_is_far_too_high_gives_way_to_a_whole_window() -> None:
+    wanted = shape(3, 2, step="cycle")
+    known, told = feed([[{"date": n, "a": n, "b": 0} for n in range(5)], [{"date": 9000, "a": 1, "b": 0}]], wanted)
+    assert told[1].problem.startswith("1 of the 3 steps") and "up to 9000" in told[1].problem
+    late = complete("p", '[{"date": 5, "a": 5, "b": 0}]', known, wanted)
+    assert "send 2 more, or a whole window; 1 step left out: more than 5 cycles older" in late.problem
+    whole = complete("p", json.dumps([{"date": n, "a": n, "b": 0} for n in (4, 5, 6)]), late.history, wanted)
+    again = complete("p", '[{"date": 7, "a": 7, "b": 0}]', whole.history, wanted)
+    assert read_sent("p", again.readings, wanted).window.values[:, 0].tolist() == [5, 6, 7]

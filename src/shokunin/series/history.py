@@ -7,7 +7,7 @@ that come later than that many steps; they are left out and counted.
 
 Readings of one step are averaged, as in training, whichever request they came in. A window that is sent whole is
 answered as it is; of it, only steps from the newest known one on are taken into what is kept, in place of what was known
-of that step.
+of that step (all of it, where what was known is no window and so cannot answer).
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def complete(unit: str, readings: str, known: History | None, shape: Shape, *, l
     notes = came.notes
     if late.any():
         span = shape.grid.span(_kept(shape))
-        notes += (f"{int(late.sum())} steps are more than {span} older than the newest known one and were left out",)
+        lost = int(late.sum())
+        notes += (f"{lost} step{'' if lost == 1 else 's'} left out: more than {span} older than the newest known one",)
     fresh = came.sums.take(~late)
     sums = trimmed(added([known.sums, fresh]), shape) if len(fresh) else known.sums
     return _answer(unit, History(sums, known.timed), shape, notes)
@@ -145,9 +146,9 @@ def _answer(unit: str, known: History | None, shape: Shape, notes: tuple[str, ..
         until = f", up to {shape.grid.when(known.until)}" if known.timed else ""
         problem = (
             f"{len(stretch)} of the {shape.length} steps in a row that a window has are known of {unit!r}{until}; they "
-            f"are kept: send {shape.length - len(stretch)} more"
+            f"are kept: send {shape.length - len(stretch)} more, or a whole window"
         )
-        return Completed(None, known, problem)
+        return Completed(None, known, "; ".join([problem, *notes]))
     return Completed(_text(stretch, known, shape), known, notes=notes)
 
 
@@ -162,8 +163,12 @@ def _from_newest(known: History | None, came: _Came, shape: Shape) -> History:
     """What is kept once a whole window came: from the newest known step on, what it says."""
     if known is None or not known.timed:
         return History(trimmed(came.sums, shape), came.timed)
-    if not came.timed or int(came.sums.steps[-1]) < known.until:
+    if not came.timed:
         return known
+    if int(came.sums.steps[-1]) < known.until:
+        # What cannot answer gives way: else one reading with a time or cycle far too high would stand in the way for ever.
+        usable = len(known.sums.newest(shape.grid)) >= shape.length
+        return known if usable else History(trimmed(came.sums, shape), True)
     newer = came.sums.take(came.sums.steps >= known.until)
     before = known.sums.take(known.sums.steps < known.until)
     return History(trimmed(added([before, newer]), shape), True)
