@@ -1,6 +1,6 @@
 """Turbofans (FD003) beside tsfresh with LightGBM and AutoGluon Tabular: the same windows, folds of engines and alarms.
 
-Every window that ends within 30 cycles of the failure, and of the rest every thirtieth, since tsfresh's efficient set
+Every window that ends within 30 cycles of the failure, and of the rest every thirtieth (`--every`), since tsfresh's efficient set
 takes a second of one core for a window (`--all` with `--set minimal`: all windows); the base rate is then far above that
 of all windows, for all systems alike. tsfresh's features are learnt
 from as ours are: the same LightGBM settings, the same parts of the training engines to stop and calibrate by.
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--systems", default="ours,tsfresh,autogluon")
     parser.add_argument("--set", choices=("efficient", "minimal"), default="efficient", help="of tsfresh's features")
     parser.add_argument("--all", action="store_true", help="all windows")
+    parser.add_argument("--every", type=int, default=EVERY, help="of the windows that end long before the failure")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--features", help="where tsfresh's features are kept, to be used again")
     parser.add_argument("--seconds", type=float, default=60, help="AutoGluon's limit a fold and horizon")
@@ -59,9 +60,9 @@ def main() -> None:
         for fold in range(asked.folds)
     ]  # fmt: skip
     folds = [prepare(readings, plan) for plan in plans]
-    taken = np.arange(len(folds[0].windows)) if asked.all else sample(readings)
+    taken = np.arange(len(folds[0].windows)) if asked.all else sample(readings, asked.every)
     folds = [only(prepared, taken) for prepared in folds]
-    settings = {"near": NEAR, "every": 1 if asked.all else EVERY, "window": WINDOW, **vars(asked)}
+    settings = {"near": NEAR, "window": WINDOW, **vars(asked)}
     settings.pop("features")
     found = result("cmapss_peers", {"settings": settings, "windows": len(taken), "costs": {}, "systems": {}})
     costs: dict[str, Any] = found["costs"]
@@ -115,12 +116,12 @@ class Clock:
         return {"seconds": time.perf_counter() - self._start, "cpu_seconds": time.process_time() - self._cpu}
 
 
-def sample(readings: Readings) -> np.ndarray:
+def sample(readings: Readings, every: int) -> np.ndarray:
     """Numbers of the windows that all systems get."""
     rest, taken = apart(readings, ["remaining_cycles"])
     windows = windows_of(rest, WINDOW)
     left = np.asarray([taken["remaining_cycles"][s][e] for s, e in zip(windows.stretch, windows.end, strict=True)])
-    return np.flatnonzero((left <= NEAR) | (windows.step % EVERY == 0))
+    return np.flatnonzero((left <= NEAR) | (windows.step % every == 0))
 
 
 def only(prepared: Prepared, taken: np.ndarray) -> Prepared:
