@@ -122,10 +122,13 @@ def fleet_facts(specialist: Specialist, project: Project) -> dict[str, Any]:
 
 
 def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str, str]]:
-    """The rungs that the machine and the budget allow, and why others are not tried."""
-    encoder = "the embedding"
+    """The rungs that are tried where nobody names them, and why others are not."""
+    ask = f"--option rungs={','.join((*FAST, 'embedding'))}"
+    if not fleet.texts:
+        # Minutes of teaching that have bought nothing measurable on any of the data sets it was tried on.
+        return FAST, {"embedding": f"not tried: it takes minutes and rarely helps; to try it: {ask}"}
     if find_spec("torch") is None:
-        return FAST, {"embedding": f"not tried: {encoder} is taught with the extra `train`, which is not installed"}
+        return FAST, {"embedding": "not tried: the encoder is taught with the extra `train`, which is not installed"}
     readings = fleet.readings
     windows = sum(max(0, len(s) - fleet.plan.window + 1) for s in readings.stretches)
     options = boosted_trees.Options(encoder_steps=fleet.plan.encoder_steps, lora_steps=fleet.plan.lora_steps)
@@ -133,9 +136,9 @@ def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str
     needed = teaching + windows * len(readings.channels) * 92 * len(fleet.plan.horizons) * 1e-5
     needed *= PARTS if fleet.plan.split == "unit" else 1
     if needed > seconds / 2:
-        told = f"not tried: {encoder} would take about {needed / 60:.0f} min, more than half of the budget"
+        told = f"not tried: it would take about {needed / 60:.0f} min, more than half of the budget; to try it: {ask}"
         return FAST, {"embedding": told}
-    return (*FAST, "embedding", *(("text",) if fleet.texts else ())), {}
+    return (*FAST, "embedding", "text"), {}
 
 
 def _publish(
