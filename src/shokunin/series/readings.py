@@ -228,7 +228,8 @@ class _Taking:
         c, seconds = self._columns, self._grid.seconds
         places: dict[str, list[int]] = {}
         steps: list[int] = []
-        cells: list[list[tuple[int, float]]] = []
+        cells: list[list[float]] = []
+        places_of: list[int] = []
         for origin, row in block:
             unit = str(row.get(c.unit) or "").strip() if c.unit else "all"
             if not unit:
@@ -238,36 +239,42 @@ class _Taking:
             if moment is None:
                 self.set_aside(NO_TIME, origin)
                 continue
-            values = self._long(row) if c.is_long else self._wide(row)
-            if isinstance(values, str):
-                self.set_aside(values, origin)
+            found = self._long(row) if c.is_long else self._wide(row)
+            if isinstance(found, str):
+                self.set_aside(found, origin)
                 continue
+            channel, values = found
             places.setdefault(unit, []).append(len(steps))
             steps.append(math.floor(moment / seconds))
             cells.append(values)
+            places_of.append(channel)
         if not steps:
             return
-        width = max(len(self._channels), 1)
-        table = np.full((len(steps), width), np.nan)
-        for i, values in enumerate(cells):
-            for channel, value in values:
-                table[i, channel] = value
+        table = np.asarray(cells)
+        if c.is_long:
+            table = np.full((len(steps), max(len(self._channels), 1)), np.nan)
+            table[np.arange(len(steps)), places_of] = np.asarray(cells)[:, 0]
         at = np.asarray(steps, dtype=np.int64)
         for unit, chosen in places.items():
             self._units.setdefault(unit, _Sums()).add(at[chosen], table[chosen])
 
-    def _wide(self, row: Mapping[str, Any]) -> list[tuple[int, float]] | str:
-        found = []
-        for name, channel in self._channels.items():
+    def _wide(self, row: Mapping[str, Any]) -> tuple[int, list[float]] | str:
+        """The reading of every channel, NaN where there is none; or why there is none at all."""
+        values, some = [], False
+        for name in self._channels:
             cell = row.get(name)
             value = number(cell)
-            if value is not None:
-                found.append((channel, value))
-            elif cell is not None and cell != "":
-                self._text[name] += 1
-        return found or NO_NUMBER
+            if value is None:
+                if cell is not None and cell != "":
+                    self._text[name] += 1
+                value = math.nan
+            else:
+                some = True
+            values.append(value)
+        return (0, values) if some else NO_NUMBER
 
-    def _long(self, row: Mapping[str, Any]) -> list[tuple[int, float]] | str:
+    def _long(self, row: Mapping[str, Any]) -> tuple[int, list[float]] | str:
+        """The number of the channel and its reading; or why there is none."""
         name = str(row.get(str(self._columns.channel)) or "").strip()
         if self._open and name:
             self._channels.setdefault(name, len(self._channels))
@@ -279,7 +286,7 @@ class _Taking:
             if cell is not None and cell != "":
                 self._text[name] += 1
             return NO_NUMBER
-        return [(self._channels[name], value)]
+        return self._channels[name], [value]
 
     def facts(self) -> dict[str, Any]:
         """Of the rows so far."""
