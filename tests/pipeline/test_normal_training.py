@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shokunin import pipeline
-from shokunin.errors import DataError, ShokuninError, TaskError
+from shokunin.errors import DataError, ShokuninError, TaskError, UsageError
 from shokunin.pipeline.fleet_rows import parse_options
 from shokunin.prove.render import report_html, report_terminal
 from shokunin.specialist import Specialist
@@ -135,6 +135,24 @@ def test_time_after_the_normal_time_is_watched(tmp_path: Path) -> None:
     assert found["watched"]["rate"]["low"] > 0.5 >= found["quiet"]["rate"]["high"]
 
 
+def test_a_long_table_of_cycles_with_holes_and_a_channel_that_stands_still(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for cycle in range(900):
+        load = float(np.sin(cycle / 7) + 0.1 * rng.normal())
+        values = {"load": load, "current": 3 * load + 0.1 * float(rng.normal()), "guard": 1.0}
+        rows += [
+            {"cycle": cycle, "sensor": name, "value": value} for name, value in values.items() if rng.random() > 0.05
+        ]
+    options = {**OPTIONS, "step": "cycle", "stride": 2, "alarms_a_week": 2.0}
+    made = trained(tmp_path, rows, options)
+    found = pipeline.read_report(made).anticipation
+    assert found is not None and found["week"] == "100 cycles" and found["window"] == 10 and found["still"] == ["guard"]
+    lists = {"load": [0.0] * 10, "current": [0.0] * 10, "guard": [1.0] * 9 + [4.0]}
+    answer = made.predict({"unit": "all", "readings": json.dumps(lists)})
+    assert answer.value == "strange" and "guard" in answer.details["said"]
+
+
 @pytest.mark.parametrize(
     ("options", "more", "error", "told"),
     [
@@ -142,6 +160,7 @@ def test_time_after_the_normal_time_is_watched(tmp_path: Path) -> None:
         ({"window": 200}, {}, DataError, "too little normal time"),
         ({"failures": "failures.csv"}, {}, DataError, "leave out --failures"),
         ({"detectors": ["magic"]}, {}, TaskError, "detectors"),
+        ({"horizons": [30]}, {}, UsageError, "no horizons"),
         ({}, {"metric": "roc_auc"}, TaskError, "measured by 'power'"),
         ({"target": "label", "column": "pressure"}, {"metric": "power"}, TaskError, "measured by 'pr_auc'"),
     ],

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from shokunin.errors import UsageError
 from shokunin.files import exclusive, write_json
 from shokunin.pipeline.fleet_folder import REPLAYED, Window, published, sealed_windows
 from shokunin.pipeline.fleet_rows import Rows, fleet_task, read_fleet
@@ -52,6 +53,8 @@ def train_normal(
 
     Arguments and errors as for `pipeline.train`; the detectors take seconds, so the budget of time is not looked at.
     """
+    if (wishes.get("options") or {}).get("horizons"):
+        raise UsageError("target=normal foresees nothing, so it has no horizons; leave out --horizon")
     data, task, folder = fleet_task(data, task, name, wishes)
     told = options_of(task)
     settled = {"window": WINDOW[told.step], "shares": list(SHARES), **task.options}
