@@ -32,6 +32,8 @@ KEPT = 0.95
 LIMIT = 0.99
 """Quantile of normal windows that Q and T squared are measured in."""
 TREES, SAMPLE = 100, 256
+CHUNK = 4096
+"""Windows that go through the forest at a time."""
 Rows = npt.NDArray[np.float64]
 
 
@@ -182,20 +184,21 @@ def _forest(x: Rows, seed: int) -> dict[str, npt.NDArray[Any]]:
 
 def _isolated(x: Rows, arrays: dict[str, npt.NDArray[Any]]) -> Rows:
     """The anomaly score of the paper, 2 to the minus mean depth over the usual depth, twice over so that 1 is the usual."""
-    total = np.zeros(len(x))
     single = x.astype(np.float32).astype(np.float64)  # the library cuts in single precision
-    rows = np.arange(len(x))
-    for left, right, feature, cut, depth in zip(
-        *(arrays[k] for k in ("left", "right", "feature", "cut", "depth")), strict=True
-    ):
-        node = np.zeros(len(x), dtype=np.int64)
+    left, right, feature, cut = (arrays[k] for k in ("left", "right", "feature", "cut"))
+    trees = np.arange(len(left))[:, None]
+    total = np.empty(len(x))
+    for start in range(0, len(x), CHUNK):
+        part = single[start : start + CHUNK]
+        rows, node = np.arange(len(part))[None, :], np.zeros((len(left), len(part)), dtype=np.int32)
         while True:
-            following = np.where(single[rows, feature[node]] <= cut[node], left[node], right[node])
+            goes_left = part[rows, feature[trees, node]] <= cut[trees, node]
+            following = np.where(goes_left, left[trees, node], right[trees, node])
             if np.array_equal(following, node):
                 break
             node = following
-        total += depth[node]
-    return np.asarray(2.0 * 2.0 ** -(total / len(arrays["left"]) / arrays["usual"][0]))
+        total[start : start + CHUNK] = arrays["depth"][trees, node].sum(axis=0)
+    return np.asarray(2.0 * 2.0 ** -(total / len(left) / arrays["usual"][0]))
 
 
 def _average_path(samples: npt.NDArray[Any]) -> Rows:
