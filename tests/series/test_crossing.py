@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from series.fleets import fleet
 from shokunin.errors import DataError, UsageError
 from shokunin.progress import silent
-from shokunin.series.crossing import calmer, cross_rule, cross_trees, worth
+from shokunin.series.crossing import cross_rule, cross_trees, worth
 from shokunin.series.features import Recipe
 from shokunin.series.labels import from_failures
 from shokunin.series.lessons import SeriesLessons
@@ -130,24 +130,11 @@ def test_a_horizon_with_few_events_is_given_the_trees_of_a_longer_one_only_for_q
     labels[~np.isin(lessons.windows.unit, near), 0] = 0
     labels[:, 0] = np.where(rng.random(len(labels)) < 0.02, 1, labels[:, 0])
     lessons = replace(lessons, labels=labels)
-    found = cross_trees(lessons, recipe_of, calmer(QUICK), seed=0, progress=silent)
+    found = cross_trees(lessons, recipe_of, QUICK, seed=0, progress=silent)
     assert found.grown_for == (1, 1) and np.array_equal(found.raw[:, 0], found.raw[:, 1])
     assert found.trees[0] == found.trees[1]
-    alone = cross_trees(replace(lessons, when="at"), recipe_of, calmer(QUICK), seed=0, progress=silent)
+    alone = cross_trees(replace(lessons, when="at"), recipe_of, QUICK, seed=0, progress=silent)
     assert alone.grown_for == (0, 1)
-
-
-def test_calm_trees_are_taken_where_they_rank_unseen_units_better() -> None:
-    assert calmer(calmer(QUICK)) == calmer(QUICK) and calmer(QUICK).rounds == QUICK.rounds
-    lessons = lessons_of(*wearing(), horizons=(4,))
-    wild = QUICK.model_copy(update={"num_leaves": 63, "min_child_samples": 1, "reg_alpha": 0.0, "reg_lambda": 0.0})
-    found = cross_trees(lessons, recipe_of, wild, seed=0, progress=silent)
-    calm = cross_trees(lessons, recipe_of, calmer(wild), seed=0, progress=silent)
-    y = lessons.labels[lessons.validation, 0]
-    assert found.options[0] in (wild, calmer(wild)) and calm.options == (calmer(wild),)
-    assert worth(found.raw[:, 0], y, "average_precision") >= worth(calm.raw[:, 0], y, "average_precision")
-    if found.options[0] != wild:
-        assert np.array_equal(found.raw, calm.raw) and found.trees == calm.trees
 
 
 def test_events_of_one_unit_alone_are_an_error_with_counts() -> None:

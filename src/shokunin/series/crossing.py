@@ -7,7 +7,7 @@ nuisances in the same way).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,6 @@ class Crossed:
     Attributes:
         raw: log-odds before calibration, or a rule's numbers; float64 (n, horizons).
         trees: how many trees each horizon is to have.
-        options: how each horizon's trees are grown: as asked, or calmer, where that ranks windows of unseen units better.
         grown_for: the number of the horizon whose labels each horizon's trees are grown for. What comes within fifteen
             steps comes within thirty, and more units show it; so a horizon with few events is given the trees of a
             longer one where these rank its own windows better.
@@ -39,19 +38,7 @@ class Crossed:
 
     raw: Floats
     trees: tuple[int, ...]
-    options: tuple[TreeOptions, ...]
     grown_for: tuple[int, ...]
-
-
-def calmer(options: TreeOptions) -> TreeOptions:
-    """Small trees that each see few columns and move little, for horizons whose events a handful of units show."""
-    return options.model_copy(
-        update={
-            "num_leaves": min(7, options.num_leaves),
-            "feature_fraction": min(0.3, options.feature_fraction),
-            "reg_lambda": max(10.0, options.reg_lambda),
-        }
-    )
 
 
 def cross_trees(
@@ -91,38 +78,27 @@ def cross_trees(
         labels.append(some.labels[some.train])
         places.append(np.flatnonzero(np.isin(lessons.validation, some.validation)))
     place = np.concatenate(places)
+    scores, grown = np.empty((len(lessons.validation), count)), []
     truth = lessons.labels[lessons.validation][place]
-    ways = [options] if calmer(options) == options else [options, calmer(options)]
-    grown: dict[tuple[int, int], tuple[int, Floats]] = {}
     for j in range(count):
         progress(f"growing trees for {lessons.horizons[j]} steps ahead, part by part", j, count)
 
         def better(found: Floats, y: Labels = truth[:, j]) -> float:
             return worth(found, y, options.metric)
 
-        for number, way in enumerate(ways):
-            grown[j, number] = trees.grow([y[:, j] for y in labels], better, options=way)
-    raw = np.empty((len(lessons.validation), count))
-    taken = [_best(j, grown, truth, lessons) for j in range(count)]
-    for j, key in enumerate(taken):
-        raw[place, j] = grown[key][1]
-    return Crossed(
-        raw, tuple(grown[key][0] for key in taken), tuple(ways[way] for _, way in taken), tuple(k for k, _ in taken)
-    )
+        trees_of, scores[:, j] = trees.grow([y[:, j] for y in labels], better)
+        grown.append(trees_of)
+    sources = tuple(_borrowed(j, scores, truth, lessons) for j in range(count))
+    raw = np.empty_like(scores)
+    raw[place] = scores[:, sources]
+    return Crossed(raw, tuple(grown[s] for s in sources), sources)
 
 
-def _best(
-    j: int, grown: Mapping[tuple[int, int], tuple[int, Floats]], truth: Labels, lessons: SeriesLessons
-) -> tuple[int, int]:
-    """The trees that rank the windows of horizon j best: its own, or of a longer one (of questions `within` a time)."""
+def _borrowed(j: int, scores: Floats, truth: Labels, lessons: SeriesLessons) -> int:
+    """The horizon whose trees rank the windows of horizon j best: itself, or a longer one (of questions `within` a time)."""
+    longer = [k for k, h in enumerate(lessons.horizons) if h > lessons.horizons[j] and lessons.when == "within"]
     known = truth[:, j] >= 0
-    may = [
-        (k, way)
-        for k, way in grown
-        if k == j or (lessons.when == "within" and lessons.horizons[k] > lessons.horizons[j])
-    ]
-    may.sort(key=lambda key: (key[0] != j, key))  # of equals, the horizon's own as they were asked for
-    return max(may, key=lambda key: areas(grown[key][1][known], truth[known, j])[1])
+    return max([j, *longer], key=lambda k: areas(scores[known, k], truth[known, j])[1])
 
 
 def cross_rule(lessons: SeriesLessons, score: Callable[[SeriesLessons], Floats]) -> Floats:

@@ -139,7 +139,7 @@ def fit_model(
         known, judged = y >= 0, check >= 0
         x = train if known.all() else train[known]
         if crossed is not None:
-            grown = crossed.options[j].model_copy(update={"rounds": crossed.trees[j]})
+            grown = options.model_copy(update={"rounds": crossed.trees[j]})
             forests.append(fit_trees(x, y[known], None, grown, seed=seed))
             risks.append(fit_risk(crossed.raw[:, j], check))
             continue
@@ -153,7 +153,6 @@ def fit_model(
         "grid": readings.grid.model_dump(), "when": lessons.when, "offset": lessons.offset,
         "windows": {"train": len(lessons.train), "validation": len(lessons.validation)}, "options": options.model_dump(),
         "crossed": len(lessons.parts()),
-        "calm": [crossed is not None and crossed.options[j] != options for j in range(len(lessons.horizons))],
         "grown_for": [lessons.horizons[crossed.grown_for[j] if crossed else j] for j in range(len(lessons.horizons))],
     }  # fmt: skip
     for horizon, forest in zip(lessons.horizons, forests, strict=True):

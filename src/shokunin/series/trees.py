@@ -191,19 +191,13 @@ class CrossedTrees:
         self._parts.append((rows, part.construct()))
 
     def grow(
-        self,
-        labels: Sequence[npt.NDArray[np.int8]],
-        better: Callable[[Floats], float],
-        *,
-        options: TreeOptions | None = None,
-        every: int = 5,
+        self, labels: Sequence[npt.NDArray[np.int8]], better: Callable[[Floats], float], *, every: int = 5
     ) -> tuple[int, Floats]:
         """Grow until all parts together are best.
 
         Args:
             labels: for each part, of the rows outside it: 1, 0, or -1 (left out).
             better: how good log-odds of all parts' rows, one part after the other, are; more is better.
-            options: other ones than the rows were sorted with; the leaves' least size stays.
             every: trees between two looks.
 
         Returns:
@@ -213,7 +207,6 @@ class CrossedTrees:
             UsageError: the rows outside a part are all of one class.
         """
         lightgbm = _lightgbm()
-        options = options or self._options
         models = []
         for (rows, part), y in zip(self._parts, labels, strict=True):
             known = y >= 0
@@ -221,21 +214,21 @@ class CrossedTrees:
             some = rows if known.all() else rows.subset(np.flatnonzero(known).tolist()).construct()
             some.set_label(y[known].astype(np.float32))
             model = lightgbm.Booster(
-                {**_asked(options, self._seed), **_weighed(y[known], options), "metric": "none"}, some
+                {**_asked(self._options, self._seed), **_weighed(y[known], self._options), "metric": "none"}, some
             )
             model.add_valid(part, "part")
             models.append(model)
         best, trees, kept = -np.inf, 0, np.zeros(0)
-        for grown in range(1, options.rounds + 1):
+        for grown in range(1, self._options.rounds + 1):
             for model in models:
                 model.update()
-            if grown % every and grown != options.rounds and grown != 1:
+            if grown % every and grown != self._options.rounds and grown != 1:
                 continue
             scores = np.concatenate([_held_scores(model) for model in models])
             worth = better(scores)
             if worth > best:
                 best, trees, kept = worth, grown, scores
-            if grown - trees >= options.patience:
+            if grown - trees >= self._options.patience:
                 break
         return trees, kept
 
