@@ -15,6 +15,7 @@ from shokunin.series.quietness import (
     poisson,
     power,
     quiet,
+    stand_of,
     threshold_for,
     week_of,
     week_text,
@@ -100,3 +101,11 @@ def test_labelled_states_by_hand() -> None:
     assert found.false_alarms.value == pytest.approx(5 / 180) and found.missed.value == pytest.approx(15 / 20)
     assert found.everything == pytest.approx(2 * 20 / (20 + 200))
     assert detection(windows, np.zeros(200, np.int8), scores, 1.0) is None
+
+
+def test_whoever_rings_always_never_keeps_a_budget() -> None:
+    for window in (1, 7, 30, 90):
+        for budget in (0.1, 0.5, 2.0):
+            stand = stand_of(window, budget, Grid(step="day"))
+            assert 1 <= stand <= window
+            assert stand == 1 or week_of(Grid(step="day")) / stand >= 4 * budget

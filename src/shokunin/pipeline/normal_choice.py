@@ -105,7 +105,7 @@ def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = 
         faults = faults or faults_of(model, period, period.split.validation)
         scores = model.scores(period.readings, held)
         threshold, allowed = threshold_within(
-            held, scores, options.window, grid, options.alarms_a_week, judged, stride=stride
+            held, scores, period.stand, grid, options.alarms_a_week, judged, stride=stride
         )
         model = replace(model, threshold=threshold)
         model.save(place)
@@ -167,9 +167,9 @@ def _halves(period: NormalPeriod, held: Windows, scores: npt.NDArray[np.float64]
         return 0.0, True
     judged = weeks_of(held.take(newer), grid, options.stride)
     threshold, _ = threshold_within(
-        held.take(older), scores[older], options.window, grid, options.alarms_a_week, judged, stride=options.stride
+        held.take(older), scores[older], period.stand, grid, options.alarms_a_week, judged, stride=options.stride
     )
-    found = quiet(held.take(newer), scores[newer], threshold, options.window, grid, stride=options.stride)
+    found = quiet(held.take(newer), scores[newer], threshold, period.stand, grid, stride=options.stride)
     return found.rate.value, found.rate.low <= options.alarms_a_week
 
 

@@ -17,6 +17,7 @@ from shokunin.errors import DataError, UsageError
 from shokunin.series.labels import apart
 from shokunin.series.lessons import SeriesLessons
 from shokunin.series.moments import Moments
+from shokunin.series.quietness import stand_of
 from shokunin.series.readings import Readings
 from shokunin.series.split import Split, by_units
 from shokunin.series.windows import Windows, windows_of
@@ -59,6 +60,11 @@ class NormalPeriod:
     gone: tuple[tuple[str, str], ...]
     still: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stand(self) -> int:
+        """Steps for which an alarm stands."""
+        return stand_of(self.options.window, self.options.alarms_a_week, self.readings.grid)
 
     def lessons(self) -> SeriesLessons:
         """What the learners are handed: the training windows are normal."""

@@ -37,7 +37,7 @@ def pictures(period: NormalPeriod, model: StrangeModel, rows: Rows, channel: int
         mine = np.flatnonzero(windows.unit == unit)
         mine = mine[np.argsort(windows.step[mine], kind="stable")]
         labels = np.where(state[mine] == 1, 1, np.where(np.isin(rows[mine], period.watched), -1, 0)).astype(np.int8)
-        own = raise_alarms(windows.unit[mine], windows.step[mine], ratio[mine], labels, 1.0, windows.length)
+        own = raise_alarms(windows.unit[mine], windows.step[mine], ratio[mine], labels, 1.0, period.stand)
         bad = state[mine] == 1
         begins = windows.step[mine][bad & ~np.r_[False, bad[:-1]]].tolist()
         caught = any(a.outcome == 1 for a in own)

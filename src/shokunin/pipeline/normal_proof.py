@@ -90,7 +90,7 @@ def judge_normal(fleet: Fleet, choice: NormalChoice, seconds: float) -> JudgedNo
         found = found_by(one.model, faults)
         scores = one.model.scores(readings, tested)
         worths[one.name] = DetectorWorth(
-            quiet(tested, scores, one.model.threshold, options.window, grid, stride=options.stride),
+            quiet(tested, scores, one.model.threshold, period.stand, grid, stride=options.stride),
             power(found, faults, tested, None if one is choice.plain else plainly),
         )
     model = choice.chosen.model
@@ -102,7 +102,7 @@ def judge_normal(fleet: Fleet, choice: NormalChoice, seconds: float) -> JudgedNo
     if len(period.watched):
         windows = period.windows.take(period.watched)
         scores = model.scores(readings, windows)
-        watched = quiet(windows, scores, model.threshold, options.window, grid, stride=options.stride)
+        watched = quiet(windows, scores, model.threshold, period.stand, grid, stride=options.stride)
     return JudgedNormal(
         fleet, choice, worths, min(len(one) for one in faults.values()), labelled, watched, seconds
     )  # fmt: skip
@@ -256,7 +256,7 @@ def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
         "target": "normal",
         "grid": {"step": grid.step, "times": grid.times},
         "window": options.window,
-        "span": grid.span(options.window),
+        "span": grid.span(period.stand),
         "units": len(period.readings.units),
         "channels": list(period.readings.channels),
         "week": week_text(grid),

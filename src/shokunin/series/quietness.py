@@ -26,6 +26,8 @@ SURE = 0.8
 """A threshold is set so that in so many of a hundred tests like this one the budget would be shown to be kept."""
 DRAWS = 1000
 ROUNDS = 4
+STANDS = 4
+"""An alarm stands for at most this part of the time that the budget allows between two."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ def week_text(grid: Grid) -> str:
 def weeks_of(windows: Windows, grid: Grid, stride: int = 1) -> float:
     """Unit-weeks that windows watch."""
     return len(windows) * stride / week_of(grid)
+
+
+def stand_of(window: int, budget: float, grid: Grid) -> int:
+    """Steps for which an alarm stands: the window, as what is strange stays in it, but a part of the time that the budget
+    allows between two alarms. Else whoever rings always would keep the budget.
+    """
+    return max(1, min(window, int(week_of(grid) / budget / STANDS)))
 
 
 def threshold_within(
