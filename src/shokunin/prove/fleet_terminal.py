@@ -30,19 +30,8 @@ def fleet_terminal(report: Report, out: Console) -> None:
     told = f"  ahead: steps of warning, half have more; false: alarms a unit in {found['month']}; PR-AUC: average precision"
     out.print(Text(told, style="dim"))
     out.print()
-    claims = table_of("within", "ROC-AUC as published", "F1", "ROC-AUC honestly", "F1")
-    published = {row["horizon"]: row for row in found["protocols"]["published"]}
-    for row in found["protocols"]["honest"]:
-        span = next(h["span"] for h in found["horizons"] if h["horizon"] == row["horizon"])
-        claims.add_row(*(Text(cell) for cell in (span, *_areas(published.get(row["horizon"])), *_areas(row))))
-    out.print(claims)
-    out.print(
-        Text(
-            "  The published way tests on windows that were trained on; it claims this much whatever is true.",
-            style="dim",
-        )
-    )
-    out.print()
+    if found["protocols"]["published"]:
+        _claims(found, out)
     for choice in found["horizons"]:
         out.print(Text(f"  {choice['span']}: {printable(choice['why'], 400)}", style="dim"))
     loud = ", ".join(printable(s["channel"], 40) for s in found["speaking"][:5])
@@ -57,6 +46,18 @@ def fleet_terminal(report: Report, out: Console) -> None:
     if report.replay is not None:
         rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
         out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
+
+
+def _claims(found: dict[str, Any], out: Console) -> None:
+    claims = table_of("within", "ROC-AUC as published", "F1", "ROC-AUC honestly", "F1")
+    published = {row["horizon"]: row for row in found["protocols"]["published"]}
+    for row in found["protocols"]["honest"]:
+        span = next(h["span"] for h in found["horizons"] if h["horizon"] == row["horizon"])
+        claims.add_row(*(Text(cell) for cell in (span, *_areas(published.get(row["horizon"])), *_areas(row))))
+    out.print(claims)
+    told = "  The published way tests on windows that were trained on; it claims this much whatever is true."
+    out.print(Text(told, style="dim"))
+    out.print()
 
 
 def _worth(row: dict[str, Any]) -> tuple[str, ...]:
