@@ -167,13 +167,14 @@ def threshold_for_alarms(
     """The threshold whose alarms have the best F1: the share of alarms that are right, and the share of events caught.
 
     Not the F1 of rows: where half of all rows come before an event, that is best when it always rings. Of equally good
-    thresholds the highest. Arguments as for `record`. Infinity where no event could be caught.
+    thresholds the middle one: at their edge the next unit would fall off. Infinity where no event could be caught.
+    Arguments as for `record`.
     """
     pairs = [(unit, event) for unit in np.unique(units).tolist() for event in sorted(set(events.get(unit, ())))]
     seen = [
         (unit, event) for unit, event in pairs if ((units == unit) & (steps >= event - horizon) & (steps < event)).any()
     ]
-    best, threshold = 0.0, np.inf
+    best, equal = 0.0, [np.inf]
     for candidate in _candidates(scores)[::-1].tolist():
         alarms = raise_alarms(units, steps, scores, labels, candidate, horizon)
         rung: dict[int, list[int]] = {}
@@ -184,8 +185,10 @@ def threshold_for_alarms(
         precision, recall = right / max(known, 1), caught / max(len(seen), 1)
         f1 = 2 * precision * recall / (precision + recall) if caught and right else 0.0
         if f1 > best:
-            best, threshold = f1, candidate
-    return float(threshold)
+            best, equal = f1, [candidate]
+        elif best and f1 == best:
+            equal.append(candidate)
+    return float(equal[len(equal) // 2])
 
 
 def threshold_for_f1(scores: Scores, labels: npt.NDArray[np.int8]) -> float:
