@@ -10,8 +10,10 @@ from shokunin.series.labels import When
 from shokunin.series.split import SHARES
 from shokunin.series.trees import TreeOptions
 
-RungName = Literal["base_rate", "last_outside", "outside_30", "statistics", "embedding", "text"]
-RUNGS: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics", "embedding", "text")
+RungName = Literal["base_rate", "last_outside", "outside_30", "summary", "statistics", "embedding", "text"]
+RUNGS: tuple[RungName, ...] = (
+    "base_rate", "last_outside", "outside_30", "summary", "statistics", "embedding", "text",
+)  # fmt: skip
 
 
 class Plan(BaseModel):
