@@ -382,6 +382,17 @@ def test_a_workbook_that_would_unpack_to_something_enormous(tmp_path):
         read_rows(path)
 
 
+def test_a_workbook_packed_by_a_later_version_of_zip(tmp_path):
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    packed = bytearray(path.read_bytes())
+    packed[packed.index(b"PK\x01\x02") + 6] = 64
+    path.write_bytes(packed)
+    with pytest.raises(DataError, match="zip file version 6.4"):
+        read_rows(path)
+
+
 def test_no_json_object_at_all(tmp_path):
     with pytest.raises(DataError, match="no JSON object in its first lines"):
         read_rows(write(tmp_path, "a.jsonl", "[1, 2]\n[3]\n"))

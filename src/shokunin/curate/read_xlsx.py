@@ -107,7 +107,7 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise DataError(f"{str(path)!r} is not an Excel workbook (.xlsx): {error}; save it as .xlsx or CSV") from error
     # The sizes can be trusted: zipfile stops reading a part at the size that is written for it.
     size = sum(part.file_size for part in parts)
