@@ -64,15 +64,6 @@ def recipe_of(lessons: SeriesLessons, folder: Path) -> Recipe:
     )
 
 
-def test_the_summary_is_the_beginning_of_the_statistics(lessons: SeriesLessons) -> None:
-    readings, known, windows = lessons.readings, lessons.known, lessons.windows.take(np.arange(40))
-    scale = fit_scale(readings, known)
-    whole, short = (Recipe(readings.channels, windows.length, (b,), scale) for b in ("statistics", "summary"))
-    assert short.names()[:5] == whole.names()[:5] and len(short.names()) == 5 * len(readings.channels)
-    every = whole.matrix(readings, windows).reshape(40, len(readings.channels), -1)
-    np.testing.assert_array_equal(short.matrix(readings, windows), every[:, :, :5].reshape(40, -1))
-
-
 def test_a_row_has_the_blocks_in_order_and_does_not_depend_on_the_batch(lessons: SeriesLessons, tmp_path: Path) -> None:
     recipe = recipe_of(lessons, tmp_path)
     names = recipe.names()

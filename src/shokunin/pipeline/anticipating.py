@@ -314,7 +314,6 @@ def _fit(
         rule = last_readings.Options(rule=name, scale=plan.measured_by)
         return last_readings.fit_crossed(lessons, rule, folder, seed=plan.seed, progress=progress)
     blocks: dict[str, tuple[Block, ...]] = {
-        "summary": ("summary", "recent"),
         "statistics": ("statistics", "recent"),
         "embedding": ("statistics", "recent", "embedding"),
         "text": ("statistics", "recent", "embedding", "text"),

@@ -1,7 +1,6 @@
 """Windows to rows of numbers for the trees: one recipe for training, proof and serving.
 
-Blocks, in the order of their columns: `summary` (5 of the statistics a channel, for fleets whose few events a tree with many
-columns learns by heart), `statistics` (28 a channel), `recent` (4 a channel: how the last readings stand
+Blocks, in the order of their columns: `statistics` (28 a channel), `recent` (4 a channel: how the last readings stand
 to the normal range, and how much of the window was filled in; with several channels also what the plain rules look
 at, the share of all channels), `embedding` (64 a channel with the default encoder)
 and `text` (one vector a unit). The published method is the first, third and fourth on units with one channel: 28 + 64
@@ -26,10 +25,8 @@ from shokunin.series.scaling import Scale
 from shokunin.series.text import Texts
 from shokunin.series.windows import Windows, cut
 
-Block = Literal["summary", "statistics", "recent", "embedding", "text"]
-BLOCKS: tuple[Block, ...] = ("summary", "statistics", "recent", "embedding", "text")
-SUMMARY = stats.NAMES[:5]
-"""Mean, deviation, smallest, largest, median."""
+Block = Literal["statistics", "recent", "embedding", "text"]
+BLOCKS: tuple[Block, ...] = ("statistics", "recent", "embedding", "text")
 RECENT = ("last", "last_outside", "outside_30", "filled")
 TOGETHER = "all channels"
 SHARES = ("last_outside", "outside_30")
@@ -76,7 +73,7 @@ class Recipe:
                 assert self.texts is not None
                 out += [f"text_{i}" for i in range(self.texts.width)]
                 continue
-            each: Sequence[str] = {"summary": SUMMARY, "statistics": stats.NAMES}.get(block, RECENT)
+            each: Sequence[str] = stats.NAMES if block == "statistics" else RECENT
             if block == "embedding":
                 assert self.encoder is not None
                 each = [f"embedding_{i}" for i in range(self.encoder.width)]
@@ -105,9 +102,8 @@ class Recipe:
         single = np.ascontiguousarray(scaled.transpose(0, 2, 1)).reshape(n * width, self.length)
         parts: list[Matrix] = []
         for block in self.blocks:
-            if block in ("summary", "statistics"):
-                told = stats.statistics(single)[:, : len(SUMMARY) if block == "summary" else None]
-                parts.append(np.clip(told, -3e38, 3e38).astype(np.float32).reshape(n, -1))
+            if block == "statistics":
+                parts.append(np.clip(stats.statistics(single), -3e38, 3e38).astype(np.float32).reshape(n, -1))
             elif block == "recent":
                 parts.append(self._recent(values, scaled, filled, places))
             elif block == "embedding":

@@ -10,10 +10,8 @@ from shokunin.series.labels import When
 from shokunin.series.split import SHARES
 from shokunin.series.trees import TreeOptions
 
-RungName = Literal["base_rate", "last_outside", "outside_30", "summary", "statistics", "embedding", "text"]
-RUNGS: tuple[RungName, ...] = (
-    "base_rate", "last_outside", "outside_30", "summary", "statistics", "embedding", "text",
-)  # fmt: skip
+RungName = Literal["base_rate", "last_outside", "outside_30", "statistics", "embedding", "text"]
+RUNGS: tuple[RungName, ...] = ("base_rate", "last_outside", "outside_30", "statistics", "embedding", "text")
 
 
 class Plan(BaseModel):
