@@ -24,9 +24,7 @@ def strange_said(unit: str, row: Strange, times: float, grid: Grid, window: int)
     if row.score < 0:
         return f"{name}: no alarm; its last {grid.span(window)} are like normal time ({_times(times)} of the threshold){fleet}."
     span = grid.span(row.since)
-    parts = [
-        f"{name}: STRANGE for {f'at least {span}' if row.longer else span} ({_times(times)} times the threshold)"
-    ]
+    parts = [f"{name}: STRANGE for {f'at least {span}' if row.longer else span} ({_times(times)} times the threshold)"]
     parts += [f"{a} and {b} no longer move together" for a, b in row.apart]
     still = dict(row.still)
     parts += [f"{channel} has stood still for {_least(steps, window, grid)}" for channel, steps in still.items()]
