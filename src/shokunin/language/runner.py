@@ -13,7 +13,6 @@ long as there is one adapter.
 from __future__ import annotations
 
 import itertools
-import math
 import queue
 import threading
 from collections import deque
@@ -412,11 +411,6 @@ class AdaptedRunner(Runner):
         if adapter.digest not in self._opened:
             self._opened[adapter.digest] = self._genai.Adapter(str(adapter.path))
         return self._opened[adapter.digest]
-
-
-def confidence_of(written: Written) -> float:
-    """The probability of the whole answer, as the model sees it: the product of its tokens' probabilities."""
-    return math.exp(sum(written.logprobs)) if written.logprobs else math.nan
 
 
 def _at_least(tokens: int, limit: int) -> str:

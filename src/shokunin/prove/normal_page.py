@@ -72,11 +72,6 @@ def normal_told(found: Mapping[str, Any]) -> str:
     )
 
 
-def detector_name(name: str) -> str:
-    """A detector in words."""
-    return f"{name}: {NAMES[name]}"
-
-
 def _found(report: Report) -> dict[str, Any]:
     assert report.anticipation is not None
     return report.anticipation
