@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -34,6 +34,7 @@ WHOLE = {Q4_1: 20, Q4_K: 144}
         min_size=1,
     )
 )
+@example([(0.0, 1e-3), (0.0, -1e-3), (0.0, 1e-8), (0.0, 0.0), (0.0, 60_000.0)])
 def test_a_block_is_the_same_with_zeros_in_place_of_offsets(blocks: list[tuple[float, float]]) -> None:
     scales, offsets = (np.array(one, np.float32) for one in zip(*blocks, strict=True))
     kept, zeros = steps(scales, offsets)

@@ -25,6 +25,9 @@ MOST_STEPS = 30_000
 """An offset is at most so many steps from zero, so that a float16 holds it; where a block's numbers are nearly the same, the
 step is made larger, by a 2,000th of the offset over the whole block at most."""
 
+LEAST_STEP = 2.0**-24
+"""The smallest step that a float16 holds; a smaller one would be 0, and the block with it."""
+
 
 def has_offsets(header: GgufHeader) -> bool:
     """Whether the file has blocks with offsets."""
@@ -63,9 +66,8 @@ def steps(
     scales: npt.NDArray[np.float32], offsets: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     """Of blocks scale·q + offset the scales and zeros with which scale·(q − zero) is the same."""
-    kept = np.where(np.abs(offsets) > MOST_STEPS * np.abs(scales), np.abs(offsets) / MOST_STEPS, scales).astype(
-        np.float16
-    )
+    least = np.maximum(np.abs(offsets) / MOST_STEPS, LEAST_STEP)
+    kept = np.where(np.abs(offsets) > MOST_STEPS * np.abs(scales), least, scales).astype(np.float16)
     safe = np.where(kept == 0, np.float32(1), kept.astype(np.float32))
     return kept, (-offsets / safe).astype(np.float16)
 
