@@ -25,6 +25,7 @@ from shokunin.task import Task, task_from_dict, task_to_dict
 
 Part = Literal["train", "validation", "test", "none"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test", "none")
+OPENINGS = "openings.jsonl"
 OWNER = "owner"
 """Who has labelled a row where no model has."""
 
@@ -92,10 +93,7 @@ class SealedRows:
         """
         self._openings += 1
         if self._folder is not None:
-            with (self._folder / "openings.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "why": why}) + "\n")
-                log.flush()
-                os.fsync(log.fileno())
+            log_opening(self._folder, why)
         if self._rows is None:
             assert self._folder is not None
             self._rows = tuple(read_examples(self._folder / "test.jsonl"))
@@ -108,7 +106,7 @@ class SealedRows:
         """
         if self._folder is None:
             return self._openings
-        return sum(_lines(folder / "openings.jsonl") for folder in _same_test(self._folder))
+        return count_openings(_same_test(self._folder))
 
     def copy_to(self, path: Path) -> None:
         """Write the test rows to another file; nobody looks at them, so it is no opening."""
@@ -120,6 +118,19 @@ class SealedRows:
     def file(self) -> Path | None:
         """The file with the test rows, if the dataset is on disk."""
         return None if self._folder is None else self._folder / "test.jsonl"
+
+
+def log_opening(folder: Path, why: str) -> None:
+    """Write down beside what is sealed that it was opened."""
+    with (folder / OPENINGS).open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "why": why}) + "\n")
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def count_openings(folders: Iterable[Path]) -> int:
+    """How often what is sealed in these folders was opened, together."""
+    return sum(_lines(folder / OPENINGS) for folder in folders)
 
 
 def _same_test(folder: Path) -> set[Path]:

@@ -169,6 +169,15 @@ class TestWhatIsAsked:
         report = pipeline.read_report(specialist)
         assert report.verdict == "fail" and "not foreseen measurably better" in report.reasons[0]
 
+    def test_every_opening_of_the_sealed_side_is_counted_whatever_the_options(self, tmp_path: Path) -> None:
+        readings, failures = fleet(tmp_path, units=4)
+        rules = {"failures": str(failures), "rungs": ["base_rate", "last_outside"]}
+        often = [
+            pipeline.read_report(train(tmp_path, readings, options=rules | more)).openings
+            for more in ({}, {"horizons": [6]}, {})
+        ]
+        assert often == [1, 2, 3]
+
     def test_nothing_says_what_a_failure_is(self, tmp_path: Path) -> None:
         readings, _ = fleet(tmp_path, units=2)
         with pytest.raises(DataError, match="--failures FILE"):

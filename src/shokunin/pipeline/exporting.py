@@ -26,7 +26,7 @@ from shokunin.language.decoder_folder import decoder_folder
 from shokunin.language.export import export_model
 from shokunin.metrics import Interval
 from shokunin.pipeline.answering import SpecialistPredictor, codec_of, open_specialist
-from shokunin.pipeline.publish import read_report
+from shokunin.pipeline.publish import read_report, spread
 from shokunin.pipeline.rows import dataset_folder
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
@@ -154,10 +154,10 @@ def _sealed(specialist: Specialist, project: str | Path | None, rows: int, why: 
         return [], "nothing"
     place = open_project(None if project is None else Path(project))
     with suppress(ProjectError):
-        return _spread(read_dataset(dataset_folder(place, specialist)).sealed.open(why), rows), "dataset"
+        return spread(read_dataset(dataset_folder(place, specialist)).sealed.open(why), rows), "dataset"
     if not (specialist.folder / "report.json").is_file():
         return [], "nothing"
-    cases = _spread(read_report(specialist).cases, rows)
+    cases = spread(read_report(specialist).cases, rows)
     return [Example(c.inputs, c.expected, c.origin, c.group) for c in cases], "report"
 
 
@@ -216,8 +216,3 @@ def _refused(found: dict[str, Any]) -> str:
 
 def _interval(found: Interval | None) -> dict[str, float] | None:
     return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
-
-
-def _spread(rows: Sequence[Any], count: int) -> list[Any]:
-    """`count` of the rows, evenly spread from the first to the last; all of them if there are no more."""
-    return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]

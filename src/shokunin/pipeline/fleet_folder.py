@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from shokunin import registry
-from shokunin.dataset import Example
-from shokunin.files import read_json, write_json, write_text
+from shokunin.dataset import Example, count_openings, log_opening
+from shokunin.files import write_json
 from shokunin.pipeline.answering import open_specialist
+from shokunin.pipeline.publish import spread, write_report
 from shokunin.progress import Progress
 from shokunin.project import Project
-from shokunin.prove.render import model_card, report_html
 from shokunin.prove.replay import check_replay, replay, replay_to_dict
-from shokunin.report import Report, report_to_dict
+from shokunin.report import Report
 from shokunin.series.readings import Readings
 from shokunin.series.sent import Shape, as_sent, read_sent
 from shokunin.series.windows import Rows, Windows, cut
@@ -42,6 +42,7 @@ class Window:
 def published(
     project: Project,
     name: str,
+    digest: str,
     fill: Callable[[Path, int], tuple[dict[str, Any], Sequence[Window]]],
     prove: Callable[[Specialist, Sequence[Window]], Report],
     *,
@@ -53,6 +54,7 @@ def published(
     Args:
         project: where.
         name: the specialist's.
+        digest: of its readings and plan; beside what is kept of them the opening of the sealed side is written down.
         fill: writes weights and side files into the folder, of which it is told the version, and returns the manifest and the
             sealed windows.
         prove: makes the report of the open specialist.
@@ -65,15 +67,23 @@ def published(
     with registry.making(project.specialists, name) as (made, version):
         manifest, windows = fill(made, version)
         _seal(made, manifest, windows)
-        report = prove(open_specialist(read_specialist(made)), windows)
-        _write_report(made, report)
+        specialist = open_specialist(read_specialist(made))
+        report = prove(specialist, windows)
+        report = replace(report, openings=_opened(project.datasets(name) / digest[:16], specialist))
+        write_report(made, report)
         if replayed:
             report = replace(report, replay=_replay(made, windows, progress=progress))
-            _write_report(made, report)
+            write_report(made, report)
         specialist = registry.publish(made, project.specialists, name, version)
     if report.verdict == "pass" and registry.differs(project.specialists, specialist) is None:
         registry.promote(project.specialists, name, specialist.version)
     return open_specialist(specialist)
+
+
+def _opened(folder: Path, specialist: Specialist) -> int:
+    """Write the opening down; how often sealed sides of this name were opened, with whatever options."""
+    log_opening(folder, f"proof of {specialist.id}")
+    return count_openings(folder.parent.iterdir())
 
 
 def sealed_windows(readings: Readings, windows: Windows, rows: Rows, shape: Shape, most: int) -> list[Window]:
@@ -81,9 +91,8 @@ def sealed_windows(readings: Readings, windows: Windows, rows: Rows, shape: Shap
 
     Left out are those whose first readings were filled from later ones: nobody could send them.
     """
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
     found = []
-    for row in chosen.tolist():
+    for row in spread(rows.tolist(), most):
         inputs, step = as_sent(readings, windows, row)
         sent = read_sent(inputs["unit"], inputs["readings"], shape).window
         (_, values, filled), *_ = cut(readings, windows.take(np.asarray([row])), None)
@@ -96,21 +105,11 @@ def _seal(made: Path, manifest: dict[str, Any], windows: Sequence[Window]) -> No
     """The manifest, and golden samples as the model answers them now."""
     registry.seal(made, manifest)
     specialist = open_specialist(read_specialist(made), golden=False)
-    sample = [
-        windows[i].inputs for i in np.unique(np.linspace(0, len(windows) - 1, min(GOLDEN, len(windows))).astype(int))
-    ]
+    sample = [window.inputs for window in spread(windows, GOLDEN)]
     answers = specialist.predict(sample)
     golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
     write_json(made / "side_files" / "golden.json", golden)
     registry.seal(made, manifest)
-
-
-def _write_report(folder: Path, report: Report) -> None:
-    manifest = read_json(folder / "manifest.json")
-    write_json(folder / "report.json", report_to_dict(report))
-    write_text(folder / "report.html", report_html(report))
-    write_text(folder / "card.md", model_card(report, manifest))
-    registry.seal(folder, manifest)
 
 
 def _replay(folder: Path, windows: Sequence[Window], *, progress: Progress) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def prove_fleet(
     fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {})
     prepared, seen = _prepared(fleet, models, _learnt(specialist, place), specialist.id)
     judged = _judged(specialist, fleet, prepared, models, progress)
-    return _report(specialist, judged, seen, str(data), place, progress)
+    return _report(specialist, judged, seen, str(data), progress)
 
 
 def _published(specialist: Specialist, failures: str | Path | None, place: Project) -> Report:
@@ -166,13 +166,11 @@ def _judged(
     return Judged(replace(fleet, facts=taken), prepared, found, tuple(worths), (), 0.0)
 
 
-def _report(
-    specialist: Specialist, judged: Judged, seen: Seen, source: str, place: Project, progress: Progress
-) -> Report:
+def _report(specialist: Specialist, judged: Judged, seen: Seen, source: str, progress: Progress) -> Report:
     prepared, codec = judged.prepared, codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     windows = sealed_windows(prepared.readings, prepared.windows, prepared.split.test, codec.shape, REPLAYED)
-    report = fleet_report(specialist, judged, [(w.inputs, w.row, w.until) for w in windows], place, progress=progress)
+    report = fleet_report(specialist, judged, [(w.inputs, w.row, w.until) for w in windows], progress=progress)
     published = read_report(specialist)
     lost: npt.NDArray[np.bool_] = ~seen.unseen
     about = {
@@ -180,4 +178,4 @@ def _report(
         "source": source, "seen_in_training": int(lost.sum()) if seen.known else None,
     }  # fmt: skip
     rungs = [replace(rung, score=None) for rung in published.ladder if rung.chosen]
-    return replace(report, reasons=[*report.reasons, seen.told], ladder=rungs, dataset=about, openings=0)
+    return replace(report, reasons=[*report.reasons, seen.told], ladder=rungs, dataset=about)

@@ -16,7 +16,6 @@ from shokunin.metrics import Interval
 from shokunin.pipeline.anticipating import Anticipation, FittedRung, Prepared, fit_rungs
 from shokunin.pipeline.fleet_rows import Fleet
 from shokunin.progress import Progress, silent
-from shokunin.project import Project
 from shokunin.prove.measure import machine, measure
 from shokunin.report import Case, Report, Rung
 from shokunin.series.alarms import row_scores, threshold_for_f1
@@ -93,7 +92,6 @@ def fleet_report(
     specialist: Specialist,
     judged: Judged,
     sample: Sequence[tuple[dict[str, str], int, str]],
-    place: Project,
     *,
     progress: Progress = silent,
 ) -> Report:
@@ -103,7 +101,6 @@ def fleet_report(
         specialist: open; its answers to the sample become the report's cases.
         judged: the proof.
         sample: windows of the test side as they would be sent, their numbers, and until when each is.
-        place: the project.
         progress: told how far it is.
     """
     assert specialist.predictor is not None
@@ -141,7 +138,7 @@ def fleet_report(
         size_bytes=specialist.weights.size_bytes(),
         peak_memory_bytes=speed.peak_memory_bytes,
         dataset=_about(judged, specialist),
-        openings=1,
+        openings=0,
         machine=machine(),
         anticipation=_anticipation(judged),
         cases=cases,

@@ -152,9 +152,9 @@ def _publish(
 
     def prove(specialist: Specialist, windows: Sequence[Window]) -> Report:
         sample = [(w.inputs, w.row, w.until) for w in windows]
-        return fleet_report(specialist, judged, sample, project, progress=progress)
+        return fleet_report(specialist, judged, sample, progress=progress)
 
-    return published(project, judged.fleet.task.name, fill, prove, replayed=replayed, progress=progress)
+    return published(project, judged.fleet.task.name, digest, fill, prove, replayed=replayed, progress=progress)
 
 
 def task_of(judged: Judged) -> Task:

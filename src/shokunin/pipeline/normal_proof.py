@@ -156,7 +156,7 @@ def normal_report(
         size_bytes=specialist.weights.size_bytes(),
         peak_memory_bytes=speed.peak_memory_bytes,
         dataset=_about(judged, specialist),
-        openings=1,
+        openings=0,
         machine=machine(),
         anticipation=_anticipation(judged),
         cases=cases,

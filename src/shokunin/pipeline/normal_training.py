@@ -81,7 +81,7 @@ def train_normal(
         def prove(specialist: Specialist, windows: Sequence[Window]) -> Report:
             return normal_report(specialist, judged, windows, progress=progress)
 
-        return published(project, task.name, fill, prove, replayed=replayed, progress=progress)
+        return published(project, task.name, digest, fill, prove, replayed=replayed, progress=progress)
 
 
 def task_of(judged: JudgedNormal) -> Task:

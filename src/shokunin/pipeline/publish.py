@@ -72,10 +72,10 @@ def publish(
         specialist = open_specialist(read_specialist(made))
         ground = sealed_ground(dataset, codec_of(specialist), why=f"proof of {specialist.id}")
         report = make_report(specialist, ground, rungs=ladder.rungs, why=ladder.why, place=project, progress=progress)
-        _write_report(made, report)
+        write_report(made, report)
         if replayed:
             report = replace(report, replay=replay_folder(made, report, progress=progress))
-            _write_report(made, report)
+            write_report(made, report)
         published = registry.publish(made, project.specialists, name, version)
     if report.verdict == "pass" and registry.differs(project.specialists, published) is None:
         registry.promote(project.specialists, name, published.version)
@@ -91,7 +91,7 @@ def replay_folder(folder: Path, report: Report, *, progress: Progress) -> dict[s
         ReplayError: too many answers differ.
     """
     specialist = read_specialist(folder)
-    cases = _spread(report.cases, REPLAYED)
+    cases = spread(report.cases, REPLAYED)
     examples = [Example(c.inputs, c.expected, c.origin, c.group) for c in cases]
     tolerance = 0.0 if specialist.weights.exact else INT8_TOLERANCE
     # A project of its own: no key is asked for, no upstream answers in the specialist's place, nothing is recorded.
@@ -143,7 +143,7 @@ def _assemble(
     registry.seal(made, manifest)
     specialist = open_specialist(read_specialist(made), golden=False)
     count = GOLDEN_WRITTEN if weights.form == "conversation" else GOLDEN
-    sample = [dict(e.inputs) for e in _spread(dataset.train, count)]
+    sample = [dict(e.inputs) for e in spread(dataset.train, count)]
     answers = specialist.predict(sample)
     golden = [{"inputs": i, "value": a.value, "confidence": a.confidence} for i, a in zip(sample, answers, strict=True)]
     write_json(side_files / "golden.json", golden)
@@ -159,7 +159,7 @@ def _licences(facts: dict[str, Any]) -> dict[str, str]:
     return own
 
 
-def _write_report(folder: Path, report: Report) -> None:
+def write_report(folder: Path, report: Report) -> None:
     """The report in its two shapes and the card, and the manifest that covers them."""
     manifest = read_json(folder / "manifest.json")
     write_json(folder / "report.json", report_to_dict(report))
@@ -173,6 +173,6 @@ def read_report(specialist: Specialist) -> Report:
     return report_from_dict(read_json(specialist.folder / "report.json"))
 
 
-def _spread(rows: Sequence[T], count: int) -> list[T]:
+def spread(rows: Sequence[T], count: int) -> list[T]:
     """`count` of the rows, evenly spread from the first to the last; all of them if there are no more."""
     return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]

@@ -55,7 +55,7 @@ from shokunin.serve.unit_histories import UnitHistories
 from shokunin.serve.upstream import UpstreamClient, UpstreamSettings
 from shokunin.serve.watching import Watches
 from shokunin.specialist import Specialist, read_specialist
-from shokunin.tasks.anticipate_failures import FailuresCodec
+from shokunin.tasks import HistoryCodec
 from shokunin.traffic.reading import get
 from shokunin.traffic.recorder import TrafficRecorder, open_recorder
 
@@ -302,9 +302,9 @@ def served_of(specialist: Specialist, place: Project, histories: UnitHistories |
         about={"parent": specialist.manifest["parent"], "labels": list(specialist.labels), "digest": specialist.digest},
         templates=specialist.task.templates,
         memory=histories.memory(specialist.name, codec.shape)
-        if histories and isinstance(codec, FailuresCodec)
+        if histories and isinstance(codec, HistoryCodec)
         else None,
-        stays=isinstance(codec, FailuresCodec),
+        stays=isinstance(codec, HistoryCodec),
     )
 
 

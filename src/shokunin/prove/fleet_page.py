@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from shokunin.prove import plots
 from shokunin.prove.sheet import environment, machine_facts, style
-from shokunin.prove.wording import milliseconds, percent
+from shokunin.prove.wording import milliseconds, opened, percent
 from shokunin.report import Report
 
 TEMPLATE = Path(__file__).with_name("fleet.html.jinja")
@@ -177,6 +177,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("cells that are no numbers", ", ".join(f"{n:,} in {name}" for name, n in told.items())))
     if found["read"]["long_gaps"]:
         facts.append(("long gaps", f"{found['read']['long_gaps']:,}, where a unit's history is cut"))
+    if report.openings:
+        facts.append(("sealed part opened", opened(report.openings)))
     return facts
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from shokunin.prove.fleet_page import fleet_headline, fleet_summary, warnings_of
-from shokunin.prove.tables import table_of
-from shokunin.prove.wording import milliseconds, printable, size
+from shokunin.prove.tables import table_of, windows_speed
+from shokunin.prove.wording import printable
 from shokunin.report import Report
 
 
@@ -36,16 +36,7 @@ def fleet_terminal(report: Report, out: Console) -> None:
         out.print(Text(f"  {choice['span']}: {printable(choice['why'], 400)}", style="dim"))
     loud = ", ".join(printable(s["channel"], 40) for s in found["speaking"][:5])
     out.print(Text(f"  what speaks  {loud or 'nothing'}"))
-    ms = report.latency_ms
-    out.print(
-        Text(
-            f"  one window   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
-            f"in batches {report.throughput:,.0f} a second; {size(report.size_bytes)} on disk"
-        )
-    )
-    if report.replay is not None:
-        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
-        out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
+    windows_speed(report, out)
 
 
 def _claims(found: dict[str, Any], out: Console) -> None:

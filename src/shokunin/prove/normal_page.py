@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from shokunin.prove import plots
 from shokunin.prove.sheet import environment, machine_facts, style
-from shokunin.prove.wording import milliseconds, percent
+from shokunin.prove.wording import milliseconds, opened, percent
 from shokunin.report import Report
 
 TEMPLATE = Path(__file__).with_name("normal.html.jinja")
@@ -112,6 +112,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     facts += [("not looked at", f"{name}: {why}") for name, why in found["gone"]]
     if found["still"]:
         facts.append(("never move", f"{', '.join(found['still'])}; any move of these is strange"))
+    if report.openings:
+        facts.append(("sealed part opened", opened(report.openings)))
     return facts
 
 

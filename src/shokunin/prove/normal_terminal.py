@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from shokunin.prove.normal_page import normal_headline, normal_summary
-from shokunin.prove.tables import table_of
-from shokunin.prove.wording import milliseconds, printable, share, size
+from shokunin.prove.tables import table_of, windows_speed
+from shokunin.prove.wording import printable, share
 from shokunin.report import Report
 
 
@@ -35,13 +35,4 @@ def normal_terminal(report: Report, out: Console) -> None:
         faults.add_row(*(Text(cell) for cell in (row["sort"], share(row["found"]), share(row["plain"]), row["told"])))
     out.print(faults)
     out.print()
-    ms = report.latency_ms
-    out.print(
-        Text(
-            f"  one window   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
-            f"in batches {report.throughput:,.0f} a second; {size(report.size_bytes)} on disk"
-        )
-    )
-    if report.replay is not None:
-        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
-        out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))
+    windows_speed(report, out)

@@ -21,6 +21,7 @@ from shokunin.prove.wording import (
     METRIC_MEANINGS,
     SHARES,
     metric_name,
+    opened,
     p_value,
     percent,
     points,
@@ -265,8 +266,7 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
         facts.append(("labels it never learnt", printable(", ".join(map(str, about["labels_never_learnt"])), 400)))
     facts += _care(about.get("facts") or {})
     if report.openings:
-        often = "once, for this proof" if report.openings == 1 else f"{report.openings:,} times, this one included"
-        facts.append(("sealed rows opened", often))
+        facts.append(("sealed rows opened", opened(report.openings)))
     if report.replay is not None:
         rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
         facts.append(

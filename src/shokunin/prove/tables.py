@@ -1,8 +1,13 @@
-"""Tables of figures in the terminal."""
+"""What reports share in the terminal: tables of figures, and lines about speed."""
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from shokunin.prove.wording import milliseconds, size
+from shokunin.report import Report
 
 
 def table_of(*columns: str) -> Table:
@@ -11,3 +16,17 @@ def table_of(*columns: str) -> Table:
     for i, name in enumerate(columns):
         table.add_column(name, no_wrap=0 < i < len(columns) - 1, overflow="fold")
     return table
+
+
+def windows_speed(report: Report, out: Console) -> None:
+    """Print what a window of readings costs, and the replay."""
+    ms = report.latency_ms
+    out.print(
+        Text(
+            f"  one window   {milliseconds(ms['p50'])} (p95 {milliseconds(ms['p95'])}, p99 {milliseconds(ms['p99'])}); "
+            f"in batches {report.throughput:,.0f} a second; {size(report.size_bytes)} on disk"
+        )
+    )
+    if report.replay is not None:
+        rows, differ = report.replay.get("rows", 0), report.replay.get("disagreements", 0)
+        out.print(Text(f"  replay       {rows:,} windows through the running server, {differ:,} answered differently"))

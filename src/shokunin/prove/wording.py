@@ -117,6 +117,11 @@ def size(n: int | None) -> str:
     raise AssertionError("unreachable")
 
 
+def opened(times: int) -> str:
+    """How often sealed rows were opened."""
+    return "once, for this proof" if times == 1 else f"{times:,} times, this one included"
+
+
 def speaker(models: Sequence[str], most: int = 3) -> str:
     """Whose answers were recorded: `gpt-4o-mini`, `gpt-4o-mini and gpt-4o`, or `the large model` where no name was."""
     if not models:

@@ -20,6 +20,7 @@ from shokunin.dataset import Example
 from shokunin.errors import TaskError
 from shokunin.forms import Form, Lessons, Raw
 from shokunin.metrics import Comparison, Interval
+from shokunin.series.sent import Shape
 from shokunin.task import Task
 from shokunin.template import Template
 
@@ -125,6 +126,18 @@ class StreamedCodec(Codec, Protocol):
 
     def certain(self, written: str) -> str:
         """What of the answer is certain, whatever is written after this."""
+
+
+@runtime_checkable
+class HistoryCodec(Codec, Protocol):
+    """The codec of a kind whose input is the newest part of a history, which the server may know already.
+
+    What reads readings answers everything itself: they are shown to no other model.
+    """
+
+    @property
+    def shape(self) -> Shape:
+        """What a window of the history has to look like."""
 
 
 class Kind(Protocol):
