@@ -125,8 +125,8 @@ def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str
     """The rungs that are tried where nobody names them, and why others are not."""
     ask = f"--option rungs={','.join((*FAST, 'embedding'))}"
     if not fleet.texts:
-        # Minutes of teaching that have bought nothing measurable on any of the data sets it was tried on.
-        return FAST, {"embedding": f"not tried: it takes minutes and rarely helps; to try it: {ask}"}
+        # Minutes of teaching that bought nothing measurable on the one real data set it was tried on.
+        return FAST, {"embedding": f"not tried: it takes minutes and did not help where it was measured; to try it: {ask}"}
     if find_spec("torch") is None:
         return FAST, {"embedding": "not tried: the encoder is taught with the extra `train`, which is not installed"}
     readings = fleet.readings
