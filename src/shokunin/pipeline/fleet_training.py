@@ -126,7 +126,9 @@ def _rungs(fleet: Fleet, seconds: float) -> tuple[tuple[RungName, ...], dict[str
     ask = f"--option rungs={','.join((*FAST, 'embedding'))}"
     if not fleet.texts:
         # Minutes of teaching that bought nothing measurable on the one real data set it was tried on.
-        return FAST, {"embedding": f"not tried: it takes minutes and did not help where it was measured; to try it: {ask}"}
+        return FAST, {
+            "embedding": f"not tried: it takes minutes and did not help where it was measured; to try it: {ask}"
+        }
     if find_spec("torch") is None:
         return FAST, {"embedding": "not tried: the encoder is taught with the extra `train`, which is not installed"}
     readings = fleet.readings
