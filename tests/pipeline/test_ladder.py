@@ -35,7 +35,7 @@ from shokunin.pipeline.bases import families
 from shokunin.pipeline.judged import judged_by
 from shokunin.pipeline.ladder import Ladder, climb, mixtures
 from shokunin.pipeline.mixing import Mixture, shrink_members, written
-from shokunin.pipeline.publish import _spread
+from shokunin.pipeline.publish import spread
 from shokunin.pipeline.rungs import Climb, folds_of, out_of_fold
 from shokunin.progress import silent
 from shokunin.task import Task
@@ -331,5 +331,5 @@ class TestMixtures:
 
 
 def test_what_is_replayed_is_spread_over_all_rows() -> None:
-    assert _spread(range(10), 4) == [0, 3, 6, 9]
-    assert _spread(range(3), 4) == [0, 1, 2]
+    assert spread(range(10), 4) == [0, 3, 6, 9]
+    assert spread(range(3), 4) == [0, 1, 2]
