@@ -120,7 +120,7 @@ def main() -> None:
         hots = []
         for _, x, _ in data:
             cut = windows(x, asked.window)
-            model = fit_normal(cut[asked.window - 1 : FIT], [str(i) for i in range(x.shape[1])], detector, seed=0)
+            model = fit_normal(cut[asked.window - 1 : FIT], detector, seed=0)
             scores = model.score(cut)
             hots.append(scores[NORMAL:] > scores[FIT:NORMAL].max())
         found["detectors"][detector] = counted(hots, truths)

@@ -124,6 +124,15 @@ def test_a_budget_that_the_history_is_too_short_to_show_is_no_pass(tmp_path: Pat
     assert report.verdict == "fail" and "the budget of 0.05" in report.reasons[0] and "not show" in report.reasons[0]
 
 
+def test_detectors_for_which_there_is_no_time_are_left_out_and_named(tmp_path: Path) -> None:
+    report = pipeline.read_report(trained(tmp_path, readings(units=2), budget=1e-6))
+    assert [(r.learner, r.score is None) for r in report.ladder] == [
+        ("last_outside", False), ("forecast_residual", True), ("reconstruction", True)
+    ]  # fmt: skip
+    assert any("Detector 'reconstruction' was not tried: it would take about" in reason for reason in report.reasons)
+    assert report.verdict == "fail" and report.why_chosen.startswith("last_outside")
+
+
 def test_time_after_the_normal_time_is_watched(tmp_path: Path) -> None:
     rows = readings()
     for row in rows:

@@ -2,11 +2,13 @@
 
 Every detector gets the threshold at which the held-out normal time rings no more than the budget. One whose threshold
 from the older half of that time rings measurably too often in the newer half is passed over: what was normal has not
-stayed so for it. Of the others the simplest is chosen whose share of found faults is not measurably below the best.
+stayed so for it. Of the others the simplest is chosen whose share of found faults is not measurably below the best. A
+detector that would take longer to fit than what is left of the training's time is not tried.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from shokunin.errors import UsageError
 from shokunin.metrics import compare_accuracy
 from shokunin.pipeline.normal_period import NormalPeriod
 from shokunin.progress import Progress, silent
+from shokunin.prove.wording import duration
 from shokunin.series.injected import Injected, Sort, inject
 from shokunin.series.quietness import Power, power, quiet, threshold_within, weeks_of
 from shokunin.series.ranking import FEW_UNITS
 from shokunin.series.strangeness import DETECTORS, Detector, StrangeModel, read_strange
 from shokunin.series.windows import Windows
-from shokunin.train import forecast_residual, normal_windows
+from shokunin.tasks.anticipate_failures import Options
+from shokunin.train import Learner, learner
 from shokunin.weights import Weights
 
 LEVEL = 0.05
@@ -70,12 +75,14 @@ class NormalChoice:
         tried: all of them, the plain limits among them.
         chosen: one of them.
         why: in a sentence.
+        left_out: detectors that were asked for and not tried, each with the reason.
     """
 
     period: NormalPeriod
     tried: tuple[Tried, ...]
     chosen: Tried
     why: str
+    left_out: tuple[tuple[Detector, str], ...] = ()
 
     @property
     def plain(self) -> Tried:
@@ -83,8 +90,17 @@ class NormalChoice:
         return next(t for t in self.tried if t.name == PLAIN)
 
 
-def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = silent) -> NormalChoice:
+def choose_detector(
+    period: NormalPeriod, folder: Path, *, budget_seconds: float = math.inf, progress: Progress = silent
+) -> NormalChoice:
     """Fit every detector in a folder of its own below `folder`, give each its threshold, and choose one.
+
+    Args:
+        period: what was normal.
+        folder: exists.
+        budget_seconds: a detector is not tried if its fit would take longer than what is left of this; plain limits, with
+            which the others are compared, are always fitted.
+        progress: told which is being fitted.
 
     Raises:
         UsageError: the normal windows cannot be learnt from.
@@ -96,11 +112,21 @@ def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = 
     names = [d for d in DETECTORS if d in options.detectors or d == PLAIN]
     faults: dict[Sort, Injected] = {}
     tried: list[Tried] = []
+    left_out: list[tuple[Detector, str]] = []
+    begun, lessons = time.perf_counter(), period.lessons()
     for number, name in enumerate(names):
+        fitter, how = _learner(name, options)
+        needed, left = fitter.forecast(lessons, how), max(0.0, budget_seconds - (time.perf_counter() - begun))
+        if name != PLAIN and needed > left:
+            told = f"not tried: it would take about {duration(needed)}, with {duration(left)} of the budget left"
+            left_out.append((name, told))
+            continue
         place = folder / name
         place.mkdir(parents=True)
         progress(f"learning what is normal: {name}", number, len(names))
-        weights, seconds = _fit(name, period, place, progress)
+        start = time.perf_counter()
+        weights = fitter.fit(lessons, how, place, seed=options.seed, progress=progress)
+        seconds = time.perf_counter() - start
         model = read_strange(place)
         faults = faults or faults_of(model, period, period.split.validation)
         scores = model.scores(period.readings, held)
@@ -114,7 +140,7 @@ def choose_detector(period: NormalPeriod, folder: Path, *, progress: Progress = 
         share = power(found, faults, held)
         tried.append(Tried(name, weights, model, found, share, halves, steady, seconds, allowed))
     chosen, why = _choose(tried, faults, held)
-    return NormalChoice(period, tuple(tried), chosen, why)
+    return NormalChoice(period, tuple(tried), chosen, why, tuple(left_out))
 
 
 def faults_of(
@@ -145,16 +171,12 @@ def found_by(model: StrangeModel, faults: Mapping[Sort, Injected]) -> dict[Sort,
     return {sort: model.score(one.values, one.units) >= model.threshold for sort, one in faults.items()}
 
 
-def _fit(name: Detector, period: NormalPeriod, folder: Path, progress: Progress) -> tuple[Weights, float]:
-    start = time.perf_counter()
-    lessons, seed = period.lessons(), period.options.seed
-    if name == "forecast_residual":
-        ridge = forecast_residual.Options(scale=period.options.measured_by)
-        weights = forecast_residual.fit(lessons, ridge, folder, seed=seed, progress=progress)
-    else:
-        told = normal_windows.Options(detector=name, scale=period.options.measured_by)
-        weights = normal_windows.fit(lessons, told, folder, seed=seed, progress=progress)
-    return weights, time.perf_counter() - start
+def _learner(name: Detector, options: Options) -> tuple[Learner, BaseModel]:
+    """What fits a detector, and how."""
+    alone = name == "forecast_residual"
+    found = learner("forecast_residual" if alone else "normal_windows")
+    told = {"scale": options.measured_by} if alone else {"scale": options.measured_by, "detector": name}
+    return found, found.Options(**told)
 
 
 def _halves(period: NormalPeriod, held: Windows, scores: npt.NDArray[np.float64]) -> tuple[float, bool]:

@@ -144,7 +144,10 @@ def normal_report(
             "scores": {task.metric: asdict(plain)},
             "p": 1.0 if share.better is None else share.better.p_better,
         },
-        ladder=[_rung(one, judged) for one in choice.tried],
+        ladder=[
+            *(_rung(one, judged) for one in choice.tried),
+            *(Rung(name, None, note=note) for name, note in choice.left_out),
+        ],
         why_chosen=choice.why,
         threshold={"value": choice.chosen.model.threshold, "coverage_here": None},
         calibration={"ece": None, "temperature": None, "bins": []},
@@ -221,6 +224,7 @@ def _told(judged: JudgedNormal) -> list[str]:
         out.append(
             f"{filled:.0%} of the readings are not there and were filled from the one before: much of what was learnt is that."
         )
+    out += [f"Detector {name!r} was {note}." for name, note in judged.choice.left_out]
     out += [f"Channel {name!r} is not looked at: {why}." for name, why in period.gone]
     out += [f"Channel {name!r} never moved in normal time; any move of it is strange." for name in period.still]
     return out

@@ -51,7 +51,7 @@ def train_normal(
 ) -> Specialist:
     """Train a specialist that tells what is unlike normal time, prove it and publish it.
 
-    Arguments and errors as for `pipeline.train`; the detectors take seconds, so the budget of time is not looked at.
+    Arguments and errors as for `pipeline.train`; detectors for which the budget of time does not suffice are left out and named.
     """
     if (wishes.get("options") or {}).get("horizons"):
         raise UsageError("target=normal foresees nothing, so it has no horizons; leave out --horizon")
@@ -65,7 +65,7 @@ def train_normal(
     work.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:
         start = time.perf_counter()
-        choice = choose_detector(period, Path(scratch), progress=progress)
+        choice = choose_detector(period, Path(scratch), budget_seconds=budget_seconds, progress=progress)
         judged = judge_normal(fleet, choice, time.perf_counter() - start)
         asked = task_of(judged)
 

@@ -3,30 +3,21 @@
 Two detectors. `reconstruction`: what the principal directions of normal windows cannot rebuild (the Q statistic;
 Jackson and Mudholkar, 1979), together with how far along them a window lies (Hotelling's T squared); both over their
 own limits. `isolation`: how few random cuts part a window from the normal ones (Liu, Ting and Zhou, 2008; fitted by
-scikit-learn, kept as plain arrays). The threshold keeps an owner's budget of alarms on normal windows that were not
-fitted on.
+scikit-learn, kept as plain arrays).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from shokunin.errors import ArtefactError, UsageError
-from shokunin.files import read_json, write_json
-from shokunin.series.alarms import threshold_for_budget
-from shokunin.series.windows import Windows
+from shokunin.errors import UsageError
 
 Detector = Literal["reconstruction", "isolation"]
 DETECTORS: tuple[Detector, ...] = ("reconstruction", "isolation")
-ABOUT, ARRAYS = "normal.json", "normal.safetensors"
 KEPT = 0.95
 """Share of the normal windows' variance that the principal directions keep."""
 LIMIT = 0.99
@@ -44,13 +35,11 @@ class NormalModel:
     Attributes:
         detector: which one.
         length: rows of a window.
-        channels: names.
         arrays: everything that was fitted.
     """
 
     detector: Detector
     length: int
-    channels: tuple[str, ...]
     arrays: dict[str, npt.NDArray[Any]]
 
     def score(self, values: npt.NDArray[np.floating[Any]]) -> Rows:
@@ -76,29 +65,8 @@ class NormalModel:
         louder = q.sum(axis=1) >= t2.sum(axis=1)
         return np.asarray(np.where(louder[:, None], q, t2).reshape(len(x), self.length, -1))
 
-    def save(self, folder: Path) -> None:
-        """Write `normal.json` and `normal.safetensors`."""
-        save_file({k: np.ascontiguousarray(v) for k, v in self.arrays.items()}, folder / ARRAYS)
-        write_json(folder / ABOUT, {"detector": self.detector, "length": self.length, "channels": list(self.channels)})
 
-
-def read_normal(folder: Path) -> NormalModel:
-    """The inverse of `save`.
-
-    Raises:
-        ArtefactError: the files are missing or damaged.
-    """
-    about = read_json(folder / ABOUT)
-    try:
-        detector = next(d for d in DETECTORS if d == about["detector"])
-        return NormalModel(detector, int(about["length"]), tuple(about["channels"]), load_file(folder / ARRAYS))
-    except (OSError, KeyError, TypeError, ValueError, StopIteration, SafetensorError) as error:
-        raise ArtefactError(f"the model of the normal period is damaged: {error!r}") from error
-
-
-def fit_normal(
-    values: npt.NDArray[np.floating[Any]], channels: Sequence[str], detector: Detector, *, seed: int = 0
-) -> NormalModel:
+def fit_normal(values: npt.NDArray[np.floating[Any]], detector: Detector, *, seed: int = 0) -> NormalModel:
     """Learn what is normal from windows (n, length, channels) of a normal period.
 
     Raises:
@@ -125,26 +93,7 @@ def fit_normal(
         q = np.quantile((rest * rest).sum(axis=1), LIMIT)
         t2 = np.quantile((along * along / arrays["variances"]).sum(axis=1), LIMIT)
         arrays["limits"] = np.maximum([q, t2], 1e-9)
-    return NormalModel(detector, values.shape[1], tuple(channels), arrays)
-
-
-def threshold_for_weeks(
-    windows: Windows, scores: Rows, steps_a_week: float, *, alarms_a_week: float, stand: int
-) -> float:
-    """The threshold that keeps a budget of alarms, per unit in a week, on normal windows that were not fitted on.
-
-    Args:
-        windows: the held-out normal windows.
-        scores: theirs.
-        steps_a_week: how many steps a week has.
-        alarms_a_week: the budget.
-        stand: steps for which an alarm stands.
-    """
-    normal = np.zeros(len(scores), dtype=np.int8)
-    allowed = alarms_a_week * len(windows) / steps_a_week
-    found = threshold_for_budget(windows.unit, windows.step, scores, normal, stand, allowed=allowed)
-    # Where even the highest score would be too much, an alarm needs more than anything that was ever normal.
-    return found if np.isfinite(found) else float(np.nextafter(scores.max(), np.inf))
+    return NormalModel(detector, values.shape[1], arrays)
 
 
 def _rows(detector: Detector, values: npt.NDArray[np.floating[Any]]) -> Rows:

@@ -136,7 +136,7 @@ class StrangeModel:
     @property
     def _normal(self) -> NormalModel:
         assert self.detector in ("reconstruction", "isolation")
-        return NormalModel(self.detector, self.length, self.channels, self.arrays)
+        return NormalModel(self.detector, self.length, self.arrays)
 
     def _scaled(self, values: Values, units: Sequence[str]) -> Rows:
         places = self.scale.rows(units)
@@ -229,7 +229,7 @@ def fit_strange(
     if detector == "forecast_residual":
         arrays |= fit_residual(x, lags=max(1, min(lags, length // 2)), ridge=ridge)
     elif detector != "last_outside":
-        arrays |= fit_normal(x, readings.channels, detector, seed=seed).arrays
+        arrays |= fit_normal(x, detector, seed=seed).arrays
     arrays["related"] = _related(x[:, -1])
     arrays["still"] = _runs(values).max(axis=0).astype(np.int64)
     model = replace(model, arrays=arrays)
