@@ -19,7 +19,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "generate_text": ("exact_match", "execution", "rouge_l", "chrf"),
     "anticipate_failures": ("pr_auc", "roc_auc", "power"),
 }
-"""The kinds of work, and what each can be measured by: the first is what is measured where nobody says."""
+"""The kinds of work, each a module of `shokunin.tasks`, and what it can be measured by: the first is what is measured where
+nobody says."""
 _TEXTS = ("inputs", "none_labels")
 _NUMBERS = ("target_score", "max_error", "promise_confidence")
 _TOLD = {

@@ -16,8 +16,8 @@ from shokunin.errors import ShokuninError
 from shokunin.forms import Conversation, Conversations, Document, Field, FieldLessons, Line
 from shokunin.pipeline.kept_raw import keep_raw, kept_raw
 from shokunin.progress import silent
-from shokunin.task import Task
-from shokunin.tasks import KINDS, kind
+from shokunin.task import KINDS, Task
+from shokunin.tasks import kind
 from shokunin.train import EATS, LEARNERS, learner
 from shokunin.weights import Weights
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,8 @@ from shokunin.engines import ENGINES, READS, engine_for
 from shokunin.errors import ShokuninError, UsageError
 from shokunin.forms import Lessons
 from shokunin.progress import silent
-from shokunin.task import KINDS as KNOWN_KINDS
-from shokunin.task import Task
-from shokunin.tasks import KINDS, kind
+from shokunin.task import KINDS, Task
+from shokunin.tasks import kind
 from shokunin.train import EATS, LEARNERS, learner
 from shokunin.weights import Weights
 
@@ -160,8 +160,13 @@ def test_the_table_says_what_each_learner_eats(name: str) -> None:
     assert eaten == EATS[name]
 
 
-def test_the_list_of_kinds_is_the_shelf() -> None:
-    assert set(KNOWN_KINDS) == set(KINDS)
+def test_variants_are_strangers_by_contract() -> None:
+    rules = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]
+    told = {module for rule in rules["contracts"] if rule["type"] == "independence" for module in rule["modules"]}
+    kinds = {f"shokunin.tasks.{name}" for name in KINDS}
+    assert kinds | {*LEARNERS.values(), *ENGINES.values(), *COMPRESSORS.values()} <= told
 
 
 @pytest.mark.parametrize("name", KINDS)

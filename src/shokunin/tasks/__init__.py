@@ -1,7 +1,7 @@
 """The shelf of task kinds: what each kind knows and no one else does.
 
-A kind is a module with the names of `Kind`. To add one: write the file, add a line to `KINDS`, and its name to
-`shokunin.task.KINDS`.
+A kind is the module of its name here, with the names of `Kind`. To add one: write the file, and add its line to
+`shokunin.task.KINDS`, the table of kinds and what each is measured by.
 """
 
 from __future__ import annotations
@@ -21,15 +21,8 @@ from shokunin.errors import TaskError
 from shokunin.forms import Form, Lessons, Raw
 from shokunin.metrics import Comparison, Interval
 from shokunin.series.sent import Shape
-from shokunin.task import Task
+from shokunin.task import KINDS, Task
 from shokunin.template import Template
-
-KINDS = {
-    "classify_text": "shokunin.tasks.classify_text",
-    "extract_fields": "shokunin.tasks.extract_fields",
-    "generate_text": "shokunin.tasks.generate_text",
-    "anticipate_failures": "shokunin.tasks.anticipate_failures",
-}
 
 
 class Judge(Protocol):
@@ -187,4 +180,4 @@ def kind(name: str) -> Kind:
     """
     if name not in KINDS:
         raise TaskError(f"unknown kind {name!r}; expected one of {', '.join(KINDS)}")
-    return cast(Kind, import_module(KINDS[name]))
+    return cast(Kind, import_module(f"{__name__}.{name}"))
