@@ -21,6 +21,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """The kinds of work, each a module of `shokunin.tasks`, and what it can be measured by: the first is what is measured where
 nobody says."""
+NONE = "none_of_these"
+"""What a specialist answers where none of its labels fits."""
 _TEXTS = ("inputs", "none_labels")
 _NUMBERS = ("target_score", "max_error", "promise_confidence")
 _TOLD = {
@@ -70,7 +72,7 @@ class Task:
     target_score: float | None = None
     max_error: float = 0.05
     promise_confidence: float = 0.95
-    none_labels: tuple[str, ...] = ("none_of_these", "out_of_scope", "oos")
+    none_labels: tuple[str, ...] = (NONE, "out_of_scope", "oos")
     template: Template | None = None
     wordings: tuple[Template, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shokunin.answer import Inputs
 from shokunin.engines.openai_api import Usage, upstream
 from shokunin.errors import UsageError
-from shokunin.tasks.classify_text import find_label
+from shokunin.template.labels import find_label
 
 LABELS = ("refund", "parcel_status", "parcel")
 

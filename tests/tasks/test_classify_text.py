@@ -13,8 +13,9 @@ from shokunin.errors import TaskError
 from shokunin.files import write_json
 from shokunin.task import Task
 from shokunin.tasks import Codec, kind
-from shokunin.tasks.classify_text import TextCodec, plain_question
+from shokunin.tasks.classify_text import TextCodec
 from shokunin.template import Template, TemplateMessage
+from shokunin.template.labels import plain_question
 
 SHOP = "You sort messages of our shop. The labels: parcel_status, refund."
 LABELS = ("parcel_status", "refund")

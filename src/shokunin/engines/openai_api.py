@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from shokunin.answer import Answer, Inputs
 from shokunin.engines.chat_client import RETRIES, ChatClient, NoReplyError, Usage, key_in
 from shokunin.errors import UsageError
-from shokunin.tasks.classify_text import plain_question
-from shokunin.template.labels import find_label
+from shokunin.template.labels import find_label, plain_question
 
 __all__ = ["Upstream", "Usage", "upstream"]
 

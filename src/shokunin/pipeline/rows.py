@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from shokunin.curate.build import build_dataset
 from shokunin.curate.card import card_html, card_markdown
@@ -44,9 +45,8 @@ from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.series.columns import looks_like_readings
 from shokunin.specialist import Specialist
-from shokunin.task import Task, read_task
+from shokunin.task import NONE, Task, read_task
 from shokunin.tasks import kind
-from shokunin.tasks.classify_text import NONE, softmax
 from shokunin.template import Template
 from shokunin.train import learner
 
@@ -369,7 +369,7 @@ def _build(
         raw = out_of_fold(
             module, lessons, folds, module.Options(), scratch, seed=seed, progress=progress, workers=os.cpu_count() or 1
         )
-        return softmax(raw * MARGIN_SHARPNESS)
+        return np.asarray(softmax((raw * MARGIN_SHARPNESS).astype(np.float64), axis=1))
 
     return build_dataset(
         task,
