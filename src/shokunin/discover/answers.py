@@ -15,9 +15,10 @@ from shokunin.template.labels import find_label, names, plain
 from shokunin.template.reply import shape_of, unfenced
 from shokunin.template.reply_found import BARE, reply_of
 
-CLASSIFY, EXTRACT, ESTIMATE, GENERATE, DOCUMENTS, CHAT = (
+WORK = CLASSIFY, EXTRACT, ESTIMATE, GENERATE, DOCUMENTS, CHAT = (
     "classify_text", "extract_fields", "estimate_values", "generate_text", "answer_from_documents", "chat",
 )  # fmt: skip
+"""What replies can be: the kinds of work that replies show, whether there is a specialist for them yet or not, and talk."""
 SHORT = "short"
 """Short answers, too few of which come twice to say whether they are a closed set; a larger group may tell."""
 JSON_SHARE, NUMBER_SHARE, SQL_SHARE, CLOSED_SHARE = 0.8, 0.85, 0.8, 0.8

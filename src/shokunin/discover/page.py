@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from shokunin.cost import US_DOLLARS, Currency
+from shokunin.discover.answers import CHAT, CLASSIFY, DOCUMENTS, ESTIMATE, EXTRACT, GENERATE
 from shokunin.discover.charts import CLASSES, patterned_chart
 from shokunin.discover.found import Found
 from shokunin.discover.sentences import (
@@ -29,12 +30,12 @@ TEMPLATE = Path(__file__).with_name("page.html.jinja")
 LABELS, FIELDS, QUOTE, BARS = 24, 24, 600, 20
 """So much of each is shown."""
 KINDS: Mapping[str, str] = {
-    "classify_text": "one of a few labels for a text",
-    "extract_fields": "fields of a text, as JSON",
-    "estimate_values": "a number for a text",
-    "generate_text": "a text",
-    "answer_from_documents": "an answer from documents in the prompt",
-    "chat": "free talk",
+    CLASSIFY: "one of a few labels for a text",
+    EXTRACT: "fields of a text, as JSON",
+    ESTIMATE: "a number for a text",
+    GENERATE: "a text",
+    DOCUMENTS: "an answer from documents in the prompt",
+    CHAT: "free talk",
 }
 
 

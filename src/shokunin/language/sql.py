@@ -107,6 +107,11 @@ def read_tree(sql: str, dialect: str = "sqlite") -> Parsed:
     return Parsed(None, tree=trees[0])
 
 
+def sql_like(text: str) -> bool:
+    """Whether a text begins as a query does; whether it is one, `parse` says."""
+    return re.match(r"(?is)\s*(?:select\b.+\bfrom\b|with\b.+\bas\s*\()", text) is not None
+
+
 def execution_match(gold: str, given: str, database: Path, *, steps: int = STEPS, rows: int = ROWS) -> Execution:
     """Whether both queries give the same rows on `database`: the same multiset, in the same order where `gold` says ORDER BY.
 

@@ -12,14 +12,13 @@ from shokunin.curate.answer_columns import FIELDS, answer_column, columns_of_fie
 from shokunin.curate.columns import Columns, guess_columns
 from shokunin.curate.table import Table
 from shokunin.dataset import Dataset
-from shokunin.discover.answers import CHAT
+from shokunin.discover.answers import CHAT, CLASSIFY, EXTRACT, GENERATE
 from shokunin.fields.schema import fields_of, guess_fields
+from shokunin.language.sql import sql_like
 from shokunin.pipeline.kinds import kind_of_answers
 from shokunin.task import KINDS, Task
 from shokunin.tasks import kind
-from shokunin.tasks.generate_text import sql_like
 
-LABELS, TEXT = "classify_text", "generate_text"
 SAMPLE = 2_000
 """So many rows are looked at to see what nobody said."""
 
@@ -33,16 +32,16 @@ def kind_of_rows(table: Table, sample: Sequence[Mapping[str, str]], target: str 
         target: the column with the answers, or several with its fields, as the user said.
     """
     if columns_of_fields(target, table.columns):
-        return "extract_fields"
+        return EXTRACT
     column = target or answer_column(table.columns)
     if column is None or column not in table.columns:
-        return LABELS
+        return CLASSIFY
     answers = [row[column].strip() for row in sample if row.get(column, "").strip()]
     if answers and all(sql_like(answer) for answer in answers):
-        return TEXT  # however often the same query comes again
+        return GENERATE  # however often the same query comes again
     found = kind_of_answers(answers)
     # Short answers that hardly ever come twice may be labels that are too many; curation says what is wrong with them.
-    return {CHAT: TEXT}.get(found, found if found in KINDS else LABELS)
+    return {CHAT: GENERATE}.get(found, found if found in KINDS else CLASSIFY)
 
 
 def as_field(work: str, target: str | None, sample: Sequence[Mapping[str, str]]) -> str | None:
@@ -53,7 +52,7 @@ def as_field(work: str, target: str | None, sample: Sequence[Mapping[str, str]])
         target: as the user said.
         sample: some of the rows.
     """
-    if work != "extract_fields" or target is None:
+    if work != EXTRACT or target is None:
         return target
     cells = [row[target].strip() for row in sample if row.get(target, "").strip()]
     return f"{target}," if cells and not any(cell.startswith("{") for cell in cells) else target

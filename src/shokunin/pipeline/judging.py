@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shokunin.cost import Price, price_of
 from shokunin.discover import verdict
-from shokunin.discover.answers import CHAT, CLASSIFY, GENERATE, Answers
+from shokunin.discover.answers import CHAT, CLASSIFY, EXTRACT, GENERATE, Answers
 from shokunin.discover.found import Found, Money, Rehearsal
 from shokunin.discover.groups import Group
 from shokunin.discover.patterned import patternedness
@@ -110,7 +110,7 @@ def judge(group: Group, tally: Tally, setting: Setting, progress: Progress) -> J
         ids=tuple(tally.ids),
         templates=group.templates(answers),
         labels=answers.labels,
-        schema=answers.schema if group.kind == "extract_fields" else None,
+        schema=answers.schema if group.kind == EXTRACT else None,
         models={name or "": spend.calls for name, spend in sorted(tally.by_model.items(), key=lambda m: -m[1].calls)},
         tokens={
             "input": tally.prompt_tokens,

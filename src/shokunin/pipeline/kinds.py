@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, SHORT, answers_of
+from shokunin.discover.answers import CHAT, CLASSIFY, ESTIMATE, GENERATE, SHORT, WORK, answers_of
 from shokunin.errors import DataError
 from shokunin.task import KINDS
 
-READ_OFF = tuple(name for name in KINDS if name != "anticipate_failures")
+READ_OFF = tuple(name for name in KINDS if name in WORK)
 """Kinds that answers to requests can be; what machines will do is not asked in chats."""
 FEWEST = 10
 """Answers; fewer say too little to be told what they are."""
@@ -24,7 +24,7 @@ _DESCRIBED = {
 
 
 def kind_of_answers(replies: Sequence[str]) -> str:
-    """The kind of work that recorded answers are: `classify_text` unless nearly all of them differ.
+    """The kind of work that recorded answers are: labels unless nearly all of them differ.
 
     Args:
         replies: the answers; where all of them are the same text but for one part, that part alone.
@@ -53,7 +53,7 @@ def check_kind(replies: Sequence[str], source: str) -> None:
     raise DataError(
         f"the recorded answers in {source!r} are {described} ({different:,} different ones in {len(replies):,}, for "
         f"instance {shown!r}); what is trained without being told are {' and '.join(READ_OFF)}, by answers that are labels, JSON "
-        "objects or SQL. To have such texts written all the same, say --kind generate_text. To have one part of them learnt as "
+        f"objects or SQL. To have such texts written all the same, say --kind {GENERATE}. To have one part of them learnt as "
         "a label, give the rows that part in a column of its own and name it with --target; else leave this work with the "
         "large model"
     )

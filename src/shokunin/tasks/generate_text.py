@@ -347,13 +347,8 @@ def _options(task: Task) -> Options:
         ) from error
 
 
-def sql_like(answer: str) -> bool:
-    """Whether an answer begins as a query does."""
-    return re.match(r"(?is)\s*(?:select\b.+\bfrom\b|with\b.+\bas\s*\()", answer) is not None
-
-
 def _are_sql(answers: Sequence[str], dialect: str) -> bool:
-    return all(map(sql_like, answers[:100])) and all(sql.parse(a, dialect).problem is None for a in answers[:20])
+    return all(map(sql.sql_like, answers[:100])) and all(sql.parse(a, dialect).problem is None for a in answers[:20])
 
 
 def _log_odds(row: Written) -> float:
