@@ -90,6 +90,7 @@ def record(
     threshold: float,
     horizon: int,
     *,
+    stand: int | None = None,
     seed: int = 0,
 ) -> AlarmRecord:
     """What a threshold would have meant on watched steps.
@@ -101,9 +102,10 @@ def record(
         events: by unit, the steps of the events.
         threshold: alarms are raised from here on.
         horizon: in steps.
+        stand: steps for which an alarm stands; by default the horizon, which is what such an alarm is about.
         seed: of the intervals' draws.
     """
-    alarms = raise_alarms(units, steps, scores, labels, threshold, horizon)
+    alarms = raise_alarms(units, steps, scores, labels, threshold, horizon if stand is None else stand)
     outcome = np.asarray([a.outcome for a in alarms], dtype=np.int64)
     ahead: list[int] = []
     per_unit: dict[int, list[int]] = {}  # right, known, caught, events
@@ -112,9 +114,7 @@ def record(
         own = np.asarray([a.step for a in alarms if a.unit == unit], dtype=np.int64)
         mine = [a for a in alarms if a.unit == unit]
         caught = seen = 0
-        for event in sorted(set(events.get(unit, ()))):
-            if not ((watched >= event - horizon) & (watched < event)).any():
-                continue
+        for event in watched_events(watched, events.get(unit, ()), horizon):
             seen += 1
             before = own[(own >= event - horizon) & (own < event)]
             if len(before):
@@ -127,6 +127,12 @@ def record(
         len(units), int(table[:, 3].sum()), int(table[:, 2].sum()), tuple(ahead),
         _ratio(table[:, 0], table[:, 1], seed), _ratio(table[:, 2], table[:, 3], seed),
     )  # fmt: skip
+
+
+def watched_events(watched: Steps, events: Sequence[int], horizon: int) -> list[int]:
+    """A unit's events with a watched step (of `watched`, rising) within the horizon before them: nobody could catch others."""
+    ends = ((event, np.searchsorted(watched, [event - horizon, event])) for event in sorted(set(events)))
+    return [event for event, (first, after) in ends if after > first]
 
 
 def threshold_for_budget(

@@ -6,7 +6,7 @@ alarms of one unit come in company.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +162,14 @@ def threshold_for(windows: Windows, scores: Floats, stand: int, allowed: int) ->
 def quiet(windows: Windows, scores: Floats, threshold: float, stand: int, grid: Grid, *, stride: int = 1) -> Quiet:
     """The alarms in windows, and how many a unit and week that is."""
     normal = np.zeros(len(scores), dtype=np.int8)
-    alarms = tuple(raise_alarms(windows.unit, windows.step, scores, normal, threshold, stand))
+    return counted(
+        raise_alarms(windows.unit, windows.step, scores, normal, threshold, stand), windows, grid, stride=stride
+    )
+
+
+def counted(raised: Sequence[Alarm], windows: Windows, grid: Grid, *, stride: int = 1) -> Quiet:
+    """How many alarms a unit and week those are that were raised in these windows."""
+    alarms = tuple(raised)
     units, watched = np.unique(windows.unit, return_counts=True)
     each = np.bincount(np.searchsorted(units, [a.unit for a in alarms]), minlength=len(units)).astype(np.float64)
     weeks = watched * stride / week_of(grid)
