@@ -173,7 +173,7 @@ def test_variants_are_strangers_by_contract() -> None:
 def test_every_kind_has_its_names(name: str) -> None:
     module = kind(name)
     assert module.FORMS
-    for function in ("gather", "prepare", "codec"):
+    for function in ("gather", "prepare", "codec", "described"):
         assert inspect.getdoc(getattr(module, function))
 
 

@@ -34,6 +34,7 @@ from shokunin.prove.wording import (
 )
 from shokunin.report import report_from_dict, report_to_dict
 from shokunin.task import Task
+from shokunin.tasks import kind
 
 HOSTILE = (
     '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "</title></style><h1>", "{{ 7 * 7 }}{% raw %}",
@@ -322,6 +323,30 @@ def test_the_card_has_the_front_matter_that_hubs_read() -> None:
     assert "Derived from: inquiries@2" in body
     assert share(made.scores["macro_f1"]) in body
     assert 'license: "other"' in model_card(made, {"weights": {"facts": {"base": {"licence": "not stated"}}}})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("classify_text", {}, "It gives a text one of 2 labels: `b`, `a`."),
+        (
+            "extract_fields",
+            {"fields": {"total": "money"}},
+            "It finds in a document: `total`; the answer is a JSON object.",
+        ),
+        ("generate_text", {"language": "sql"}, "It writes SQL."),
+        (
+            "anticipate_failures",
+            {"window": 9, "sensors": ["oil"], "horizons": [3, 7], "event": "stop {}"},
+            "From a unit's last 9 readings of `oil` it says how likely a stop {} is within 3 days, 7 days.",
+        ),
+    ],
+)
+def test_the_card_says_what_every_kind_does(name: str, options: dict[str, Any], said: str) -> None:
+    made = replace(report(), kind=name)
+    card = model_card(made, {"labels": ["b", "a"], "task": {"options": options}})
+    assert said in card.split("\n")
+    assert f"pipeline_tag: {kind(name).HUB_TASK}\n" in card or kind(name).HUB_TASK is None
 
 
 def test_figures_are_written_as_people_write_them() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from shokunin.prove.costs import basis, cost_in_line
-from shokunin.prove.normal_page import normal_told
 from shokunin.prove.page import Tone, tone
 from shokunin.prove.wording import (
     metric_name,
@@ -22,6 +21,7 @@ from shokunin.prove.wording import (
     whole,
 )
 from shokunin.report import Report
+from shokunin.tasks import kind
 
 VERDICTS: dict[Tone, str] = {
     "yes": "ready to use",
@@ -29,7 +29,6 @@ VERDICTS: dict[Tone, str] = {
     "no": "not ready to use",
 }
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
-PIPELINE_TAGS = {"classify_text": "text-classification", "generate_text": "text-generation"}
 
 
 def model_card(report: Report, manifest: Mapping[str, Any]) -> str:
@@ -48,7 +47,7 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
     lines = ["---", f"license: {_yaml(licence if licence and ' ' not in licence else 'other')}"]
     if "/" in str(base.get("name") or ""):
         lines += [f"base_model: {_yaml(base['name'])}", "base_model_relation: finetune"]
-    tag = PIPELINE_TAGS.get(report.kind)
+    tag = kind(report.kind).HUB_TASK
     lines += ["library_name: shokunin", *([f"pipeline_tag: {tag}"] if tag else [])]
     lines += [
         "tags:",
@@ -75,11 +74,7 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
 def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     verdict = VERDICTS[tone(report)]
     lines = ["", f"# {_md(report.specialist)}, version {report.version}", "", f"**{verdict.capitalize()}.**"]
-    lines += [_md(" ".join(report.reasons)), "", "## What it does", ""]
-    labels = [_code(label) for label in manifest.get("labels") or ()]
-    lines += [
-        f"It gives a text one of {len(labels):,} labels: {', '.join(labels)}." if labels else _told(report, manifest)
-    ]
+    lines += [_md(" ".join(report.reasons)), "", "## What it does", "", _described(report, manifest)]
     lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
         "| | " + " | ".join(_md(metric_name(m)) for m in report.scores) + " |",
@@ -120,26 +115,11 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     return [*lines, f"- Sealed rows opened: {report.openings:,} times", f"- Made: {report.created}"]
 
 
-def _told(report: Report, manifest: Mapping[str, Any]) -> str:
-    """What it does, where it gives no labels."""
+def _described(report: Report, manifest: Mapping[str, Any]) -> str:
+    """What it does, as its kind says it."""
     options = (manifest.get("task") or {}).get("options") or {}
-    if report.kind == "extract_fields":
-        return f"It finds in a document: {', '.join(map(_code, options.get('fields') or ()))}; the answer is a JSON object."
-    if report.kind == "generate_text":
-        return "It writes SQL." if options.get("language") == "sql" else "It writes a text in answer to a text."
-    if report.anticipation is not None and report.anticipation["target"] == "normal":
-        return normal_told(report.anticipation)
-    if report.anticipation is not None:
-        found = report.anticipation
-        spans, channels = (
-            ", ".join(row["span"] for row in found["horizons"]),
-            ", ".join(map(_code, found["channels"][:20])),
-        )
-        return (
-            f"From a unit's last {found['window']} readings of {channels} it says how likely a "
-            f"{_md(found['event'])} is within {spans}."
-        )
-    return f"Kind of work: {report.kind}."
+    sentence, names = kind(report.kind).described(options, manifest.get("labels") or ())
+    return _md(sentence).replace("{}", ", ".join(map(_code, names)), 1)
 
 
 def _of(report: Report) -> str:

@@ -140,6 +140,8 @@ class Kind(Protocol):
     """What it can give to learners, the first by default."""
     LABELS: bool
     """Whether the answers are labels out of a fixed set, each of which has to be learnt; else the codec is an `AnswerCodec`."""
+    HUB_TASK: str | None
+    """What model hubs call such work; None: they have no word for it."""
 
     def check(self, task: Task, folder: Path = ...) -> None:
         """Do nothing if the task's options are what this kind needs.
@@ -170,6 +172,9 @@ class Kind(Protocol):
 
     def codec(self, task: Task, side_files: Path) -> Codec:
         """The codec, from the task and its side files."""
+
+    def described(self, options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
+        """What a specialist does, by its task's settled options: a sentence, with `{}` where names are put, and the names."""
 
 
 def kind(name: str) -> Kind:

@@ -37,10 +37,13 @@ from shokunin.template import Template
 
 FORMS: tuple[Form, ...] = ("series_window",)
 LABELS = False
+HUB_TASK = None
 INPUTS = ("unit", "readings")
 ALARMS = "alarms.json"
 POWER = "power"
 """What is measured where the target is `normal`."""
+NAMED = 20
+"""So many channels are named where a specialist is described."""
 REMEMBERED = 64
 """Windows that were read and may be asked for again at once."""
 
@@ -179,6 +182,17 @@ def codec(task: Task, side_files: Path) -> FailuresCodec:
     """The codec, from the task and, once they are chosen, the thresholds."""
     path = side_files / ALARMS
     return FailuresCodec(task, tuple(read_json(path)["thresholds"]) if path.exists() else None)
+
+
+def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What it does, for its card."""
+    told = Options(**options)
+    read, spans = f"From a unit's last {told.window} readings of {{}}", ", ".join(map(told.grid.span, told.horizons))
+    if told.target == "normal":
+        says = "whether they are unlike the unit's normal time, since when, and which sensors are. It has learnt from no failure"
+    else:
+        says = f"how likely a {told.event} is within {spans}"
+    return f"{read} it says {says}.", told.sensors[:NAMED]
 
 
 class FailuresCodec:

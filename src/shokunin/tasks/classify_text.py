@@ -26,6 +26,7 @@ from shokunin.template.labels import find_label, plain_question
 
 FORMS: tuple[Form, ...] = ("labelled_text",)
 LABELS = True
+HUB_TASK = "text-classification"
 SHOWN_SCORES = 5
 LONGEST = 100_000
 """Characters of one text that are looked at; no learner of this kind reads further."""
@@ -71,6 +72,11 @@ def codec(task: Task, side_files: Path) -> TextCodec:
     path = side_files / "calibration.json"
     calibration = calibration_from_dict(read_json(path)) if path.exists() else Calibration()
     return TextCodec(task, tuple(names), calibration)
+
+
+def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What it does, for its card."""
+    return f"It gives a text one of {len(labels):,} labels: {{}}.", labels
 
 
 class TextCodec:

@@ -35,6 +35,7 @@ from shokunin.template import Template
 
 FORMS: tuple[Form, ...] = ("labelled_fields", "conversation")
 LABELS = False
+HUB_TASK = None
 LONGEST = 200_000
 NOT_JSON = "the answer is not a JSON object"
 WRONG_LAYOUT = (
@@ -128,6 +129,11 @@ def codec(task: Task, side_files: Path) -> FieldsCodec:
     """
     path = side_files / "calibration.json"
     return FieldsCodec(task, calibration_from_dict(read_json(path)) if path.exists() else Calibration())
+
+
+def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What it does, for its card."""
+    return "It finds in a document: {}; the answer is a JSON object.", [f.name for f in fields_of(Options(**options).fields)]
 
 
 class FieldsCodec:

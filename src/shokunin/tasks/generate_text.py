@@ -31,6 +31,7 @@ from shokunin.template import Template
 
 FORMS: tuple[Form, ...] = ("conversation",)
 LABELS = False
+HUB_TASK = "text-generation"
 LONGEST = 200_000
 SURE = 30.0
 _FENCE = re.compile(r"^```[a-zA-Z]*\s*\n?|\s*```$")
@@ -121,6 +122,11 @@ def codec(task: Task, side_files: Path) -> WritingCodec:
     calibration = calibration_from_dict(read_json(path)) if path.exists() else Calibration()
     database = _options(task).database
     return WritingCodec(task, calibration, None if database is None else _located(database, side_files))
+
+
+def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What it does, for its card."""
+    return ("It writes SQL." if Options(**options).language == "sql" else "It writes a text in answer to a text."), ()
 
 
 class WritingCodec:
