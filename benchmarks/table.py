@@ -21,6 +21,7 @@ NAMES = {
     "shokunin": "Shokunin",
     "shokunin-frozen": "Shokunin without LoRA",
     "shokunin-mpnet": "Shokunin, mpnet as a second base",
+    "shokunin-mpnet-lora": "Shokunin, mpnet as a second base, tuned",
     "tfidf": "TF-IDF + LinearSVC",
     "frozen": "frozen encoder + logistic regression",
     "setfit": "SetFit",
