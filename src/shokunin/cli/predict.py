@@ -52,10 +52,11 @@ def predict(
 
         from shokunin import pipeline
         from shokunin.errors import UsageError
+        from shokunin.pipeline.fleet_predicting import fleet_codec
         from shokunin.pipeline.predicting import is_document, predict_document
 
         specialist = pipeline.load(name, project=project)
-        if specialist.task.kind == "anticipate_failures":
+        if fleet_codec(specialist) is not None:
             machines(specialist, input, out, every=every, output=output)
             return
         if every:

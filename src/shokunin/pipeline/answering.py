@@ -14,7 +14,7 @@ from shokunin.engines.joint import Read, finish, first_encoder, read_together
 from shokunin.errors import ArtefactError
 from shokunin.forms import Form
 from shokunin.specialist import Specialist, read_golden
-from shokunin.tasks import Codec, StreamedCodec, kind
+from shokunin.tasks import Codec, WrittenCodec, kind
 
 GOLDEN_TOLERANCE = 0.02
 """Another processor rounds differently; the label must be the same and the confidence this close."""
@@ -73,13 +73,13 @@ class SpecialistPredictor:
     def streams(self) -> bool:
         """Whether an answer comes in more than one piece."""
         codec, session = self._codec, self._session
-        return isinstance(codec, StreamedCodec) and codec.streams and getattr(session, "streams", False)
+        return isinstance(codec, WrittenCodec) and codec.streams and getattr(session, "streams", False)
 
     def stream(self, inputs: Inputs) -> Generator[str | Answer, None, None]:
         """The value in pieces as it is written, then the answer; closing the generator stops the work."""
         start = time.perf_counter()
         codec, session = self._codec, self._session
-        assert isinstance(codec, StreamedCodec) and isinstance(session, StreamingSession)
+        assert isinstance(codec, WrittenCodec) and isinstance(session, StreamingSession)
         problem = codec.problem(inputs)
         if problem is not None:
             yield Answer(None, 0.0, self._answered_by, problem=problem, sure=False)

@@ -18,6 +18,7 @@ from shokunin.project import Project
 from shokunin.prove.win_rate import Pair, win_rate
 from shokunin.report import Case
 from shokunin.specialist import Specialist
+from shokunin.tasks import WrittenCodec
 
 AT_ONCE = 4
 
@@ -28,7 +29,7 @@ def judge_of(named: str, specialist: Specialist, place: Project, *, against: obj
     Raises:
         UsageError: the answers are not written texts, there is nobody to compare with, or there is no such model.
     """
-    if specialist.task.kind != "generate_text":
+    if not isinstance(codec_of(specialist), WrittenCodec):
         raise UsageError(
             f"a judge compares written answers, and those of {specialist.id!r} are of the kind {specialist.task.kind!r}, where "
             "right and wrong can be looked up; leave out --judge"

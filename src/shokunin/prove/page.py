@@ -32,6 +32,7 @@ from shokunin.prove.wording import (
     whole,
 )
 from shokunin.report import Case, Report, Rung
+from shokunin.tasks import kind
 
 WORST_CASES = 12
 Tone = Literal["yes", "half", "no"]
@@ -62,7 +63,7 @@ def report_html(report: Report) -> str:
         main=report.scores[report.metric],
         main_told=_told(report),
         fields=[(metric_name(m), i) for m, i in report.scores.items() if m.startswith("f1[")],
-        pairs=report.worst_pairs if report.kind == "classify_text" else [],
+        pairs=report.worst_pairs if kind(report.kind).LABELS else [],
         metric_name=metric_name(report.metric),
         promised=made,
         shares={"right": covered * (1 - error), "wrong": covered * error, "rest": 1 - covered},

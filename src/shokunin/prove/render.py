@@ -16,6 +16,7 @@ from shokunin.prove.page import headline, promised, report_html, summary, tone
 from shokunin.prove.tables import table_of
 from shokunin.prove.wording import duration, metric_name, milliseconds, p_value, percent, printable, share, size, whole
 from shokunin.report import Report, report_to_dict
+from shokunin.tasks import kind
 
 __all__ = ["model_card", "report_html", "report_json", "report_terminal"]
 
@@ -70,7 +71,7 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
     if fields.row_count:
         out.print()
         out.print(fields)
-    if report.worst_pairs and report.kind == "classify_text":
+    if report.worst_pairs and kind(report.kind).LABELS:
         out.print()
         out.print(_confusions(report))
     out.print()

@@ -110,8 +110,11 @@ class AnswerCodec(Codec, Protocol):
 
 
 @runtime_checkable
-class StreamedCodec(Codec, Protocol):
-    """The codec of a kind whose answers can be given while they are written."""
+class WrittenCodec(Codec, Protocol):
+    """The codec of a kind whose answers are written texts: of two that differ one may be the better, which a judge can say.
+
+    They can also be given while they are written.
+    """
 
     @property
     def streams(self) -> bool:
