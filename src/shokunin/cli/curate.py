@@ -22,7 +22,7 @@ def curate(
     name: Annotated[str | None, typer.Option(help="The task's name; by default the file's.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to seal as the test; by default a part of DATA.")] = None,
     kind: Annotated[
-        str | None, typer.Option(help="classify_text, extract_fields or generate_text; by default what the rows show.")
+        str | None, typer.Option(help="Which sort of work it is, as for `train`; by default what the rows show.")
     ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")

@@ -9,6 +9,7 @@ import typer
 
 from shokunin.cli.decisions import noted
 from shokunin.cli.output import Output, bars, emit, note, reporting
+from shokunin.task import KINDS
 
 
 def train(
@@ -26,10 +27,7 @@ def train(
         Path | None, typer.Option(help="The same as --test, as it is called beside an OpenAI fine-tuning file.")
     ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(
-            help="classify_text, extract_fields, generate_text or anticipate_failures; by default what the answers look like."
-        ),
+        str | None, typer.Option(help=f"One of {', '.join(KINDS)}; by default what the answers look like.")
     ] = None,
     input: Annotated[
         list[str] | None, typer.Option(help="A column to read; may be given several times. Guessed and shown.")
