@@ -17,6 +17,7 @@ from shokunin.distill.purse import BudgetSpentError, Purse
 from shokunin.distill.teacher import FailedError, Question, Teacher
 from shokunin.distill.votes import DISAGREED, TIED, UNREADABLE, Elected, Vote, elect
 from shokunin.errors import DataError
+from shokunin.tasks import Verifier
 
 NO_BUDGET = "the budget was spent"
 NO_REPLY = "the teacher gave no reply"
@@ -50,7 +51,7 @@ class Options(BaseModel):
 
 
 class Reader(Protocol):
-    """What labelling needs of a kind's codec; if it has `verify(inputs, value)`, that says why an answer does not stand up."""
+    """What labelling needs of a kind's codec; one that can verify answers is asked to."""
 
     def ask_chat(self, inputs: Inputs) -> list[dict[str, str]]:
         """The messages that ask a large model."""
@@ -181,8 +182,7 @@ def _vote(teacher: Teacher, question: Question, inputs: Inputs, desk: Desk, purp
     value = desk.codec.read_reply(reply.text)
     if value is None:
         return Vote(None, teacher.name, UNREADABLE)
-    verify = getattr(desk.codec, "verify", None)
-    problem = None if verify is None else verify(inputs, value)
+    problem = desk.codec.verify(inputs, value) if isinstance(desk.codec, Verifier) else None
     return Vote(None, teacher.name, f"{UNVERIFIED}: {problem}") if problem else Vote(value, teacher.name)
 
 

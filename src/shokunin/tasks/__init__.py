@@ -125,6 +125,14 @@ class WrittenCodec(Codec, Protocol):
 
 
 @runtime_checkable
+class Verifier(Protocol):
+    """The codec, too, of a kind that sees of some answers that they cannot be right, without knowing the right one."""
+
+    def verify(self, inputs: Inputs, value: str) -> str | None:
+        """What is wrong with an answer as such, or None."""
+
+
+@runtime_checkable
 class HistoryCodec(Codec, Protocol):
     """The codec of a kind whose input is the newest part of a history, which the server may know already.
 
