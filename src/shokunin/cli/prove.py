@@ -38,6 +38,14 @@ def prove(
         Path | None,
         typer.Option(help="Of machines: a file with the unit and time of each failure; DATA then holds new readings."),
     ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of machines trained without failures: steps before one in which an alarm counts for it; by default half of "
+            "what the budget has between two alarms.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the page here; by default into the project's reports folder.")
     ] = None,
@@ -51,8 +59,9 @@ def prove(
 
         with bars(output) as progress:
             made = pipeline.prove(
-                name, data, against=against, judge=judge, failures=failures, project=project, progress=progress
-            )
+                name, data, against=against, judge=judge, failures=failures, horizon=horizon, project=project,
+                progress=progress,
+            )  # fmt: skip
         page = pipeline.keep_report(made, report_html(made), place=report, project=project)
         if output is Output.json:
             emit({**report_json(made), "page": str(page)})

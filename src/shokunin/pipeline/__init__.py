@@ -259,6 +259,7 @@ def prove(
     against: str | Sequence[str | None] | None = None,
     judge: str | None = None,
     failures: str | Path | None = None,
+    horizon: int | None = None,
     project: str | Path | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -271,6 +272,8 @@ def prove(
         judge: of written answers, a model that says which is better, the specialist's or the other's: `UPSTREAM#MODEL` or
             `URL#MODEL`.
         failures: of readings of machines: the file with the units and times of failures.
+        horizon: of machines without recorded failures: steps before one in which an alarm counts for it; by default half of what
+            the budget has between two alarms.
         project: the project's folder; by default the current one.
         progress: told how far it is.
 
@@ -284,9 +287,10 @@ def prove(
             raise UsageError("--against and --judge ask language models, which are never shown readings of machines")
         if data is not None and not isinstance(data, (str, Path)):
             raise UsageError("new readings of machines come in a file, such as readings.csv")
-        return prove_fleet(opened, data, failures, place, progress=progress)
-    if failures is not None:
-        raise UsageError(f"--failures is for readings of machines; {opened.id!r} is of the kind {opened.task.kind!r}")
+        return prove_fleet(opened, data, failures, place, horizon=horizon, progress=progress)
+    if failures is not None or horizon is not None:
+        what = "--horizon" if failures is None else "--failures"
+        raise UsageError(f"{what} is for readings of machines; {opened.id!r} is of the kind {opened.task.kind!r}")
     return prove_specialist(opened, data, place, against=against, judge=judge, progress=progress)
 
 

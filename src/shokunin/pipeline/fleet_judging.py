@@ -1,4 +1,4 @@
-"""Judge a specialist that foresees failures by readings it has not seen: with its thresholds as they are."""
+"""Judge a specialist of machines by readings it has not seen: with its thresholds as they are."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.curate.read import read_rows
-from shokunin.errors import ArtefactError, DataError, UsageError
+from shokunin.errors import DataError, UsageError
 from shokunin.files import read_json
 from shokunin.pipeline.answering import codec_of
 from shokunin.pipeline.anticipating import Anticipation, Choice, FittedRung, Prepared, labelled
 from shokunin.pipeline.fleet_folder import REPLAYED, sealed_windows
+from shokunin.pipeline.fleet_given import as_published, given_readings, learnt_of
 from shokunin.pipeline.fleet_proof import Judged, fleet_report
 from shokunin.pipeline.fleet_rows import Fleet, failures_of
 from shokunin.pipeline.fleet_seen import Seen, unseen
-from shokunin.pipeline.fleet_training import fleet_facts
+from shokunin.pipeline.normal_judging import prove_normal
 from shokunin.pipeline.publish import read_report
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.report import Report
-from shokunin.series.columns import Columns
 from shokunin.series.horizons import HorizonModels, read_horizons
 from shokunin.series.proof import Sides, judge
-from shokunin.series.readings import Readings, read_readings
 from shokunin.series.split import Split
 from shokunin.specialist import Specialist
-from shokunin.tasks.anticipate_failures import ALARMS, FailuresCodec, Options, options_of
+from shokunin.tasks.anticipate_failures import ALARMS, FailuresCodec, options_of
 
 
 def prove_fleet(
@@ -39,6 +37,7 @@ def prove_fleet(
     failures: str | Path | None,
     place: Project,
     *,
+    horizon: int | None = None,
     progress: Progress = silent,
 ) -> Report:
     """The report on new readings; without any, the one that was published.
@@ -46,8 +45,9 @@ def prove_fleet(
     Args:
         specialist: open.
         data: a table of readings as in training.
-        failures: of the target `failures`: the file with the units and times of failures.
+        failures: of the targets `failures` and `normal`: the file with the units and times of failures.
         place: the project.
+        horizon: of the target `normal`: steps before a failure in which an alarm counts for it.
         progress: told how far it is.
 
     Raises:
@@ -55,13 +55,16 @@ def prove_fleet(
         UsageError: failures without readings or the other way round, or there is nothing to be judged by.
     """
     told = options_of(specialist.task)
-    if data is None:
-        return _published(specialist, failures, place)
-    if told.target == "normal":
+    if horizon is not None and (told.target != "normal" or failures is None):
         raise UsageError(
-            f"{specialist.id!r} knows no failures, only what is normal; new readings cannot prove it. Once failures are known, "
-            "train on them: shokunin train READINGS.csv --failures FAILURES.csv"
+            "--horizon says how long before a failure an alarm counts for it, and needs --failures"
+            if told.target == "normal"
+            else f"{specialist.id!r} was trained for its own horizons ({', '.join(map(str, told.horizons))}); leave out --horizon"
         )
+    if data is None:
+        return as_published(specialist, failures, place)
+    if told.target == "normal":
+        return prove_normal(specialist, Path(data), failures, horizon, place, progress=progress)
     if (told.target == "failures") != (failures is not None):
         raise UsageError(
             f"{specialist.id!r} foresees failures: say when units failed, --failures FILE"
@@ -71,45 +74,13 @@ def prove_fleet(
     codec = codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     models = read_horizons(specialist.weights.folder)
-    readings = _readings(Path(data), codec.shape.columns, told, progress)
+    readings = given_readings(Path(data), codec.shape.columns, told, specialist.id, progress)
     told = told.model_copy(update={"failures": None if failures is None else str(failures)})
     known = failures_of(told, Path(), codec.shape.columns, readings)
     fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {})
-    prepared, seen = _prepared(fleet, models, _learnt(specialist, place), specialist.id)
+    prepared, seen = _prepared(fleet, models, learnt_of(specialist, place), specialist.id)
     judged = _judged(specialist, fleet, prepared, models, progress)
     return _report(specialist, judged, seen, str(data), progress)
-
-
-def _published(specialist: Specialist, failures: str | Path | None, place: Project) -> Report:
-    if failures is not None:
-        raise UsageError("--failures belongs to new readings: shokunin prove NAME READINGS.csv --failures FILE")
-    report = read_report(specialist)
-    again = f"to judge it anew, give new readings: shokunin prove {specialist.name} READINGS.csv"
-    told = f"This is the report as it was published; {again}."
-    if _learnt(specialist, place) is None:
-        told = (
-            f"This is the report as it was published. What was kept of its readings is no longer in this project, so of new "
-            f"ones nobody can say any more whether it had seen them; {again}."
-        )
-    return replace(report, reasons=[*report.reasons, told])
-
-
-def _learnt(specialist: Specialist, place: Project) -> dict[str, Any] | None:
-    """What it has learnt from, if that is in the project."""
-    try:
-        found = fleet_facts(specialist, place).get("learnt")
-    except ArtefactError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _readings(path: Path, columns: Columns, told: Options, progress: Progress) -> Readings:
-    """The sensors, and the label column where labels stand in the table; the windows' grid."""
-    table = read_rows(path, progress=progress)
-    if told.column is not None:
-        columns = columns.model_copy(update={"channels": (*columns.channels, told.column)})
-    columns.check(table.columns)
-    return read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
 
 
 def _prepared(fleet: Fleet, models: HorizonModels, known: Mapping[str, Any] | None, name: str) -> tuple[Prepared, Seen]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from scipy.special import expit
 
 from shokunin.metrics import Interval
 from shokunin.pipeline.anticipating import Anticipation, FittedRung, Prepared, fit_rungs
+from shokunin.pipeline.fleet_reporting import machines_report, sides_of
 from shokunin.pipeline.fleet_rows import Fleet
 from shokunin.progress import Progress, silent
-from shokunin.prove.measure import machine, measure
 from shokunin.report import Case, Report, Rung
 from shokunin.series.alarms import row_scores, threshold_for_f1
 from shokunin.series.proof import Worth, as_json, sentence
@@ -103,7 +102,6 @@ def fleet_report(
         sample: windows of the test side as they would be sent, their numbers, and until when each is.
         progress: told how far it is.
     """
-    assert specialist.predictor is not None
     prepared, worths = judged.prepared, judged.worths
     main = worths[0]
     answers = specialist.predict([inputs for inputs, _, _ in sample])
@@ -111,38 +109,27 @@ def fleet_report(
         _case(inputs, answer, until, prepared.labels[row], prepared.plan.horizons)
         for (inputs, row, until), answer in zip(sample, answers, strict=True)
     ]
-    progress("measuring speed on this machine", 0, 1)
-    speed = measure(specialist.predictor, [inputs for inputs, _, _ in sample])
     scores, baseline = _scores(judged)
     outcome, reasons = _verdict(judged, specialist.task.target_score, specialist.task.metric)
-    return Report(
-        specialist=specialist.name,
-        version=specialist.version,
-        kind=specialist.task.kind,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    split, threshold = prepared.split, main.alarms.threshold
+    return machines_report(
+        specialist,
+        [inputs for inputs, _, _ in sample],
         verdict=outcome,
         reasons=reasons,
-        rows=len(prepared.split.test),
+        rows=len(split.test),
         metric=specialist.task.metric,
         scores=scores,
         baseline=baseline,
         ladder=_ladder(judged, specialist.task.metric),
         why_chosen=judged.found.chosen[0].why,
-        threshold={"value": main.alarms.threshold if np.isfinite(main.alarms.threshold) else None, "coverage_here": None},
-        calibration={"ece": main.calibration.get("ece"), "temperature": None, "bins": main.calibration.get("bins", [])},
-        risk_coverage=[],
-        worst_pairs=[],
-        scope=None,
-        latency_ms=speed.latency_ms,
-        throughput=speed.throughput,
-        size_bytes=specialist.weights.size_bytes(),
-        peak_memory_bytes=speed.peak_memory_bytes,
-        dataset=_about(judged, specialist),
-        openings=0,
-        machine=machine(),
+        threshold=threshold if np.isfinite(threshold) else None,
+        calibration=main.calibration,
+        dataset=sides_of(len(split.train), len(split.validation), len(split.test), prepared.readings),
         anticipation=_anticipation(judged),
         cases=cases,
-    )  # fmt: skip
+        progress=progress,
+    )
 
 
 def _scores(judged: Judged) -> tuple[dict[str, Interval], dict[str, Any]]:
@@ -231,21 +218,6 @@ def _ranked(scores: Floats, labels: npt.NDArray[np.int8], windows: Windows, span
 
 def _areas(ranked: Ranking) -> dict[str, Any]:
     return {"roc_auc": asdict(ranked.roc_auc), "pr_auc": asdict(ranked.pr_auc), "base_rate": ranked.base_rate}
-
-
-def _about(judged: Judged, specialist: Specialist) -> dict[str, Any]:
-    prepared, readings = judged.prepared, judged.prepared.readings
-    split = prepared.split
-    return {
-        "digest": specialist.manifest["dataset"]["digest"], "train": len(split.train),
-        "validation": len(split.validation), "test": len(split.test), "labels": 0,
-        "facts": {
-            "rows": {
-                "in": readings.facts["rows"]["in"], "used": readings.facts["rows"]["used"],
-                "set_aside": readings.facts["rows"]["aside"],
-            }
-        },
-    }  # fmt: skip
 
 
 def _anticipation(judged: Judged) -> dict[str, Any]:

@@ -200,15 +200,26 @@ def failures_of(told: Options, folder: Path, columns: Columns, readings: Reading
         return {}
     if told.failures is None:
         raise DataError("the target 'failures' needs the file with their dates: --failures FILE")
-    table = read_rows(folder / told.failures)
-    found = read_events(table.rows(), table.columns, columns, told.grid)
+    found = failures_in(folder / told.failures, columns, readings)
+    return {u: steps for u, steps in found.items() if u in readings.units}
+
+
+def failures_in(path: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
+    """By unit the steps of the failures in a file, also of units without readings.
+
+    Raises:
+        DataError: it holds none, a row of it cannot be read, or all are of units without readings.
+    """
+    table = read_rows(path)
+    found = read_events(table.rows(), table.columns, columns, readings.grid)
     if table.broken:
         raise DataError(f"{table.broken[0][0]} of the failures cannot be read: {table.broken[0][1]}")
-    strange = [u for u in found if u not in readings.units]
-    if len(strange) == len(found):
-        shown, there = ", ".join(map(repr, strange[:3])), ", ".join(map(repr, readings.units[:3]))
+    if not found:
+        raise DataError(f"{str(path)!r} holds no failure; write one a row, with its unit and its time")
+    if not set(found) & set(readings.units):
+        shown, there = ", ".join(map(repr, list(found)[:3])), ", ".join(map(repr, readings.units[:3]))
         raise DataError(f"no failure is of a unit with readings: the failures name {shown}, the readings {there}")
-    return {u: steps for u, steps in found.items() if u in readings.units}
+    return found
 
 
 def _texts(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, str]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.pipeline.anticipating import Prepared
 from shokunin.series.readings import Readings, Stretch
+from shokunin.series.split import Split
 from shokunin.series.windows import Windows
 
 SAMPLES = 8
@@ -40,18 +40,37 @@ class Seen:
     namesakes: tuple[str, ...] = ()
 
 
-def learnt(prepared: Prepared) -> dict[str, Any]:
-    """By unit: `until`, the last step that was looked at, and `checks`, checksums of readings by step."""
-    windows, split, furthest = prepared.windows, prepared.split, max(prepared.plan.horizons) + prepared.plan.offset
-    rows = np.union1d(split.train, split.validation)
+def learnt(readings: Readings, until: Mapping[int, int]) -> dict[str, Any]:
+    """By unit: `until`, the last step that was looked at, and `checks`, checksums of readings by step.
+
+    Args:
+        readings: the history.
+        until: by unit number, the last step that was learnt from or chosen by.
+    """
     out: dict[str, Any] = {}
-    for unit in np.unique(windows.unit[rows]).tolist():
-        until = int(windows.step[rows[windows.unit[rows] == unit]].max()) + furthest
-        own = [s for s in prepared.readings.stretches if s.unit == unit]
-        steps = [(s, i) for s in own for i in np.flatnonzero(~s.filled.any(axis=1)).tolist() if s.start + i <= until]
+    for unit, last in sorted(until.items()):
+        own = [s for s in readings.stretches if s.unit == unit]
+        steps = [(s, i) for s in own for i in np.flatnonzero(~s.filled.any(axis=1)).tolist() if s.start + i <= last]
         chosen = [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, SAMPLES).astype(int))] if steps else []
-        checks = {str(s.start + i): _check(s, i) for s, i in chosen}
-        out[prepared.readings.units[unit]] = {"until": until, "checks": checks}
+        out[readings.units[unit]] = {"until": last, "checks": {str(s.start + i): _check(s, i) for s, i in chosen}}
+    return out
+
+
+def last_steps_of(windows: Windows, split: Split, furthest: int = 0) -> dict[int, int]:
+    """By unit number, the last step that training or choosing looked at, or a scale was made of.
+
+    Args:
+        windows: all of them.
+        split: the sides.
+        furthest: steps that labels look ahead of a window's end.
+    """
+    rows = np.union1d(split.train, split.validation)
+    units, ends = windows.unit[rows], windows.step[rows] + furthest
+    out = {unit: int(ends[units == unit].max()) for unit in np.unique(units).tolist()}
+    for stretch, mask in split.known:
+        if mask.any():
+            last = stretch.start + int(np.flatnonzero(mask)[-1])
+            out[stretch.unit] = max(out.get(stretch.unit, last), last)
     return out
 
 

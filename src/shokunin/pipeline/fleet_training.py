@@ -20,7 +20,7 @@ from shokunin.pipeline.anticipating import Anticipation, fit_rungs, prepare
 from shokunin.pipeline.fleet_folder import REPLAYED, Window, published, sealed_windows
 from shokunin.pipeline.fleet_proof import Judged, fleet_report, judged_as_published
 from shokunin.pipeline.fleet_rows import Fleet, Rows, fleet_task, read_fleet
-from shokunin.pipeline.fleet_seen import learnt
+from shokunin.pipeline.fleet_seen import last_steps_of, learnt
 from shokunin.progress import Progress, silent
 from shokunin.project import Project
 from shokunin.report import Report
@@ -60,7 +60,9 @@ def train_fleet(
         rungs, notes = _rungs(fleet, budget_seconds)
         fleet = replace(fleet, options=fleet.options.model_copy(update={"rungs": rungs}))
     prepared = prepare(fleet.readings, fleet.plan, failures=fleet.failures, texts=fleet.texts)
-    digest = keep_fleet(fleet, prepared.split.facts, prepared.leaks, project, learnt(prepared))
+    ahead = max(prepared.plan.horizons) + prepared.plan.offset
+    known = learnt(prepared.readings, last_steps_of(prepared.windows, prepared.split, ahead))
+    digest = keep_fleet(fleet, prepared.split.facts, prepared.leaks, project, known)
     work = project.work / f"fleet-{digest[:16]}"
     work.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:

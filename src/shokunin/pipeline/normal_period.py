@@ -103,7 +103,7 @@ def normal_period(readings: Readings, options: Options, *, tested: bool = True) 
         readings, taken = apart(readings, [options.column])
         states = [np.where(np.isnan(v), -1, v > 0).astype(np.int8) for v in taken[options.column]]
     windows = windows_of(readings, options.window, stride=options.stride)
-    now, clean = _states_of(windows, states)
+    now, clean = states_of(windows, states)
     last = _until(options, readings)
     normal = np.flatnonzero(clean & (windows.step <= last))
     split = _sides(readings, windows, normal, options)
@@ -126,7 +126,7 @@ def normal_period(readings: Readings, options: Options, *, tested: bool = True) 
     return NormalPeriod(options, readings, windows, now, split, labelled, watched, gone, still, facts)
 
 
-def _states_of(windows: Windows, states: States) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+def states_of(windows: Windows, states: States) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
     """The state of each window's newest step, and whether no step of it is in the bad state."""
     now, clean = np.zeros(len(windows), dtype=np.int8), np.zeros(len(windows), dtype=bool)
     for number in np.unique(windows.stretch).tolist():

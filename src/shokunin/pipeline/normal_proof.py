@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,19 +12,22 @@ import numpy.typing as npt
 from shokunin.answer import Answer
 from shokunin.metrics import Interval
 from shokunin.pipeline.fleet_folder import Window
+from shokunin.pipeline.fleet_reporting import machines_report, sides_of
 from shokunin.pipeline.fleet_rows import Fleet
 from shokunin.pipeline.normal_choice import NormalChoice, Tried, faults_of, found_by
 from shokunin.pipeline.normal_period import NormalPeriod
 from shokunin.pipeline.normal_pictures import loud_channel, pictures
 from shokunin.progress import Progress, silent
-from shokunin.prove.measure import machine, measure
 from shokunin.report import Case, Report, Rung
 from shokunin.series.injected import SORTS
 from shokunin.series.quietness import Detection, Power, Quiet, detection, power, quiet, week_text
+from shokunin.series.strangeness import StrangeModel
+from shokunin.series.windows import Windows
 from shokunin.specialist import Specialist
 from shokunin.tasks.strange_answers import STRANGE
 
 LEVEL = 0.05
+PLAINLY = "plain limits on each sensor"
 MUCH = 0.2
 """Share of readings that were filled in from which on it is worth a word."""
 Rows = npt.NDArray[np.int64]
@@ -119,67 +121,46 @@ def normal_report(
         sample: windows of the sealed side as they would be sent.
         progress: told how far it is.
     """
-    assert specialist.predictor is not None
-    choice = judged.choice
+    choice, period = judged.choice, judged.choice.period
     answers = specialist.predict([w.inputs for w in sample])
-    cases = [_case(w, answer, int(choice.period.state[w.row])) for w, answer in zip(sample, answers, strict=True)]
-    progress("measuring speed on this machine", 0, 1)
-    speed = measure(specialist.predictor, [w.inputs for w in sample])
+    cases = [case_of(w, answer, int(period.state[w.row])) for w, answer in zip(sample, answers, strict=True)]
     task = specialist.task
     outcome, reasons = _verdict(judged, task.target_score)
     share = judged.worth.power
     plain = judged.worths[choice.plain.name].power.all
-    return Report(
-        specialist=specialist.name,
-        version=specialist.version,
-        kind=task.kind,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    rows = len(sealed_rows(period))
+    return machines_report(
+        specialist,
+        [w.inputs for w in sample],
         verdict=outcome,
         reasons=reasons,
-        rows=len(sealed_rows(choice.period)),
+        rows=rows,
         metric=task.metric,
         scores={task.metric: share.all},
         baseline={
-            "label": "plain limits on each sensor",
+            "label": PLAINLY,
             "scores": {task.metric: asdict(plain)},
             "p": 1.0 if share.better is None else share.better.p_better,
         },
         ladder=[
-            *(_rung(one, judged) for one in choice.tried),
-            *(Rung(name, None, note=note) for name, note in choice.left_out),
+            *(_rung(one, judged) for one in choice.tried), *(Rung(name, None, note=note) for name, note in choice.left_out)
         ],
         why_chosen=choice.why,
-        threshold={"value": choice.chosen.model.threshold, "coverage_here": None},
-        calibration={"ece": None, "temperature": None, "bins": []},
-        risk_coverage=[],
-        worst_pairs=[],
-        scope=None,
-        latency_ms=speed.latency_ms,
-        throughput=speed.throughput,
-        size_bytes=specialist.weights.size_bytes(),
-        peak_memory_bytes=speed.peak_memory_bytes,
-        dataset=_about(judged, specialist),
-        openings=0,
-        machine=machine(),
+        threshold=choice.chosen.model.threshold,
+        dataset=sides_of(len(period.split.train), len(period.split.validation), rows, judged.fleet.readings),
         anticipation=_anticipation(judged),
         cases=cases,
-    )
+        progress=progress,
+    )  # fmt: skip
 
 
 def _verdict(judged: JudgedNormal, target: float | None) -> tuple[str, list[str]]:
     """Pass where the budget is shown to be kept, and faults are found measurably more often than by plain limits."""
     period, found, budget = judged.choice.period, judged.worth, judged.choice.period.options.alarms_a_week
     week = week_text(period.readings.grid)
-    rate, share = found.quiet.rate, found.power
-    plain = judged.worths[judged.choice.plain.name].power.all
-    told = f"{rate.value:.2f} alarms a unit and {week} in sealed normal time ({rate.low:.2f} to {rate.high:.2f})"
-    kept = rate.high <= budget
-    reasons = [f"{told}: the budget of {budget:g} is {'kept' if kept else 'not shown to be kept'}."]
-    if not kept and not found.quiet.alarms:
-        reasons[0] = (
-            f"No alarm in {found.quiet.weeks:.1f} unit-{week}s of sealed normal time does not show that the budget of {budget:g} "
-            f"is kept (it may be {rate.high:.2f}); it takes about {3.69 / budget:.0f} such unit-{week}s without an alarm."
-        )
+    share, plain = found.power, judged.worths[judged.choice.plain.name].power.all
+    kept, told = budget_told(found.quiet, budget, week, "in sealed normal time")
+    reasons = [told]
     more = share.better is not None and share.better.p_better < LEVEL
     reasons.append(
         f"{_percent(share.all)} of injected faults are found at that budget, by plain limits on each sensor {_percent(plain)}"
@@ -198,17 +179,42 @@ def _verdict(judged: JudgedNormal, target: float | None) -> tuple[str, list[str]
     return ("pass" if good else "fail"), [*reasons, *_told(judged)]
 
 
+def budget_told(found: Quiet, budget: float, week: str, when: str, what: str = "alarms") -> tuple[bool, str]:
+    """Whether a budget of alarms is shown to be kept, and that in a sentence.
+
+    Args:
+        found: the alarms, in the time that counts.
+        budget: alarms a unit and week.
+        week: what that is called.
+        when: which time counts: `in sealed normal time`.
+        what: sort of alarms.
+    """
+    rate, kept = found.rate, found.rate.high <= budget
+    if not kept and not found.alarms:
+        return kept, (
+            f"No alarm in {found.weeks:.1f} unit-{week}s {when} does not show that the budget of {budget:g} is kept (it may be "
+            f"{rate.high:.2f}); it takes about {3.69 / budget:.0f} such unit-{week}s without an alarm."
+        )
+    told = f"{rate.value:.2f} {what} a unit and {week} {when} ({rate.low:.2f} to {rate.high:.2f})"
+    so = "kept" if kept else "not kept" if rate.low > budget else "not shown to be kept"
+    return kept, f"{told}: the budget of {budget:g} is {so}."
+
+
+def labelled_told(d: Detection) -> str:
+    """How labelled states were found, in a sentence."""
+    return (
+        f"Of {d.episodes} labelled states {d.found} were found; F1 {d.f1.value:.3f} ({d.f1.low:.3f} to {d.f1.high:.3f}), by "
+        f"calling everything strange {d.everything:.3f}; false alarms in {_percent(d.false_alarms)} of normal windows, "
+        f"{_percent(d.missed)} of the others missed. No label was learnt from or chosen by."
+    )
+
+
 def _told(judged: JudgedNormal) -> list[str]:
     """What else has to be known to trust it."""
     period, out = judged.choice.period, []
     week = week_text(period.readings.grid)
     if judged.labelled is not None:
-        d = judged.labelled
-        out.append(
-            f"Of {d.episodes} labelled states {d.found} were found; F1 {d.f1.value:.3f} ({d.f1.low:.3f} to {d.f1.high:.3f}), by "
-            f"calling everything strange {d.everything:.3f}; false alarms in {_percent(d.false_alarms)} of normal windows, "
-            f"{_percent(d.missed)} of the others missed. No label was learnt from or chosen by."
-        )
+        out.append(labelled_told(judged.labelled))
     if judged.watched is not None:
         rate = judged.watched.rate
         out.append(
@@ -240,15 +246,6 @@ def _rung(one: Tried, judged: JudgedNormal) -> Rung:
     )  # fmt: skip
 
 
-def _about(judged: JudgedNormal, specialist: Specialist) -> dict[str, Any]:
-    period, rows = judged.choice.period, judged.fleet.readings.facts["rows"]
-    return {
-        "digest": specialist.manifest["dataset"]["digest"], "train": len(period.split.train),
-        "validation": len(period.split.validation), "test": len(sealed_rows(period)), "labels": 0,
-        "facts": {"rows": {"in": rows["in"], "used": rows["used"], "set_aside": rows["aside"]}},
-    }  # fmt: skip
-
-
 def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
     """Everything that the page shows and no other kind has."""
     fleet, choice, period = judged.fleet, judged.choice, judged.choice.period
@@ -270,7 +267,7 @@ def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
         "horizons": [],
         "detector": choice.chosen.name,
         "why": choice.why,
-        "quiet": _quiet(judged.worth.quiet),
+        "quiet": quiet_as_json(judged.worth.quiet),
         "power": asdict(judged.worth.power.all),
         "faults": [
             {
@@ -282,14 +279,14 @@ def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
         ],
         "detectors": [
             {
-                "name": name, "power": asdict(worth.power.all), "quiet": _quiet(worth.quiet), "seconds": seconds[name],
+                "name": name, "power": asdict(worth.power.all), "quiet": quiet_as_json(worth.quiet), "seconds": seconds[name],
                 "held_out": asdict(one.power.all), "steady": one.steady,
                 "better": None if worth.power.better is None else asdict(worth.power.better),
             }
             for (name, worth), one in zip(judged.worths.items(), choice.tried, strict=True)
         ],
         "labelled": None if judged.labelled is None else asdict(judged.labelled),
-        "watched": None if judged.watched is None else _quiet(judged.watched),
+        "watched": None if judged.watched is None else quiet_as_json(judged.watched),
         "split": period.split.facts,
         "leaks": [],
         "gone": [list(pair) for pair in period.gone],
@@ -297,15 +294,38 @@ def _anticipation(judged: JudgedNormal) -> dict[str, Any]:
         "read": fleet.readings.facts,
         "taken": fleet.facts,
         "speaking": [],
-        "timelines": pictures(period, choice.chosen.model, sealed_rows(period), loud_channel(period, choice.chosen.model)),
+        "timelines": _pictures(period, choice.chosen.model),
     }  # fmt: skip
 
 
-def _quiet(found: Quiet) -> dict[str, Any]:
+def _pictures(period: NormalPeriod, model: StrangeModel) -> list[dict[str, Any]]:
+    """Of the sealed side; labelled states are its events."""
+    rows = sealed_rows(period)
+    windows, state = period.windows.take(rows), period.state[rows]
+    ratio = model.scores(period.readings, windows) / model.threshold
+    labels = np.where(state == 1, 1, np.where(np.isin(rows, period.watched), -1, 0)).astype(np.int8)
+    channel = loud_channel(period.readings, windows, ratio, model, period.still)
+    return pictures(period.readings, windows, ratio, labels, begins_of(windows, state), period.stand, channel)
+
+
+def begins_of(windows: Windows, state: npt.NDArray[np.int8]) -> dict[int, list[int]]:
+    """By unit number, the steps at which the bad state (1) begins."""
+    out: dict[int, list[int]] = {}
+    for unit in np.unique(windows.unit[state == 1]).tolist():
+        mine = np.flatnonzero(windows.unit == unit)
+        mine = mine[np.argsort(windows.step[mine], kind="stable")]
+        bad = state[mine] == 1
+        out[unit] = windows.step[mine][bad & ~np.r_[False, bad[:-1]]].tolist()
+    return out
+
+
+def quiet_as_json(found: Quiet) -> dict[str, Any]:
+    """Plain values: how many alarms, in how many unit-weeks, and the rate."""
     return {"alarms": len(found.alarms), "weeks": found.weeks, "rate": asdict(found.rate)}
 
 
-def _case(window: Window, answer: Answer, state: int) -> Case:
+def case_of(window: Window, answer: Answer, state: int) -> Case:
+    """A window as it would be sent, and what was answered; state: 1 bad, 0 normal, -1 nobody knows what is right."""
     expected = {1: STRANGE, 0: "no alarm"}.get(state, "")
     return Case(
         f"{window.inputs['unit']}, until {window.until}", {"unit": window.inputs["unit"], "until": window.until}, expected,

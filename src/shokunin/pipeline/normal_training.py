@@ -14,6 +14,7 @@ from shokunin.errors import UsageError
 from shokunin.files import exclusive, write_json
 from shokunin.pipeline.fleet_folder import REPLAYED, Window, published, sealed_windows
 from shokunin.pipeline.fleet_rows import Rows, fleet_task, read_fleet
+from shokunin.pipeline.fleet_seen import last_steps_of, learnt
 from shokunin.pipeline.fleet_training import keep_fleet
 from shokunin.pipeline.normal_choice import choose_detector
 from shokunin.pipeline.normal_period import SHARES, WINDOW, normal_period
@@ -60,7 +61,8 @@ def train_normal(
     settled = {"window": WINDOW[told.step], "shares": list(SHARES), **task.options}
     fleet = read_fleet(data, replace(task, options=settled), folder, seed=seed, progress=progress)
     period = normal_period(fleet.readings, fleet.options)
-    digest = keep_fleet(fleet, {**period.split.facts, **period.facts}, (), project)
+    known = learnt(period.readings, last_steps_of(period.windows, period.split))
+    digest = keep_fleet(fleet, {**period.split.facts, **period.facts}, (), project, known)
     work = project.work / f"fleet-{digest[:16]}"
     work.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(work.with_suffix(".lock"), seconds=1), tempfile.TemporaryDirectory(dir=work.parent) as scratch:
@@ -104,7 +106,10 @@ def _manifest(judged: JudgedNormal, task: Task, version: int, digest: str, seed:
         "labels": [],
         "weights": {
             "form": "series_window", "format": "series_normal", "exact": True,
-            "facts": {**chosen.weights.facts, "detector": chosen.name, "why": judged.choice.why},
+            "facts": {
+                **chosen.weights.facts, "detector": chosen.name, "why": judged.choice.why,
+                "plain_threshold": judged.choice.plain.model.threshold,
+            },
         },
         "dataset": {
             "digest": digest, "train": len(period.split.train), "validation": len(period.split.validation),

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Template
 from markupsafe import Markup
 
 from shokunin.prove import plots
-from shokunin.prove.sheet import environment, machine_facts, style
-from shokunin.prove.wording import milliseconds, opened, percent
+from shokunin.prove.machines_page import found_of, machines_html, read_facts, span_of
+from shokunin.prove.wording import percent
 from shokunin.report import Report
 
-TEMPLATE = Path(__file__).with_name("fleet.html.jinja")
 SPEAKING = 12
 WIDEST = 320
 """Pixels of the longest bar."""
@@ -23,33 +19,29 @@ WIDEST = 320
 
 def fleet_html(report: Report) -> str:
     """The whole report as one HTML page with its styles and pictures inside."""
-    found = _found(report)
+    found = found_of(report)
     loud = found["speaking"][:SPEAKING]
     most = max((s["push"] for s in loud), default=1.0) or 1.0
-    return _template().render(
-        style=Markup(style()),
-        r=report,
-        a=found,
-        yes=report.verdict == "pass",
+    return machines_html(
+        report,
+        "fleet.html.jinja",
         headline=fleet_headline(report),
         summary=fleet_summary(report),
         warnings=warnings_of(report),
         tiles=_tiles(report),
+        facts=_facts(report),
         sealed=_sealed(report),
         by_unit=found["split"]["by"] == "unit",
         worth=[_worth(row) for row in found["horizons"]],
         protocols=_protocols(found),
-        pictures=[{**t, "svg": Markup(t["svg"])} for t in found["timelines"]],
         speaking=[{**s, "width": round(WIDEST * s["push"] / most)} for s in loud],
         reliability_plot=Markup(plots.reliability_plot(report.calibration["bins"])),
-        facts=_facts(report),
-        machine=machine_facts(report.machine),
     )
 
 
 def fleet_headline(report: Report) -> str:
     """The verdict in one line."""
-    found = _found(report)
+    found = found_of(report)
     first = found["horizons"][0]["span"]
     if report.verdict == "pass":
         return f"Yes: a {found['event']} within {first} is foreseen better than by chance."
@@ -58,54 +50,40 @@ def fleet_headline(report: Report) -> str:
 
 def fleet_summary(report: Report) -> str:
     """The figures behind the verdict: what the first horizon's alarms were worth."""
-    found = _found(report)
+    found = found_of(report)
     row = found["horizons"][0]
     alarms, event = row["alarms"], found["event"]
     if not alarms["events"]:
         return f"There was no {event} in the sealed part, so nobody can say what it would have caught."
     ahead = alarms["steps_ahead"]["quartiles"]
-    early = f", half of them at least {_span(ahead[1], found)} ahead" if ahead else ""
+    early = f", half of them at least {span_of(ahead[1], found)} ahead" if ahead else ""
     return (
         f"It caught {alarms['caught']} of {alarms['events']} {event}s{early}, with {row['month']['false']:.2f} false alarms "
         f"a unit in {found['month']}."
     )
 
 
-def _found(report: Report) -> dict[str, Any]:
-    assert report.anticipation is not None
-    return report.anticipation
-
-
-def _span(steps: float, found: Mapping[str, Any]) -> str:
-    count = steps * found["grid"]["times"]
-    return f"{count:,g} {found['grid']['step']}{'' if count == 1 else 's'}"
-
-
 def warnings_of(report: Report) -> list[str]:
     """The reasons that are no repetition of the table."""
-    repeated = {row["sentence"].lower().rstrip(".") for row in _found(report)["horizons"]}
+    repeated = {row["sentence"].lower().rstrip(".") for row in found_of(report)["horizons"]}
     return [reason for reason in report.reasons if reason.lower().rstrip(".") not in repeated]
 
 
 def _tiles(report: Report) -> list[dict[str, str]]:
-    found = _found(report)
+    found = found_of(report)
     row = found["horizons"][0]
     alarms = row["alarms"]
     quartiles = alarms["steps_ahead"]["quartiles"]
     caught = f"{alarms['caught']} of {alarms['events']}"
     return [
         {"figure": caught, "told": f"{found['event']}s caught within {row['span']}"},
-        {"figure": _span(quartiles[1], found) if quartiles else "–", "told": "of warning, for half of those caught"},
+        {"figure": span_of(quartiles[1], found) if quartiles else "–", "told": "of warning, for half of those caught"},
         {"figure": f"{row['month']['false']:.2f}", "told": f"false alarms a unit in {found['month']}"},
-        {
-            "figure": milliseconds(report.latency_ms["p50"]),
-            "told": f"for one window (95 of 100 within {milliseconds(report.latency_ms['p95'])})",
-        },
     ]
 
 
 def _sealed(report: Report) -> str:
-    found, split = _found(report), _found(report)["split"]
+    found, split = found_of(report), found_of(report)["split"]
     windows = f"{report.rows:,} windows of {found['window']} readings"
     if split["by"] == "given":
         return f"{windows} of the readings that were given. {split['told']}"
@@ -153,19 +131,15 @@ def _protocols(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    found = _found(report)
-    rows, units, taken = found["read"]["rows"], found["read"]["units"], found["taken"]
-    aside = "; ".join(f"{n:,} {reason}" for reason, n in rows["aside"].items())
+    found = found_of(report)
     sides = {
         "to learn from": report.dataset["train"],
         "to choose by": report.dataset["validation"],
         "sealed": report.rows,
     }
     facts = [
-        ("rows", f"{rows['in']:,} in, {rows['used']:,} used" + (f"; set aside: {aside}" if aside else "")),
-        ("units", f"{units['used']:,} of {units['in']:,}"),
-        ("channels", ", ".join(map(str, found["channels"]))),
-        ("split", taken["split"]),
+        *read_facts(found),
+        ("split", found["taken"]["split"]),
         ("windows", ", ".join(f"{count:,} {what}" for what, count in sides.items())),
         ("filled in", f"{percent(found['read']['filled_share'])} of the readings, from the one before"),
         ("dataset", str(report.dataset["digest"])),
@@ -177,16 +151,4 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("cells that are no numbers", ", ".join(f"{n:,} in {name}" for name, n in told.items())))
     if found["read"]["long_gaps"]:
         facts.append(("long gaps", f"{found['read']['long_gaps']:,}, where a unit's history is cut"))
-    if report.openings:
-        facts.append(("sealed part opened", opened(report.openings)))
     return facts
-
-
-@cache
-def _template() -> Template:
-    made = environment()
-    made.filters |= {
-        "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
-        "plain": lambda interval: f"{interval['low']:.3f} to {interval['high']:.3f}",
-    }
-    return made.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shokunin.prove.fleet_page import fleet_headline, fleet_summary, warnings_of
-from shokunin.prove.tables import table_of, windows_speed
+from shokunin.prove.tables import table_of, verdict_lines, windows_speed
 from shokunin.prove.wording import printable
 from shokunin.report import Report
 
@@ -17,12 +17,7 @@ def fleet_terminal(report: Report, out: Console) -> None:
     """Print the verdict, each horizon's worth, the published way to judge beside the honest one, the speed."""
     found = report.anticipation
     assert found is not None
-    out.print()
-    out.print(Text(f"  {fleet_headline(report)}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
-    out.print(Text(f"  {fleet_summary(report)}"))
-    for reason in warnings_of(report):
-        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
-    out.print()
+    verdict_lines(report, fleet_headline(report), fleet_summary(report), warnings_of(report), out)
     table = table_of("within", "caught", "ahead", "false", "PR-AUC", "by chance", "by")
     for row in found["horizons"]:
         table.add_row(*(Text(cell) for cell in _worth(row)))

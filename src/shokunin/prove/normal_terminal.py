@@ -5,22 +5,22 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from shokunin.prove.given_page import was_given
+from shokunin.prove.given_terminal import given_terminal
+from shokunin.prove.machines_page import found_of
 from shokunin.prove.normal_page import normal_headline, normal_summary
-from shokunin.prove.tables import table_of, windows_speed
+from shokunin.prove.tables import table_of, verdict_lines, windows_speed
 from shokunin.prove.wording import printable, share
 from shokunin.report import Report
 
 
 def normal_terminal(report: Report, out: Console) -> None:
     """Print the verdict, each detector on sealed normal time, each sort of fault, the speed."""
-    found = report.anticipation
-    assert found is not None
-    out.print()
-    out.print(Text(f"  {normal_headline(report)}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
-    out.print(Text(f"  {normal_summary(report)}"))
-    for reason in report.reasons:
-        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
-    out.print()
+    if was_given(report):
+        given_terminal(report, out)
+        return
+    found = found_of(report)
+    verdict_lines(report, normal_headline(report), normal_summary(report), report.reasons, out)
     table = table_of("detector", f"alarms a unit and {found['week']}", "injected faults found", "")
     for row in found["detectors"]:
         rate = row["quiet"]["rate"]

@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from shokunin.prove import plots
 from shokunin.prove.wording import duration, milliseconds, percent, printable, round_percent, share, size, span
 
 STYLE = Path(__file__).with_name("page.css")
@@ -31,13 +33,15 @@ def style() -> str:
 
 
 def environment() -> Environment:
-    """Templates that escape everything and know the filters for words and figures."""
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    """Templates of this folder that escape everything and know the filters for words and figures."""
+    loader = FileSystemLoader(Path(__file__).parent)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     made.filters |= {
         **{name: _never_broken(words) for name, words in WORDS.items()},
         "clean": printable,
         "stopped": lambda text: text if text.endswith(".") else f"{text}.",
         "unbroken": _unbroken,
+        "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
     }
     return made
 

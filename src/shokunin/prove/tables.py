@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shokunin.prove.wording import milliseconds, size
+from shokunin.prove.wording import milliseconds, printable, size
 from shokunin.report import Report
 
 
@@ -16,6 +18,16 @@ def table_of(*columns: str) -> Table:
     for i, name in enumerate(columns):
         table.add_column(name, no_wrap=0 < i < len(columns) - 1, overflow="fold")
     return table
+
+
+def verdict_lines(report: Report, headline: str, summary: str, reasons: Sequence[str], out: Console) -> None:
+    """Print the verdict in its colour, the figures behind it, and what else has to be known."""
+    out.print()
+    out.print(Text(f"  {headline}", style=f"bold {'green' if report.verdict == 'pass' else 'red'}"))
+    out.print(Text(f"  {summary}"))
+    for reason in reasons:
+        out.print(Text(f"  · {printable(reason, 600)}", style="dim"))
+    out.print()
 
 
 def windows_speed(report: Report, out: Console) -> None:

@@ -152,14 +152,18 @@ def sentence(worth: Worth, grid: Grid) -> str:
 def as_json(worth: Worth) -> dict[str, Any]:
     """Plain values."""
     plain = asdict(worth)
-    plain["alarms"].pop("alarms")
-    ahead = plain["alarms"].pop("ahead")
-    quantiles = np.quantile(ahead, [0.25, 0.5, 0.75]).tolist() if ahead else None
-    plain["alarms"]["steps_ahead"] = {"quartiles": quantiles, "caught": len(ahead)}
+    for name in ("alarms", "ahead"):
+        plain["alarms"].pop(name)
+    plain["alarms"]["steps_ahead"] = {"quartiles": steps_ahead(worth.alarms), "caught": len(worth.alarms.ahead)}
     if not np.isfinite(plain["alarms"]["threshold"]):
         plain["alarms"]["threshold"] = None
     plain["month"] = {"alarms": worth.month[0], "false": worth.month[1]}
     return plain
+
+
+def steps_ahead(found: AlarmRecord) -> list[float] | None:
+    """The quartiles of how many steps before the events caught the first alarm came; None where none was caught."""
+    return np.quantile(found.ahead, [0.25, 0.5, 0.75]).tolist() if found.ahead else None
 
 
 def _threshold(
