@@ -68,7 +68,7 @@ def test_failures_that_became_known_judge_its_alarms_and_nothing_is_changed(made
     assert report.threshold == published.threshold and about["detector"] == found(published)["detector"]
     one, log = about["failures"], about["log"]
     assert log["failures"] == one["events"] == 18 and log["without_readings"] == log["without_windows"] == 0
-    assert log["horizon"] == 7, "half of what a budget of 0.5 a week has between two alarms"
+    assert log["horizon"] == 7, "half the time that a budget of 0.5 a week allows between two alarms"
     assert one["caught"] >= 16 and one["by_chance"]["caught"]["high"] < one["caught"] and one["by_chance"]["p"] < 0.001
     assert 1 <= one["steps_ahead"]["quartiles"][1] <= 5
     assert one["right"] + one["wrong"] + one["late"] + one["open"] == one["alarms"] == about["all"]["alarms"]

@@ -42,8 +42,8 @@ def prove(
         int | None,
         typer.Option(
             min=1,
-            help="Of machines trained without failures: steps before one in which an alarm counts for it; by default half of "
-            "what the budget has between two alarms.",
+            help="Of machines trained without failures: steps before one in which an alarm counts for it; by default half the "
+            "time that the budget allows between two alarms.",
         ),
     ] = None,
     report: Annotated[

@@ -272,8 +272,8 @@ def prove(
         judge: of written answers, a model that says which is better, the specialist's or the other's: `UPSTREAM#MODEL` or
             `URL#MODEL`.
         failures: of readings of machines: the file with the units and times of failures.
-        horizon: of machines without recorded failures: steps before one in which an alarm counts for it; by default half of what
-            the budget has between two alarms.
+        horizon: of machines without recorded failures: steps before one in which an alarm counts for it; by default half the
+            time that the budget allows between two alarms.
         project: the project's folder; by default the current one.
         progress: told how far it is.
 

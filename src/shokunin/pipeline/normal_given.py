@@ -191,7 +191,9 @@ def _caught(given: Given, record: AlarmRecord) -> list[str]:
     if given.strangers:
         out.append(f"Failures of units without readings, which had no part: {given.strangers:,}.")
     if given.unwatched:
-        out.append(f"Failures without a judged window in the {span} before them, which had no part: {given.unwatched:,}.")
+        out.append(
+            f"Failures without a judged window in the {span} before them, which had no part: {given.unwatched:,}."
+        )
     return out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Template
@@ -38,11 +37,12 @@ WORST_CASES = 12
 Tone = Literal["yes", "half", "no"]
 TITLES: dict[Tone, str] = {"yes": "ready to use", "half": "nothing promised", "no": "not ready"}
 DUPLICATES = {"duplicates": "duplicates", "leaks": "test rows found in training"}
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def report_html(report: Report) -> str:
     """The whole report as one HTML page with its styles and plots inside."""
+    if report.anticipation is not None:
+        return (normal_html if report.anticipation["target"] == "normal" else fleet_html)(report)
     made = promised(report)
     wrong = [c for c in report.cases if not c.correct]
     covered, error = report.threshold.get("coverage_here") or 0.0, report.threshold.get("error_here") or 0.0
@@ -50,8 +50,6 @@ def report_html(report: Report) -> str:
     order = [report.metric, *(m for m in whole(report.scores) if m != report.metric)]
     own = [row["scores"] for row in rivals[1:]]
     scales = {m: plots.scale_of([scores[m] for scores in own]) for m in order}
-    if report.anticipation is not None:
-        return (normal_html if report.anticipation["target"] == "normal" else fleet_html)(report)
     return _template().render(
         style=Markup(style()),
         r=report,
@@ -151,12 +149,8 @@ def _told(report: Report) -> str:
 @cache
 def _template() -> Template:
     made = environment()
-    made.filters |= {
-        "beside": _beside,
-        "wrong_fields": wrong_fields,
-        "bar": lambda interval, low, high: Markup(plots.interval_bar(interval, low, high)),
-    }
-    return made.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    made.filters |= {"beside": _beside, "wrong_fields": wrong_fields}
+    return made.get_template("report.html.jinja")
 
 
 def _cases(report: Report) -> str:

@@ -66,7 +66,7 @@ class Ringing:
 
 
 def usual_horizon(window: int, budget: float, grid: Grid) -> int:
-    """Steps before a failure in which an alarm counts for it, where nobody says: half of what the budget has between two alarms.
+    """Steps before a failure in which an alarm counts for it, where nobody says: half the time between two alarms of the budget.
 
     So whoever rings at random, as often as the budget allows, catches at most about four failures of ten. At least a window,
     as what is strange stays in it for so long; otherwise at most 30 days (of cycles: 100).
