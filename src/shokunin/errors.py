@@ -7,6 +7,7 @@ ShokuninError
 │   │   └── DocumentError   a document that cannot be read
 │   ├── TaskError           a task definition that does not make sense
 │   ├── ProjectError        a project folder, name, version or alias that is not as it should be
+│   ├── LessonsError        lessons that one learner cannot learn from; another one may
 │   ├── BaseModelError      base weights that cannot be found, or are not what they claim to be
 │   └── MissingExtraError   a library that belongs to an optional extra is not installed
 ├── ArtefactError           a specialist's folder is incomplete, changed or unsafe  exit code 2
@@ -51,6 +52,10 @@ class TaskError(UsageError):
 
 class ProjectError(UsageError):
     """A project folder, name, version or alias that is not as it should be."""
+
+
+class LessonsError(UsageError):
+    """Lessons that one learner cannot learn from, such as too few; another learner may."""
 
 
 class BaseModelError(UsageError):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from shokunin.errors import BaseModelError, UsageError
+from shokunin.errors import BaseModelError, LessonsError, UsageError
 from shokunin.forms import Conversation, Conversations
 from shokunin.progress import silent
 from tiny_decoder import colours, tiny_decoder
@@ -184,10 +185,11 @@ def test_it_learns_and_writes_the_model_that_it_trained(tmp_path: Path, base: Pa
         assert torch.allclose(tensor, merged[name], rtol=1e-3, atol=1e-4), name
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_an_interrupted_run_goes_on_and_ends_where_an_uninterrupted_one_does(
-    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, base: Path, dropout: float
 ) -> None:
-    options = _options(base, num_train_epochs=4, validation_split=0.25)
+    options = _options(base, num_train_epochs=4, validation_split=0.25, lora_dropout=dropout)
     lessons = colours(80)
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
@@ -238,7 +240,7 @@ def test_rows_too_long_are_named_and_never_cut(base: Path) -> None:
             == f"{lessons.answers[lesson]}<|im_end|>"
         )
         assert chat.tokenizer.decode(list(ids[:prompt]), skip_special_tokens=False).endswith("<|im_start|>assistant\n")
-    with pytest.raises(UsageError, match="all 7 lessons are longer than max_length 16"):
+    with pytest.raises(LessonsError, match="all 7 lessons are longer than max_length 16"):
         token_rows(lessons, chat, 16)
 
 
@@ -252,6 +254,12 @@ def test_rows_too_long_are_named_and_never_cut(base: Path) -> None:
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, base: Path, change: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         causal_lora.fit(colours(8), _options(**{"base": base, **change}), tmp_path, seed=0, progress=silent)
+
+
+def test_all_linear_is_every_linear_layer_and_a_word_is_no_list_of_them(base: Path) -> None:
+    assert _options(base, target_modules="all-linear") == _options(base)
+    with pytest.raises(ValidationError, match="target_modules"):
+        _options(base, target_modules="q_proj")
 
 
 def test_lessons_without_an_answer_are_refused(tmp_path: Path, base: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.fields.dates import Order, find_dates, usual_order
 from shokunin.fields.learn_items import learn_list
 from shokunin.fields.learn_scalar import FOLDS, Fitting, Rows, cuts_of, learn_scalar
@@ -24,18 +24,18 @@ def learn(lessons: FieldLessons, fitting: Fitting, *, seed: int, progress: Progr
     """One model for each field.
 
     Raises:
-        UsageError: there are fewer than four documents or two groups, no field, or no value at all.
+        LessonsError: there are fewer than four documents or two groups, no field, or no value at all.
     """
     if not lessons.fields:
-        raise UsageError("there is no field to learn; name the fields with their types")
+        raise LessonsError("there is no field to learn; name the fields with their types")
     if len(lessons) < FEWEST or len(np.unique(lessons.groups)) < 2:
-        raise UsageError(
+        raise LessonsError(
             f"{len(lessons)} documents in {len(np.unique(lessons.groups))} groups are too few to learn where fields stand; "
             f"bring at least {FEWEST} that are not copies of each other"
         )
     if all(is_missing(row.get(f.name)) for row in lessons.expected for f in lessons.fields):
         names = ", ".join(repr(f.name) for f in lessons.fields)
-        raise UsageError(f"no document has a value for any of {names}; bring past answers to learn from")
+        raise LessonsError(f"no document has a value for any of {names}; bring past answers to learn from")
     progress("reading the documents", 0, None)
     pages = [Places(document) for document in lessons.documents]
     folds = folds_of(lessons.groups, seed)

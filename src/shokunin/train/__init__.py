@@ -66,13 +66,17 @@ class Learner(Protocol):
         """About how many seconds `fit` needs on this machine; measured on a few lessons where that is cheap.
 
         A limit of time among the options is not taken into account: whoever asks wants to know what the limit would cut.
+
+        Raises:
+            LessonsError: it is plain already that it cannot learn from these lessons.
         """
 
     def fit(self, lessons: Any, options: BaseModel, folder: Path, *, seed: int, progress: Progress) -> Weights:
         """Learn from `lessons` and write the weights into the existing, empty `folder`.
 
         Raises:
-            UsageError: the lessons or options cannot work.
+            LessonsError: it cannot learn from these lessons; another learner may. The ladder then leaves it out.
+            UsageError: the options cannot work.
             MissingExtraError: a library is not installed.
         """
 

@@ -21,7 +21,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from shokunin.encoders.tfidf import fit_tfidf
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.files import write_json
 from shokunin.forms import Conversations, Form
 from shokunin.language.answer_shapes import (
@@ -97,12 +97,12 @@ def fit(lessons: Conversations, options: BaseModel, folder: Path, *, seed: int, 
     `shapes.safetensors` has `weight` (d, r) and `parts` (r, k), float16: their product scores k shapes from d features.
 
     Raises:
-        UsageError: there are no lessons, or answers are said to be queries and do not parse.
+        LessonsError: there are fewer than two lessons, or answers are said to be queries and do not parse.
         DataError: the database cannot be read.
     """
     assert isinstance(options, Options)
     if len(lessons) < 2:
-        raise UsageError(f"learning the shapes of answers needs at least two lessons; got {len(lessons)}")
+        raise LessonsError(f"learning the shapes of answers needs at least two lessons; got {len(lessons)}")
     rng = np.random.default_rng(seed)
     if len(lessons) > MOST_LESSONS:
         lessons = lessons.take(np.sort(rng.permutation(len(lessons))[:MOST_LESSONS]))
@@ -160,7 +160,7 @@ def _are_queries(answers: Sequence[str], said: str) -> bool:
         return False
     problems = [(a, p) for a in answers if (p := read_tree(a).problem) is not None]
     if said == "sql" and problems:
-        raise UsageError(f"the answers are said to be SQL, but {problems[0][0][:80]!r} is not: {problems[0][1]}")
+        raise LessonsError(f"the answers are said to be SQL, but {problems[0][0][:80]!r} is not: {problems[0][1]}")
     return len(problems) <= (1 - SQL_SHARE) * len(answers)
 
 

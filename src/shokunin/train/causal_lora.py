@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError, UsageError
 from shokunin.forms import Conversations, Form, Lessons
 from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL
 from shokunin.language.chat_tokens import ChatTokens
@@ -41,6 +41,8 @@ FEWEST_TO_HOLD_BACK = 60
 MOST_HELD_BACK = 256
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Modules = Annotated[tuple[str, ...], BeforeValidator(lambda said: LINEAR if said == "all-linear" else said)]
+"""Names of linear layers; `all-linear` is all of them, as in PEFT."""
 
 
 class Options(BaseModel):
@@ -68,7 +70,7 @@ class Options(BaseModel):
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     use_dora: bool = Field(False, description="DoRA; slower")
-    target_modules: tuple[str, ...] = Field(LINEAR, min_length=1, description=f"of {', '.join(LINEAR)}")
+    target_modules: Modules = Field(LINEAR, min_length=1, description=f"all-linear, or of {', '.join(LINEAR)}")
     validation_split: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.1,
         description=f"share of the lessons held back, {MOST_HELD_BACK} at most; none of fewer than {FEWEST_TO_HOLD_BACK}",
@@ -107,7 +109,8 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     An interrupted run goes on where it was when it is called again with the same lessons, options and seed.
 
     Raises:
-        UsageError: there are no lessons, all are too long, an answer is empty, or an option does not fit the base.
+        LessonsError: there are no lessons, all are too long, or an answer is empty.
+        UsageError: an option does not fit the base.
         BaseModelError: the base cannot be used.
     """
     chosen, taught = cast(Options, options), _conversations(lessons)
@@ -128,10 +131,10 @@ def _conversations(lessons: Lessons) -> Conversations:
     if not isinstance(lessons, Conversations):
         raise UsageError(f"causal_lora learns from conversations, not from {lessons.form}")
     if not len(lessons):
-        raise UsageError("there are no lessons; causal_lora needs conversations with their answers")
+        raise LessonsError("there are no lessons; causal_lora needs conversations with their answers")
     empty = [n for n, answer in enumerate(lessons.answers) if not answer.strip()]
     if empty:
-        raise UsageError(f"{len(empty)} lessons have no answer (the first is number {empty[0]}); leave them out")
+        raise LessonsError(f"{len(empty)} lessons have no answer (the first is number {empty[0]}); leave them out")
     return lessons
 
 
@@ -206,6 +209,9 @@ class _Run:
         rows = [self.rows[n] for n in self._order[place]]
         begun = time.perf_counter()
         rows, own = self._written(rows, reached.step)
+        if self.options.lora_dropout:
+            # What is dropped depends on the step alone, so that a run that goes on ends where an unbroken one does.
+            torch.manual_seed((self.seed * 1_000_003 + reached.step) % 2**63)
         loss, told, computed = self.tuner.learn(rows, self.options.learning_rate * rate(reached.step), own)
         reached.seconds += time.perf_counter() - begun
         reached.step += 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.forms import Conversations, Rows
 from shokunin.language.chat_tokens import ChatTokens
 
@@ -53,7 +53,7 @@ def token_rows(lessons: Conversations, chat: ChatTokens, max_length: int) -> Tok
     """All lessons as tokens.
 
     Raises:
-        UsageError: every one is longer than `max_length`.
+        LessonsError: every one is longer than `max_length`.
     """
     rows, kept, too_long = [], [], []
     for number, (asked, answer) in enumerate(zip(lessons.asked, lessons.answers, strict=True)):
@@ -66,7 +66,7 @@ def token_rows(lessons: Conversations, chat: ChatTokens, max_length: int) -> Tok
             kept.append(number)
     if not rows:
         shortest = min(too_long)[0] if too_long else 0
-        raise UsageError(
+        raise LessonsError(
             f"all {len(lessons)} lessons are longer than max_length {max_length} tokens (the shortest has {shortest}); "
             "raise max_length or shorten the prompt"
         )

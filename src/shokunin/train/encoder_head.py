@@ -17,7 +17,7 @@ from shokunin.encoders.graph import write_encoder
 from shokunin.encoders.linear_head import GRID, fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import TextEncoder, length_for
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
@@ -59,11 +59,14 @@ def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, pr
     """Embed the lessons, fit the head, and write encoder and head as one graph into `folder`.
 
     Raises:
-        UsageError: there are fewer than two labels among the lessons, or the base model cannot be used.
+        LessonsError: there are fewer than two labels among the lessons.
+        BaseModelError: the base model cannot be used.
     """
     chosen = cast(Options, options)
     if len(np.unique(lessons.labels)) < 2:
-        raise UsageError(f"{len(lessons)} lessons with fewer than two different labels; there is nothing to tell apart")
+        raise LessonsError(
+            f"{len(lessons)} lessons with fewer than two different labels; there is nothing to tell apart"
+        )
     base = resolve(chosen.base)
     encoder = TextEncoder(base, max_length=chosen.max_length or length_for(base, lessons.texts))
     embeddings = encoder.embed(lessons.texts, progress)

@@ -31,7 +31,7 @@ from shokunin.encoders.linear_head import fit_linear_head, seconds_to_fit
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.text_encoder import length_for
 from shokunin.encoders.tokens import read_pad_id, token_ids
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress, silent
 from shokunin.train.adapted_encoder import AdaptedEncoder, AdapterOptions, Share, shuffled_batches, warm_then_cosine
@@ -92,12 +92,15 @@ def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, pr
     """Tune the encoder and its head on the lessons, merge, and write one graph into `folder`.
 
     Raises:
-        UsageError: there are fewer than two labels among the lessons, an option does not fit the encoder, or the base
-            model cannot be used.
+        LessonsError: there are fewer than two labels among the lessons.
+        UsageError: an option does not fit the encoder.
+        BaseModelError: the base model cannot be used.
     """
     chosen = cast(Options, options)
     if len(np.unique(lessons.labels)) < 2:
-        raise UsageError(f"{len(lessons)} lessons with fewer than two different labels; there is nothing to tell apart")
+        raise LessonsError(
+            f"{len(lessons)} lessons with fewer than two different labels; there is nothing to tell apart"
+        )
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -60,7 +60,7 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     """Write `fields.json`, `signs.safetensors` and the trees of each field.
 
     Raises:
-        UsageError: there are too few documents, or none has a value.
+        LessonsError: there are too few documents, or none has a value.
     """
     chosen = cast(Options, options)
     if not isinstance(lessons, FieldLessons):

@@ -31,7 +31,7 @@ from shokunin.encoders.base_models import resolve
 from shokunin.encoders.graph import Head, write_token_encoder
 from shokunin.encoders.onnx_text import GRAPH, TOKENIZER, OnnxText, copy_tokenizer, write_about
 from shokunin.encoders.tokens import Spelling, read_pad_id
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError, UsageError
 from shokunin.fields.learning import order_of
 from shokunin.fields.normalise import is_missing
 from shokunin.fields.one_span import PARTS
@@ -80,8 +80,13 @@ class Options(AdapterOptions):
 
 
 def forecast(lessons: Lessons, options: BaseModel) -> float:
-    """About how many seconds `fit` needs here for all epochs, whatever `minutes` says; measured on a few documents."""
+    """About how many seconds `fit` needs here for all epochs, whatever `minutes` says; measured on a few documents.
+
+    Raises:
+        LessonsError: there are too few documents, or only lists to find.
+    """
     known, chosen = cast(FieldLessons, lessons), cast(Options, options)
+    _check(known)
     some = np.arange(0, len(known), max(1, len(known) // 24))[:24]
     with torch.random.fork_rng(devices=[]):
         started = time.perf_counter()
@@ -101,8 +106,8 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     """Tune the encoder on the lessons, merge, and write the graph, the tokenizer and the fields into `folder`.
 
     Raises:
-        UsageError: there are too few documents, only lists to find, or no value that a document holds; or an option does not
-            fit the encoder.
+        LessonsError: there are too few documents, only lists to find, or no value that a document holds.
+        UsageError: an option does not fit the encoder.
         BaseModelError: the base model cannot be used.
     """
     chosen = cast(Options, options)
@@ -115,7 +120,7 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
         progress("opening the base model", 0, None)
         given = _Lessons(lessons, chosen)
         if not any(limit.longest for limit in given.limits):
-            raise UsageError(
+            raise LessonsError(
                 f"none of the {len(lessons)} documents holds the value of any of its fields, so there is no place to learn; look "
                 "whether text and answers belong together, or let a language model write the answers"
             )
@@ -227,7 +232,7 @@ class _Tuner(AdaptedEncoder):
         options, given = self.options, self.lessons
         rows = np.flatnonzero(np.isin(self.document_of, learnt))
         if not len(rows):
-            raise UsageError("all documents but those that are held back are empty; bring more that are not")
+            raise LessonsError("all documents but those that are held back are empty; bring more that are not")
         an_epoch = max(1, -(-len(rows) // options.per_device_train_batch_size))
         wished = max(1, round(options.num_train_epochs * len(rows) / options.per_device_train_batch_size))
         fields = fields_before(given.fields, given.limits, given.readings, given.expected, given.order)
@@ -356,18 +361,18 @@ class _Tuner(AdaptedEncoder):
 def _check(lessons: FieldLessons) -> None:
     fields = [f for f in lessons.fields if f.type != "list"]
     if not fields:
-        raise UsageError(
+        raise LessonsError(
             "field_tagger finds single values, and every field to find here is a list; lists are found by field_candidates"
         )
     groups = len(np.unique(lessons.groups))
     if len(lessons) < FEWEST or groups < 2:
-        raise UsageError(
+        raise LessonsError(
             f"{len(lessons)} documents in {groups} groups are too few to tune an encoder; bring at least {FEWEST} that are not "
             "copies of each other, or learn with field_candidates alone"
         )
     if all(is_missing(row.get(f.name)) for row in lessons.expected for f in fields):
         names = ", ".join(repr(f.name) for f in fields)
-        raise UsageError(f"no document has a value for any of {names}; bring past answers to learn from")
+        raise LessonsError(f"no document has a value for any of {names}; bring past answers to learn from")
 
 
 def _held_back(groups: Rows, share: float, seed: int) -> npt.NDArray[np.bool_]:

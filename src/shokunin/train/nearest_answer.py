@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save_file
 
 from shokunin.encoders.tfidf import fit_tfidf
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.files import write_json
 from shokunin.forms import Conversations, Form
 from shokunin.language.asked import asked_text, frame_of
@@ -40,11 +40,11 @@ def fit(lessons: Conversations, options: BaseModel, folder: Path, *, seed: int, 
     """Write `vocabulary.json`, `idf.safetensors`, `answers.json` and the prompts as sparse rows in `prompts.safetensors`.
 
     Raises:
-        UsageError: there are no lessons.
+        LessonsError: there are no lessons.
     """
     assert isinstance(options, Options)
     if len(lessons) == 0:
-        raise UsageError("finding the nearest prompt needs at least one lesson; got none")
+        raise LessonsError("finding the nearest prompt needs at least one lesson; got none")
     progress("counting word and character sequences", 0, 1)
     frame = frame_of(lessons.asked)
     encoder, rows = fit_tfidf([asked_text(c, frame) for c in lessons.asked], limit=options.max_features)

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from sklearn.svm import LinearSVC
 
 from shokunin.encoders.tfidf import fit_tfidf
-from shokunin.errors import UsageError
+from shokunin.errors import LessonsError
 from shokunin.forms import Form, TextLessons
 from shokunin.progress import Progress
 from shokunin.weights import Weights
@@ -49,12 +49,12 @@ def fit(lessons: TextLessons, options: BaseModel, folder: Path, *, seed: int, pr
     """Write `vocabulary.json`, `idf.safetensors` and `linear.safetensors` (`weight` (d, k) float16, `bias` (k,) float32).
 
     Raises:
-        UsageError: fewer than two labels.
+        LessonsError: fewer than two labels.
     """
     assert isinstance(options, Options)
     k = len(lessons.names)
     if len(np.unique(lessons.labels)) < 2:
-        raise UsageError(f"learning to tell labels apart needs at least two of them; got {list(lessons.names)!r}")
+        raise LessonsError(f"learning to tell labels apart needs at least two of them; got {list(lessons.names)!r}")
     progress("counting word and character sequences", 0, 2)
     encoder, rows = fit_tfidf(lessons.texts, limit=max(1_000, min(options.max_features, MOST_WEIGHTS // (2 * k))))
     progress("fitting the linear layer", 1, 2)
