@@ -170,6 +170,7 @@ def test_failures_without_readings_are_counted_and_a_horizon_can_be_said(made: S
     log, one = found(report)["log"], found(report)["failures"]
     assert (log["failures"], log["without_readings"], log["without_windows"], one["events"]) == (4, 1, 1, 2)
     assert log["horizon"] == 20 and log["span"] == "20 days"
+    assert sum(t["svg"].count('class="event"') for t in found(report)["timelines"]) == 2, "only those that are judged"
     assert any(reason == "Failures of units without readings, which had no part: 1." for reason in report.reasons)
     assert any("without a judged window in the 20 days before" in reason for reason in report.reasons)
 

@@ -31,7 +31,7 @@ def test_alarms_beside_failures_are_right_false_late_or_open() -> None:
     windows = windows_of(readings, 5)  # its last steps: 4 to 103
     failures = {"a": [40, 200], "b": [2, 60]}
     known = met(readings, windows, failures, 10)
-    assert known.judged == 2, "nobody watched before step 2, nor before step 200"
+    assert known.judged == 2 and known.events == {0: [40], 1: [60]}, "nobody watched before step 2, nor before step 200"
     labels = {(int(u), int(s)): int(v) for u, s, v in zip(windows.unit, windows.step, known.labels, strict=True)}
     assert [labels[0, s] for s in (29, 30, 39, 40, 44, 45)] == [0, 1, 1, -1, -1, 0]
     assert labels[0, 103] == 0, "a failure at 200 says that none came before it"

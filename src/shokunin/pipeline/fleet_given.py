@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shokunin.curate.read import read_rows
-from shokunin.errors import ArtefactError, DataError, UsageError
+from shokunin.errors import ArtefactError, UsageError
 from shokunin.pipeline.fleet_training import fleet_facts
 from shokunin.pipeline.publish import read_report
 from shokunin.progress import Progress
@@ -22,7 +20,7 @@ from shokunin.tasks.anticipate_failures import Options
 
 
 def given_readings(
-    path: Path, columns: Columns, told: Options, name: str, progress: Progress, *, labelled: bool = True
+    path: Path, columns: Columns, told: Options, progress: Progress, *, labelled: bool = True
 ) -> Readings:
     """The sensors, and the label column if it is in the table, on the grid of the windows.
 
@@ -30,27 +28,17 @@ def given_readings(
         path: the table.
         columns: of the training, with the channels that were learnt.
         told: the specialist's options.
-        name: the specialist's.
         progress: told of the rows read.
         labelled: a wide table must have the label column, where the options name one; otherwise it may.
 
     Raises:
-        DataError: the table lacks a column or a channel, or has no usable row.
+        DataError: the table lacks a column, or has no usable row.
     """
     table = read_rows(path, progress=progress)
     if told.column is not None and (labelled or columns.is_long or told.column in table.columns):
         columns = columns.model_copy(update={"channels": (*columns.channels, told.column)})
     columns.check(table.columns)
-    readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
-    silent = [
-        channel
-        for i, channel in enumerate(readings.channels)
-        if channel != told.column and all(bool(np.isnan(s.values[:, i]).all()) for s in readings.stretches)
-    ]
-    if silent:
-        shown = ", ".join(map(repr, silent[:5]))
-        raise DataError(f"{path.name!r} has no reading of {shown}, which {name!r} looks at; it knows no window without")
-    return readings
+    return read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
 
 
 def learnt_of(specialist: Specialist, place: Project) -> dict[str, Any] | None:

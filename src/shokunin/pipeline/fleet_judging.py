@@ -74,7 +74,7 @@ def prove_fleet(
     codec = codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     models = read_horizons(specialist.weights.folder)
-    readings = given_readings(Path(data), codec.shape.columns, told, specialist.id, progress)
+    readings = given_readings(Path(data), codec.shape.columns, told, progress)
     told = told.model_copy(update={"failures": None if failures is None else str(failures)})
     known = failures_of(told, Path(), codec.shape.columns, readings)
     fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {})

@@ -89,12 +89,24 @@ def prove_normal(
     codec = codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     columns, model = codec.shape.columns, read_strange(specialist.weights.folder)
-    whole = given_readings(data, columns, told, specialist.id, progress, labelled=False)
+    whole = given_readings(data, columns, told, progress, labelled=False)
+    _every_channel(whole, columns, data.name, specialist.id)
     log = None if failures is None else failures_in(Path(failures), columns, whole)
     watched = _watched(whole, told, learnt_of(specialist, place), specialist.id)
     judged = _judged(specialist, columns, told, model, watched, log, horizon, str(data), failures)
     windows = sealed_windows(watched.readings, watched.windows, np.arange(len(watched.windows)), codec.shape, REPLAYED)
     return normal_given_report(specialist, judged, windows, progress=progress)
+
+
+def _every_channel(readings: Readings, columns: Columns, source: str, name: str) -> None:
+    """A channel that never speaks would pass for one that is always normal."""
+    places = [readings.channels.index(channel) for channel in columns.channels]
+    mute = [readings.channels[i] for i in places if all(np.isnan(s.values[:, i]).all() for s in readings.stretches)]
+    if mute:
+        shown = ", ".join(map(repr, mute[:5]))
+        raise DataError(
+            f"{source!r} has no reading of {shown}, which {name!r} looks at; without, nobody can say what is normal"
+        )
 
 
 def _watched(readings: Readings, told: Options, known: Mapping[str, Any] | None, name: str) -> Watched:

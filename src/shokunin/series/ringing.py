@@ -35,15 +35,18 @@ class Met:
         horizon: an alarm is right if a failure comes within so many steps after it.
         labels: int8 (n,): a failure came in that time (1), none did (0), or nobody can say (-1).
         late: mask (n,), the window still holds the step of a failure, and no other failure is known to come; its label is -1.
-        events: by unit number, the steps of all failures.
-        judged: failures with a window in the horizon before them; nobody could have caught the others.
+        events: by unit number, the steps of failures with a window in the horizon before them; nobody could have caught others.
     """
 
     horizon: int
     labels: npt.NDArray[np.int8]
     late: Mask
     events: Mapping[int, Sequence[int]]
-    judged: int
+
+    @property
+    def judged(self) -> int:
+        """How many failures those are."""
+        return sum(map(len, self.events.values()))
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,16 @@ def met(readings: Readings, windows: Windows, failures: Mapping[str, Sequence[in
         DataError: no failure has a window in the horizon before it.
     """
     grid = readings.grid
-    events = {readings.units.index(unit): sorted(steps) for unit, steps in failures.items()}
-    judged = 0
+    events: dict[int, list[int]] = {}
     late = np.zeros(len(windows), dtype=bool)
-    for unit, steps in events.items():
+    for name, given in failures.items():
+        unit, steps = readings.units.index(name), sorted(given)
         own = np.flatnonzero(windows.unit == unit)
-        judged += len(watched_events(np.sort(windows.step[own]), steps, horizon))
         ends = windows.step[own]
+        events[unit] = watched_events(np.sort(ends), steps, horizon)
         late[own] = np.searchsorted(steps, ends, side="right") > np.searchsorted(steps, ends - windows.length + 1)
-    if not judged:
-        dates = sorted(step for steps in events.values() for step in steps)
+    if not any(events.values()):
+        dates = sorted(step for steps in failures.values() for step in steps)
         first, last = grid.when(int(windows.step.min())), grid.when(int(windows.step.max()))
         raise DataError(
             f"none of the {len(dates):,} failures has a window of its unit in the {grid.span(horizon)} before it: they are from "
@@ -105,7 +108,7 @@ def met(readings: Readings, windows: Windows, failures: Mapping[str, Sequence[in
         )
     labels = from_failures(readings, windows, failures, (horizon,))[:, 0]
     late &= labels != 1
-    return Met(horizon, np.where(late, UNKNOWN, labels).astype(np.int8), late, events, judged)
+    return Met(horizon, np.where(late, UNKNOWN, labels).astype(np.int8), late, events)
 
 
 def rang(
