@@ -20,7 +20,10 @@ FACTS: dict[str, Any] = {
     "llama.context_length": 64,
     "llama.block_count": 1,
     "llama.embedding_length": 32,
+    "llama.attention.head_count": 2,
+    "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": ["a", "b"],
+    "tokenizer.ggml.token_type": [1, 1],
     "tokenizer.ggml.scores": [0.5, 1.5],
     "tokenizer.chat_template": "{{ messages[0]['content'] }}",
 }
@@ -36,14 +39,22 @@ def fact(key: str, value: Any) -> bytes:
     if isinstance(value, list) and isinstance(value[0], str):
         return text(key) + struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(text, value))
     if isinstance(value, list):
-        return text(key) + struct.pack(f"<IIQ{len(value)}f", 9, 6, len(value), *value)
+        code, kind = ("i", 5) if isinstance(value[0], int) else ("f", 6)
+        return text(key) + struct.pack(f"<IIQ{len(value)}{code}", 9, kind, len(value), *value)
     return text(key) + struct.pack("<II", 4, value)
 
 
-def gguf(facts: dict[str, Any] | None = None, *, magic: bytes = b"GGUF", version: int = 3, kind: int = 8) -> bytes:
+def gguf(
+    facts: dict[str, Any] | None = None,
+    *,
+    magic: bytes = b"GGUF",
+    version: int = 3,
+    kind: int = 8,
+    matrix: str = "token_embd.weight",
+) -> bytes:
     """One matrix of 32 x 2 numbers as Q8_0: 68 bytes."""
     facts = FACTS if facts is None else facts
-    tensor = text("output.weight") + struct.pack("<IQQIQ", 2, 32, 2, kind, 0)
+    tensor = text(matrix) + struct.pack("<IQQIQ", 2, 32, 2, kind, 0)
     head = magic + struct.pack("<IQQ", version, 1, len(facts)) + b"".join(fact(*one) for one in facts.items()) + tensor
     return head + b"\0" * (-len(head) % 32) + b"\1" * 68
 
@@ -60,7 +71,7 @@ def test_a_whole_file(place: Path) -> None:
     assert header.facts["tokenizer.ggml.tokens"] == ("a", "b")
     assert header.facts["tokenizer.ggml.scores"] == (0.5, 1.5)
     assert header.chat_template == "{{ messages[0]['content'] }}"
-    assert (header.tensors, header.types) == ({"output.weight": (32, 2)}, {"output.weight": 8})
+    assert (header.tensors, header.types) == ({"token_embd.weight": (32, 2)}, {"token_embd.weight": 8})
 
 
 @pytest.mark.parametrize(
@@ -68,13 +79,32 @@ def test_a_whole_file(place: Path) -> None:
     [
         (gguf(magic=b"PK\3\4"), "is not a GGUF file: it begins with b'PK"),
         (gguf(version=99), "is GGUF of version 99"),
-        (gguf(kind=77), "'output.weight' of 'model.gguf' is of the unknown type 77"),
+        (gguf(kind=77), "'token_embd.weight' of 'model.gguf' is of the unknown type 77"),
         (gguf({**FACTS, "llama.context_length": 0}), "does not say its 'llama.context_length'"),
         (gguf({k: v for k, v in FACTS.items() if k != "general.architecture"}), "'general.architecture'"),
         (gguf({k: v for k, v in FACTS.items() if "tokens" not in k}), "carries no tokenizer"),
+        (
+            gguf({**FACTS, "tokenizer.ggml.tokens": ["a"]}),
+            r"'tokenizer.ggml.token_type' is a list of 2; expected a list of 1 ",
+        ),
+        (gguf({k: v for k, v in FACTS.items() if "token_type" not in k}), "'tokenizer.ggml.token_type' is missing"),
+        (gguf({k: v for k, v in FACTS.items() if "ggml.model" not in k}), "'tokenizer.ggml.model' is missing"),
+        (gguf({k: v for k, v in FACTS.items() if "head_count" not in k}), "'llama.attention.head_count' .missing"),
+        (gguf({**FACTS, "tokenizer.ggml.model": "gpt2"}), "'tokenizer.ggml.merges' is missing"),
+        (
+            gguf({**FACTS, "tokenizer.ggml.eos_token_id": 2}),
+            "says 2 is its 'tokenizer.ggml.eos_token_id'; .* from 0 to 1",
+        ),
+        (
+            gguf({**FACTS, "tokenizer.ggml.tokens": ["a", "b", "c"], "tokenizer.ggml.token_type": [1, 1, 1]}),
+            r"it has 3 tokens, and its 'token_embd.weight' has the dimensions \(32, 2\)",
+        ),
+        (gguf(matrix="output.weight"), "'token_embd.weight' is missing"),
+        (gguf({**FACTS, "llama.context_length": 1 << 31}), "'llama.context_length' is 2147483648; expected at most"),
+        (gguf({**FACTS, "general.alignment": "a"}), "aligns its tensors to 'a' bytes"),
         (gguf({**FACTS, "general.alignment": 0}), "aligns its tensors to 0 bytes"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1 << 60), "promises 1152921504606846976 tensors"),
-        (gguf()[:-1], "tensor 'output.weight' ends at byte"),
+        (gguf()[:-1], "tensor 'token_embd.weight' ends at byte"),
         (b"", "is cut short"),
     ],
 )

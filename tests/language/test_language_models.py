@@ -12,7 +12,7 @@ from shokunin.errors import BaseModelError, UsageError
 from shokunin.files import sha256_of
 from shokunin.language import base_models
 from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL, KNOWN, resolve
-from shokunin.language.chat_template import render, template_in
+from shokunin.language.chat_template import check_marks, render, template_in
 
 
 def install(site: Path, package: str, files: dict[str, bytes]) -> None:
@@ -122,3 +122,39 @@ def test_a_template_may_refuse_and_may_not_reach_out() -> None:
         render("{{ ''.__class__.__mro__[1].__subclasses__() }}", [])
     with pytest.raises(BaseModelError, match="cannot be read"):
         render("{% for %}", [])
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ messages[0]['content'] + 1 }}", "TypeError"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ strftime_now('%d') }}", "'strftime_now' is undefined"),
+        ("{% for n in range(10 ** 9) %}{% endfor %}", "OverflowError"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "RecursionError"),
+    ],
+)
+def test_a_template_that_fails_is_a_wrong_model_not_a_wrong_request(template: str, why: str) -> None:
+    with pytest.raises(BaseModelError, match=why):
+        render(template, [{"role": "user", "content": "a"}])
+
+
+def test_a_template_of_another_tokenizer_is_refused() -> None:
+    other = "{% for m in messages %}<|start_header|>{{ m['role'] }}<|eot|>{{ m['content'] }}{% endfor %}"
+    with pytest.raises(
+        BaseModelError, match=r"'<\|start_header\|>', '<\|eot\|>', which is no token; .* '<\|im_start\|>'"
+    ):
+        check_marks(other, {"<|im_start|>", "<|im_end|>", "</s>"}, "some")
+    check_marks(other, {"<|start_header|>", "<|eot|>", "<|unused|>"}, "some")
+    check_marks(other, {"<s>", "</s>"}, "some")  # to this tokenizer all marks are plain text
+    check_marks(None, {"<|im_start|>"}, "some")
+    with pytest.raises(BaseModelError, match=r"does not even take a question and its answer .*never"):
+        check_marks("{{ raise_exception('never') }}", {"<s>"}, "some")
+    with pytest.raises(BaseModelError, match=r"of 'some' cannot be used: .*TypeError"):
+        check_marks("{{ messages[0]['content'] + 1 }}", {"<s>"}, "some")
+
+
+def test_a_damaged_list_of_templates_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": ["x"]}')
+    with pytest.raises(BaseModelError, match="is not readable"):
+        template_in(tmp_path)

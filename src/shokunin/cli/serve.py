@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shokunin.cli.output import Output, reporting
+from shokunin.cli.output import Output, bars, reporting
+from shokunin.progress import Progress
 
 
 class LogStyle(Enum):
@@ -63,8 +66,14 @@ def serve(
 
     Behind one OpenAI-compatible address, at /v1/chat/completions and /v1/specialists/NAME/predict, until Ctrl-C.
     """
-    with reporting(Output.text):
+    with reporting(Output.text), ExitStack() as drawn:
         from shokunin.pipeline import serving
+
+        progress = drawn.enter_context(bars(Output.text)) if sys.stderr.isatty() else _noted()
+
+        def begun(url: str, ids: list[str]) -> None:
+            drawn.close()
+            _started(url, ids)
 
         serving.serve(
             names or [],
@@ -77,8 +86,21 @@ def serve(
             record=record,
             log=None if log is None else log.value,
             log_file=log_file,
-            started=_started,
+            started=begun,
+            progress=progress,
         )
+
+
+def _noted() -> Progress:
+    """A line on stderr for each thing that takes time, where there is no terminal to draw a bar on."""
+    seen: set[str] = set()
+
+    def progress(what: str, done: float, total: float | None) -> None:
+        if what not in seen:
+            seen.add(what)
+            typer.echo(what, err=True)
+
+    return progress
 
 
 def _started(url: str, ids: list[str]) -> None:

@@ -7,6 +7,7 @@ back. The folder lies in the cache under the file's digest.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from shokunin.encoders.cache import cache_folder
-from shokunin.errors import BaseModelError, ProjectError
+from shokunin.errors import BaseModelError, MissingExtraError, ProjectError
 from shokunin.files import folder_in_making, publish_folder
 from shokunin.language.decoder_names import PERMUTED, checkpoint_name, from_gguf_rows, rotary_heads
+from shokunin.language.gguf_decoder import MODEL_TYPES, decoder_sizes
 from shokunin.language.gguf_header import GgufHeader, read_header
 from shokunin.language.gguf_tokens import tokenizer_json
 
 LAYOUT = "decoders-1"
 """Part of the cache's path; another number when what is written changes."""
-MODEL_TYPES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 
 
 def decoder_folder(file: Path, sha256: str) -> Path:
@@ -74,52 +75,52 @@ def decoder_config(header: GgufHeader, name: str) -> dict[str, Any]:
             "with safetensors"
         )
 
-    def said(key: str, default: Any = None) -> Any:
-        found = facts.get(f"{architecture}.{key}", default)
-        if found is None:
-            raise BaseModelError(f"{name!r} does not state {architecture}.{key}; the file is damaged or too old")
-        return found
+    sizes = decoder_sizes(header, name)
 
-    heads, width = int(said("attention.head_count")), int(said("embedding_length"))
-    vocabulary = header.tensors["token_embd.weight"][1]
+    def number(key: str, default: float | None = None) -> float:
+        found = facts.get(f"{architecture}.{key}", default)
+        if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < math.inf:
+            raise BaseModelError(
+                f"{name!r} does not state '{architecture}.{key}' (it says {found!r:.40}; expected a number above 0); the file is "
+                "damaged or too old: fetch it again, or convert the model again"
+            )
+        return float(found)
+
     return {
         "architectures": [f"{MODEL_TYPES[architecture].capitalize()}ForCausalLM"],
-        "model_type": MODEL_TYPES[architecture],
-        "hidden_size": width,
-        "intermediate_size": int(said("feed_forward_length")),
-        "num_hidden_layers": int(said("block_count")),
-        "num_attention_heads": heads,
-        "num_key_value_heads": int(said("attention.head_count_kv", heads)),
-        "head_dim": int(said("attention.key_length", width // heads)),
-        "rms_norm_eps": float(np.float32(said("attention.layer_norm_rms_epsilon"))),
-        "rope_theta": float(said("rope.freq_base", 10000.0)),
-        "max_position_embeddings": int(said("context_length")),
-        "vocab_size": int(vocabulary),
-        "tie_word_embeddings": "output.weight" not in header.tensors,
+        **sizes,
+        "rms_norm_eps": float(np.float32(number("attention.layer_norm_rms_epsilon"))),
+        "rope_theta": number("rope.freq_base", 10000.0),
+        "max_position_embeddings": header.context,
         "hidden_act": "silu",
         "attention_bias": "blk.0.attn_q.bias" in header.tensors and architecture == "llama",
-        "bos_token_id": facts.get("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": facts.get("tokenizer.ggml.eos_token_id"),
-        "pad_token_id": facts.get("tokenizer.ggml.padding_token_id"),
+        "bos_token_id": _token_id(header, "bos"),
+        "eos_token_id": _token_id(header, "eos"),
+        "pad_token_id": _token_id(header, "padding"),
         "torch_dtype": "float32",
     }
 
 
 def _write_tensors(file: Path, config: Mapping[str, Any], architecture: str, place: Path) -> None:
-    from gguf import GGUFReader
-    from gguf.quants import dequantize
-
+    try:
+        from gguf import GGUFReader
+        from gguf.quants import dequantize
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("gguf", "llm") from error
     out = {}
-    for tensor in GGUFReader(file).tensors:
-        name = checkpoint_name(tensor.name)
-        if name is None:
-            raise BaseModelError(f"{file.name!r} has a tensor {tensor.name!r} that no {architecture} model has")
-        values = np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
-        values = values.reshape(tuple(int(n) for n in reversed(tensor.shape)))
-        heads = rotary_heads(name, config)
-        if heads is not None and architecture in PERMUTED:
-            values = from_gguf_rows(values, heads)
-        out[name] = np.ascontiguousarray(values)
+    try:
+        for tensor in GGUFReader(file).tensors:
+            name = checkpoint_name(tensor.name)
+            if name is None:
+                raise BaseModelError(f"{file.name!r} has a tensor {tensor.name!r} that no {architecture} model has")
+            values = np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+            values = values.reshape(tuple(int(n) for n in reversed(tensor.shape)))
+            heads = rotary_heads(name, config)
+            if heads is not None and architecture in PERMUTED:
+                values = from_gguf_rows(values, heads)
+            out[name] = np.ascontiguousarray(values)
+    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+        raise BaseModelError(f"{file.name!r} cannot be read: {error}; fetch the file again") from error
     save_file(out, place, metadata={"format": "pt"})
 
 
@@ -127,7 +128,14 @@ def _tokenizer_config(header: GgufHeader) -> dict[str, Any]:
     tokens = header.facts["tokenizer.ggml.tokens"]
     said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": header.context}
     for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
-        number = header.facts.get(f"tokenizer.ggml.{theirs}_token_id")
+        number = _token_id(header, theirs)
         if number is not None:
             said[f"{ours}_token"] = tokens[number]
     return said
+
+
+def _token_id(header: GgufHeader, which: str) -> int | None:
+    """The id of a token with a meaning; None where the file states none, or (of padding, which nothing needs) an idle number."""
+    number = header.facts.get(f"tokenizer.ggml.{which}_token_id")
+    known = isinstance(number, int) and 0 <= number < len(header.facts["tokenizer.ggml.tokens"])
+    return number if known else None

@@ -7,7 +7,7 @@ side by side); `to_gguf_rows` and `from_gguf_rows` go there and back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -61,6 +61,46 @@ def checkpoint_name(name: str) -> str | None:
     if len(parts) != 4 or parts[0] != "blk" or parts[2] not in _BACK:
         return None
     return f"model.layers.{parts[1]}.{_BACK[parts[2]]}.{parts[3]}"
+
+
+def tensor_shapes(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Every tensor that a checkpoint with this configuration must have, one after the other; biases where they are a must."""
+    hidden, inner, words = (int(config[key]) for key in ("hidden_size", "intermediate_size", "vocab_size"))
+    heads, kind = int(config["num_attention_heads"]), config["model_type"]
+    kept = int(config.get("num_key_value_heads") or heads)
+    wide = int(config.get("head_dim") or hidden // heads)
+    asked, keys = heads * wide, kept * wide
+    yield "model.embed_tokens.weight", (words, hidden)
+    yield "model.norm.weight", (hidden,)
+    if not config.get("tie_word_embeddings", False):
+        yield "lm_head.weight", (words, hidden)
+    matrices = {
+        "self_attn.q_proj": (asked, hidden), "self_attn.k_proj": (keys, hidden), "self_attn.v_proj": (keys, hidden),
+        "self_attn.o_proj": (hidden, asked), "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
+        "mlp.down_proj": (hidden, inner),
+    }  # fmt: skip
+    for layer in range(int(config["num_hidden_layers"])):
+        inside = f"model.layers.{layer}"
+        yield f"{inside}.input_layernorm.weight", (hidden,)
+        yield f"{inside}.post_attention_layernorm.weight", (hidden,)
+        for part, shape in matrices.items():
+            yield f"{inside}.{part}.weight", shape
+            if kind == "qwen2" and part.endswith(("q_proj", "k_proj", "v_proj")):
+                yield f"{inside}.{part}.bias", shape[:1]
+        if kind == "qwen3":
+            yield f"{inside}.self_attn.q_norm.weight", (wide,)
+            yield f"{inside}.self_attn.k_norm.weight", (wide,)
+
+
+def misfit(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first tensor that is missing from these shapes or is another than it must be, and what is wrong; None: all is there."""
+    for name, wanted in tensor_shapes(config):
+        found = shapes.get(name)
+        if found is None:
+            return name, f"is missing; expected one of the shape {wanted}"
+        if tuple(found) != wanted:
+            return name, f"has the shape {tuple(found)}; expected {wanted}"
+    return None
 
 
 def rotary_heads(name: str, config: Mapping[str, Any]) -> int | None:

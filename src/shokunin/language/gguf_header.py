@@ -18,6 +18,8 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 LONGEST_STRING = 64 << 20
 MOST_DIMENSIONS = 4
+LONGEST_CONTEXT = 1 << 25
+"""Tokens; no model looks at more, and memory is asked for by this number."""
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -97,9 +99,10 @@ def _read(data: _Bytes, name: str) -> GgufHeader:
         facts[key] = data.value(int(data.number("I")))
     places = [_place(data, name) for _ in range(tensors)]
     _check_facts(facts, name)
-    step = int(facts.get("general.alignment", 32))
-    if step < 1 or step > 1 << 20:
-        raise BaseModelError(f"{name!r} is damaged: it aligns its tensors to {step} bytes")
+    _check_tokens(facts, {tensor: shape for tensor, shape, *_ in places}, name)
+    step = facts.get("general.alignment", 32)
+    if not is_count(step) or step > 1 << 20:
+        raise BaseModelError(f"{name!r} is damaged: it aligns its tensors to {step!r} bytes")
     start = -(-data.at // step) * step
     for tensor, _, _, offset, size in places:
         if start + offset + size > data.size:
@@ -134,16 +137,75 @@ def _place(data: _Bytes, name: str) -> tuple[str, tuple[int, ...], int, int, int
     return tensor, shape, kind, offset, numbers // block * size
 
 
+def is_count(found: object) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return isinstance(found, int) and not isinstance(found, bool) and found >= 1
+
+
 def _check_facts(facts: Mapping[str, Any], name: str) -> None:
     architecture = facts.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise BaseModelError(f"{name!r} does not say its 'general.architecture'; it is no language model")
-    for key in ("context_length", "block_count", "embedding_length"):
-        found = facts.get(f"{architecture}.{key}")
-        if not isinstance(found, int) or found < 1:
-            raise BaseModelError(f"{name!r} does not say its '{architecture}.{key}'; it is no language model")
-    if not isinstance(facts.get("tokenizer.ggml.tokens"), tuple):
-        raise BaseModelError(f"{name!r} carries no tokenizer ('tokenizer.ggml.tokens'); expected one inside the file")
+    for key in ("context_length", "block_count", "embedding_length", "attention.head_count"):
+        if not is_count(found := facts.get(f"{architecture}.{key}")):
+            raise BaseModelError(
+                f"{name!r} does not say its '{architecture}.{key}' ({_told(found)}; expected a whole number from 1 on); it is "
+                f"no language model, or is damaged; {_ANEW}"
+            )
+    context = facts[f"{architecture}.context_length"]
+    if context > LONGEST_CONTEXT:
+        raise BaseModelError(
+            f"{name!r} is damaged: its '{architecture}.context_length' is {context}; expected at most {LONGEST_CONTEXT}"
+        )
+
+
+def _check_tokens(facts: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]], name: str) -> None:
+    """That the tokenizer is whole, and belongs to the embedding."""
+    tokens, kinds = facts.get("tokenizer.ggml.tokens"), facts.get("tokenizer.ggml.token_type")
+    if not isinstance(tokens, tuple) or not tokens or not all(isinstance(one, str) for one in tokens):
+        raise BaseModelError(
+            f"{name!r} carries no tokenizer ('tokenizer.ggml.tokens' is {_told(tokens)}; expected a list of texts); {_ANEW}"
+        )
+    model = facts.get("tokenizer.ggml.model")
+    if not isinstance(model, str) or not model:
+        raise BaseModelError(
+            f"{name!r} does not say what its tokenizer is ('tokenizer.ggml.model' is {_told(model)}; expected a name such as "
+            f"'gpt2'); {_ANEW}"
+        )
+    if not isinstance(kinds, tuple) or len(kinds) != len(tokens) or not all(isinstance(one, int) for one in kinds):
+        raise BaseModelError(
+            f"{name!r} does not say the kind of each token ('tokenizer.ggml.token_type' is {_told(kinds)}; expected a list of "
+            f"{len(tokens)} numbers, one a token); {_ANEW}"
+        )
+    merges = facts.get("tokenizer.ggml.merges")
+    if model == "gpt2" and (not isinstance(merges, tuple) or not all(isinstance(one, str) for one in merges)):
+        raise BaseModelError(
+            f"{name!r} does not say how its tokens are joined ('tokenizer.ggml.merges' is {_told(merges)}; expected a list of "
+            f"texts, since the tokenizer is 'gpt2'); {_ANEW}"
+        )
+    for which in ("bos", "eos", "eot"):
+        number = facts.get(f"tokenizer.ggml.{which}_token_id")
+        if number is not None and not (isinstance(number, int) and 0 <= number < len(tokens)):
+            raise BaseModelError(
+                f"{name!r} says {number!r} is its 'tokenizer.ggml.{which}_token_id'; expected a number from 0 to "
+                f"{len(tokens) - 1}, since it has {len(tokens)} tokens; {_ANEW}"
+            )
+    rows = tensors.get("token_embd.weight")
+    if rows is None or len(rows) != 2 or rows[1] != len(tokens):
+        raise BaseModelError(
+            f"the tokenizer and the weights of {name!r} do not belong together: it has {len(tokens)} tokens, and its "
+            f"'token_embd.weight' {'is missing' if rows is None else f'has the dimensions {rows}'}; expected a row for each "
+            f"token; {_ANEW}"
+        )
+
+
+_ANEW = "fetch the file again, or convert the model again"
+
+
+def _told(found: object) -> str:
+    if found is None:
+        return "missing"
+    return f"a list of {len(found)}" if isinstance(found, tuple) else f"{found!r:.40}"
 
 
 class _Bytes:

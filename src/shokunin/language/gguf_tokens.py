@@ -57,6 +57,13 @@ def tokenizer_json(facts: Mapping[str, Any], name: str) -> str:
             f"{', '.join(CUTS)} from GGUF. Give the same model as a folder with safetensors and tokenizer.json"
         )
     tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
+    merges = [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]]
+    odd = next((merge for merge in merges if len(merge) != 2), None)
+    if odd is not None:
+        raise BaseModelError(
+            f"the tokenizer of {name!r} is damaged: 'tokenizer.ggml.merges' has {' '.join(odd)!r}; expected two pieces with a "
+            "space between them; fetch the file again, or convert the model again"
+        )
     added = [
         {
             "id": number, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
@@ -84,7 +91,7 @@ def tokenizer_json(facts: Mapping[str, Any], name: str) -> str:
             "byte_fallback": False,
             "ignore_merges": pre == "llama-bpe",
             "vocab": {token: number for number, token in enumerate(tokens)},
-            "merges": [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]],
+            "merges": merges,
         },
     }
     return json.dumps(made, ensure_ascii=False)
@@ -98,9 +105,15 @@ def tokenizer_facts(text: str, vocabulary: int, name: str) -> dict[str, Any]:
     """
     read = json.loads(text)
     model, pre = read["model"], cut_of(read.get("pre_tokenizer"))
+    normal = (read.get("normalizer") or {}).get("type")
     if model.get("type") != "BPE" or model.get("byte_fallback") or pre is None:
         raise BaseModelError(
             f"the tokenizer of {name!r} cuts in a way that GGUF has no name for here; known: {', '.join(CUTS)}"
+        )
+    if normal is not None and (normal != "NFC" or pre not in COMPOSED):
+        raise BaseModelError(
+            f"the tokenizer of {name!r} changes texts ({normal!r}) before it cuts them as {pre!r} does, and GGUF has no name "
+            "for that here"
         )
     tokens = {number: token for token, number in model["vocab"].items()}
     kinds = dict.fromkeys(tokens, NORMAL)

@@ -18,10 +18,15 @@ from shokunin.encoders.cache import cache_folder
 from shokunin.errors import ArtefactError, BaseModelError, MissingExtraError, ProjectError
 from shokunin.files import folder_in_making, publish_folder
 from shokunin.language.base_models import IR, LanguageModel
-from shokunin.language.chat_template import template_in
+from shokunin.language.chat_template import check_marks, template_in
+from shokunin.language.chat_tokens import check_largest
 from shokunin.language.exact_offsets import has_offsets, set_exact_offsets
+from shokunin.language.folder_gguf import folder_gguf
+from shokunin.language.gguf_decoder import MODEL_TYPES, decoder_sizes
 from shokunin.language.gguf_header import GgufHeader, read_header
+from shokunin.language.gguf_tokens import CONTROL, USER_DEFINED
 from shokunin.language.readable_gguf import unreadable, write_readable
+from shokunin.progress import Progress, silent
 
 ABOUT = "language_model.json"
 PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
@@ -30,7 +35,9 @@ PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self
 _GGUF_NAMES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 _MAKING = 2
 """Raised when what is made here changes, so that folders of earlier releases are made anew."""
-READABLE = ("llama", "qwen2", "qwen3")
+READABLE = tuple(MODEL_TYPES)
+_REFUSALS = (RuntimeError, IndexError, ValueError, OverflowError, MemoryError)
+"""What the engine's own errors become in Python; of a file that lacks something its reader says no more than `map::at`."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +67,30 @@ class Prepared:
     shapes: Mapping[str, tuple[int, int]]
 
 
-def prepare(model: LanguageModel) -> Prepared:
-    """The model as a folder that the engine opens.
+def prepare(model: LanguageModel, *, progress: Progress = silent) -> Prepared:
+    """The model as a folder that the engine opens; of safetensors a GGUF file of 8 bits is made first, once.
 
     Raises:
-        BaseModelError: the engine cannot read this kind of model.
+        BaseModelError: the engine cannot read this kind of model, or its parts do not belong together.
         MissingExtraError: the engine is not installed.
         ProjectError: the cache cannot be written.
     """
-    if model.kind == "gguf":
-        return prepare_gguf(model.path, model.sha256, model.name)
     if model.kind == "openvino":
+        _check_folder(model.path, model.name)
         return read_ir(model.path, model.sha256, model.name)
-    raise BaseModelError(
-        f"{model.name!r} is a folder of safetensors, for training; to serve it, convert it once: optimum-cli export "
-        f"openvino -m {model.name} --task text-generation-with-past --weight-format int8 OUT, and name OUT"
-    )
+    if model.kind == "safetensors":
+        path, digest = folder_gguf(model, progress=progress)
+    else:
+        path, digest = model.path, model.sha256
+        header = read_header(path)
+        check_marks(
+            header.chat_template, _uncut(header), model.name, bos=_token(header, "bos"), eos=_token(header, "eos")
+        )
+    return prepare_gguf(path, digest, model.name, progress=progress)
 
 
-def prepare_gguf(path: Path, sha256: str, name: str) -> Prepared:
-    """The GGUF file as a folder in the cache; made on the first call.
+def prepare_gguf(path: Path, sha256: str, name: str, *, progress: Progress = silent) -> Prepared:
+    """The GGUF file as a folder in the cache; made on the first call, of which `progress` is told.
 
     Raises:
         BaseModelError: the file is damaged, or of an architecture that the engine does not read.
@@ -91,8 +102,10 @@ def prepare_gguf(path: Path, sha256: str, name: str) -> Prepared:
             f"{name!r} is of the architecture {header.architecture!r}; this engine reads {', '.join(READABLE)} from GGUF. "
             "Others can be converted: optimum-cli export openvino"
         )
+    decoder_sizes(header, name)
     place = cache_folder() / "language_models" / f"{sha256[:20]}-{_MAKING}-{_engine_version()}"
     if not place.is_dir():
+        progress(f"preparing {name} for the engine: done once", 0, None)
         _make(path, header, place, name)
     return _read(place, sha256, name)
 
@@ -118,6 +131,21 @@ def read_ir(folder: Path, content: str, name: str) -> Prepared:
         raise ArtefactError(f"the configuration of {name!r} is not readable: {error!r}") from error
     ends = _token_text(tokens.get("bos_token")), _token_text(tokens.get("eos_token"))
     return Prepared(folder, name, content, context, template_in(folder), *ends, (), shapes)
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """That tokenizer, template and embedding belong together, as far as a folder for the engine says what they are."""
+    if (folder / ABOUT).is_file() or not (folder / "tokenizer.json").is_file():
+        return
+    try:
+        tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        rows = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+        added = {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or ()}
+        largest = max([*tokenizer["model"]["vocab"].values(), *added.values()])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return  # of another kind; the engine has a tokenizer of its own
+    check_marks(template_in(folder), added, name)
+    check_largest(largest, rows, name)
 
 
 def _read(folder: Path, content: str, name: str) -> Prepared:
@@ -149,8 +177,11 @@ def _make(path: Path, header: GgufHeader, place: Path, name: str) -> None:
                 set_exact_offsets(graph, path, header, name)
             openvino.save_model(graph, str(made / "named.xml"), compress_to_fp16=False)
             del graph  # its numbers lie in the file that is replaced now
-        except RuntimeError as error:
-            raise BaseModelError(f"the engine cannot read {name!r}: {_first_line(error)}") from error
+        except _REFUSALS as error:
+            raise BaseModelError(
+                f"the engine cannot read {name!r}: {_first_line(error)}; the file is damaged or of a kind that it does not "
+                "know: fetch it again, or choose another one"
+            ) from error
         source.unlink()
         for ending in (".xml", ".bin"):
             (made / f"named{ending}").replace(made / f"openvino_model{ending}")
@@ -206,9 +237,7 @@ def _gguf_shapes(header: GgufHeader) -> dict[str, tuple[int, int]]:
     found = {}
     for layer in range(layers):
         for projection, own in zip(PROJECTIONS, _GGUF_NAMES, strict=True):
-            shape = header.tensors.get(f"blk.{layer}.{own}.weight")
-            if shape is None or len(shape) != 2:
-                raise BaseModelError(f"the GGUF file has no matrix 'blk.{layer}.{own}.weight'")
+            shape = header.tensors[f"blk.{layer}.{own}.weight"]
             found[f"model.layers.{layer}.{projection}"] = (shape[0], shape[1])
     return found
 
@@ -226,6 +255,12 @@ def _config_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
         for layer in range(int(config["num_hidden_layers"]))
         for projection, shape in zip(PROJECTIONS, each, strict=True)
     }
+
+
+def _uncut(header: GgufHeader) -> frozenset[str]:
+    """The tokens that are whole words of the template's language, not pieces of texts."""
+    pairs = zip(header.facts["tokenizer.ggml.tokens"], header.facts["tokenizer.ggml.token_type"], strict=True)
+    return frozenset(token for token, kind in pairs if kind in (CONTROL, USER_DEFINED))
 
 
 def _token(header: GgufHeader, which: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,16 +31,20 @@ def write_gguf(
     file_type: FileType,
     original: Path | None = None,
     licence: str | None = None,
+    end: int | None = None,
+    told: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write the tensors (by their names in the checkpoint) to `place`, which appears whole or not at all.
 
     Args:
         place: the new file.
-        tensors: float32, every tensor of the model.
+        tensors: float32, every tensor of the model; each is asked for once.
         folder: configuration, tokenizer and chat template of the model.
         file_type: how matrices are stored; norms and biases are float32 always.
         original: the GGUF file whose facts are kept, if the model came from one.
         licence: of the weights, where it is stated.
+        end: the token with which the chat template ends an answer, where that is known and there is no `original`.
+        told: after each tensor, how many are ready.
 
     Raises:
         BaseModelError: a tensor or the tokenizer is of a kind that cannot be written.
@@ -49,8 +53,12 @@ def write_gguf(
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     architecture = ARCHITECTURES[config["model_type"]]
-    ready = [(name, _ordered(name, tensor, config, architecture)) for name, tensor in tensors.items()]
+    strange = next((name for name in tensors if gguf_name(name) is None), None)
+    if strange is not None:
+        raise BaseModelError(f"tensor {strange!r} has no name in GGUF")
     facts = None if original is not None else model_facts(config, folder, architecture, licence)
+    if facts is not None and end is not None and end != facts["tokenizer.ggml.eos_token_id"]:
+        facts["tokenizer.ggml.eot_token_id"] = end
     half = place.with_name(f".{place.name}.part")
     writer = GGUFWriter(half, architecture)
     try:
@@ -60,8 +68,9 @@ def write_gguf(
             _write_facts(writer, facts or {})
         writer.add_file_type(LlamaFileType.MOSTLY_Q8_0 if file_type == "q8_0" else LlamaFileType.MOSTLY_F16)
         writer.add_quantization_version(2)
-        for name, tensor in ready:
-            _add(writer, str(gguf_name(name)), tensor, file_type)
+        for done, (name, tensor) in enumerate(tensors.items(), 1):
+            _add(writer, str(gguf_name(name)), _ordered(name, tensor, config, architecture), file_type)
+            told(done)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -77,8 +86,20 @@ def write_gguf(
 def why_not_gguf(folder: Path) -> str | None:
     """Why the model of a safetensors folder cannot be written as GGUF; None when it can."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config["model_type"] not in ARCHITECTURES:
-        return f"its architecture is {config['model_type']!r}"
+    if config.get("model_type") not in ARCHITECTURES:
+        return f"its architecture is {config.get('model_type')!r}, not one of {', '.join(ARCHITECTURES)}"
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind != "default":
+        return f"its rotary positions are scaled ({kind})"
+    if config.get("hidden_act", "silu") not in ("silu", "swish"):
+        return f"its activation is {config['hidden_act']!r}, not 'silu'"
+    if config.get("sliding_window") and config.get("use_sliding_window", config["model_type"] == "mistral"):
+        return f"its attention slides over {config['sliding_window']} tokens"
+    if config.get("mlp_bias"):
+        return "its inner layers have biases"
+    if config.get("quantization_config"):
+        return "its numbers are packed ('quantization_config' in config.json); take the model that is not quantised"
     try:
         tokenizer_facts((folder / "tokenizer.json").read_text(encoding="utf-8"), int(config["vocab_size"]), folder.name)
     except BaseModelError as error:
@@ -137,8 +158,6 @@ def model_facts(config: Mapping[str, Any], folder: Path, architecture: str, lice
 def _ordered(
     name: str, tensor: npt.NDArray[np.float32], config: Mapping[str, Any], architecture: str
 ) -> npt.NDArray[np.float32]:
-    if gguf_name(name) is None:
-        raise BaseModelError(f"tensor {name!r} has no name in GGUF")
     heads = rotary_heads(name, config)
     return to_gguf_rows(tensor, heads) if heads is not None and architecture in PERMUTED else tensor
 

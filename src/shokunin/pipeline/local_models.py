@@ -10,6 +10,7 @@ from shokunin.errors import UsageError
 from shokunin.language.base_models import LanguageModel, resolve
 from shokunin.language.prepared import prepare
 from shokunin.language.runner import runner_for
+from shokunin.progress import Progress, silent
 from shokunin.serve.local_model import LocalModel
 
 
@@ -26,13 +27,16 @@ class Local:
     client: LocalModel
 
 
-def open_local(names: Sequence[str], taken: Collection[str] = (), *, threads: int | None = None) -> Mapping[str, Local]:
+def open_local(
+    names: Sequence[str], taken: Collection[str] = (), *, threads: int | None = None, progress: Progress = silent
+) -> Mapping[str, Local]:
     """The base models of these names, loaded, by their short names.
 
     Args:
         names: as `resolve` takes them.
         taken: names that upstreams have already.
         threads: of each model.
+        progress: told of what is done once for a model, such as writing safetensors as GGUF.
 
     Raises:
         BaseModelError: one cannot be found or read.
@@ -47,7 +51,7 @@ def open_local(names: Sequence[str], taken: Collection[str] = (), *, threads: in
                 f"the base model {name!r} would be called {short!r}, and that is taken; rename the upstream"
             )
         model = resolve(name)
-        prepared = prepare(model)
+        prepared = prepare(model, progress=progress)
         if prepared.template is None:
             raise UsageError(f"{name!r} has no chat template, so it cannot answer chats; use an instruct model")
         runner = runner_for(prepared, threads=threads)

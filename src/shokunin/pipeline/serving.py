@@ -30,6 +30,7 @@ from shokunin.pipeline.embedding import embedders
 from shokunin.pipeline.local_models import Local, open_local
 from shokunin.pipeline.promises import Promises
 from shokunin.pipeline.reloading import Reloader
+from shokunin.progress import Progress, silent
 from shokunin.project import CONFIG, Project, open_project
 from shokunin.serve.app import create_app
 from shokunin.serve.decisions import DecisionLog
@@ -75,8 +76,9 @@ def serve(
     log: Style | None = None,
     log_file: Path | None = None,
     started: Callable[[str, list[str]], None] = lambda url, ids: None,
+    progress: Progress = silent,
 ) -> None:
-    """Serve until stopped; `started` is told the address and what answers there.
+    """Serve until stopped; `started` is told the address and what answers there, `progress` what is done once before.
 
     Without names or folders: of each specialist the champion, else the newest version. Without any specialist the server
     passes everything on to the upstream, and keeps it. `bases` are base language models to answer with beside them.
@@ -108,7 +110,7 @@ def serve(
         opened = {s.id: ready(s) for s in (*found, *fixed)}
         if not opened and not place.gateway.upstream and not bases:
             names_or_error(place)
-        local = open_local(bases, place.upstreams, threads=count)
+        local = open_local(bases, place.upstreams, threads=count, progress=progress)
         shelf = Shelf(opened)
         recorder = stack.enter_context(_recorder(place)) if record else None
         decisions = DecisionLog(place.traffic / "decisions.jsonl") if recorder else None

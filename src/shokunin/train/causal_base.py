@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from shokunin.errors import BaseModelError
 from shokunin.language.base_models import LanguageModel, resolve
 from shokunin.language.decoder_folder import decoder_folder
-from shokunin.language.decoder_names import ARCHITECTURES, gguf_name
+from shokunin.language.decoder_names import ARCHITECTURES, gguf_name, misfit
+from shokunin.language.safetensors_folder import FolderTensors
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,16 @@ def open_base(name: str) -> Base:
     folder = decoder_folder(model.path, model.sha256) if model.kind == "gguf" else model.path
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the library raises nothing narrower
         raise BaseModelError(f"the configuration of {name!r} cannot be read: {error}") from error
     why = why_not(config)
     if why:
         raise BaseModelError(f"{name!r} cannot be tuned: {why}; choose a base of {', '.join(ARCHITECTURES)}")
+    wrong = misfit(FolderTensors(folder, name).shapes, config.to_dict())
+    if wrong:
+        raise BaseModelError(
+            f"{name!r} is not whole: its tensor {wrong[0]!r} {wrong[1]} by its configuration; fetch the model again"
+        )
     return Base(model, folder, config, int(config.max_position_embeddings))
 
 
