@@ -14,8 +14,15 @@ from typer.testing import CliRunner
 
 from shokunin import registry
 from shokunin.cli import app
+from shokunin.engines.cascade import Scale
 from shokunin.errors import MissingExtraError
-from shokunin.files import read_json
+from shokunin.files import read_json, write_json
+from shokunin.pipeline.cascading import Cascade
+from shokunin.pipeline.mixing import written
+from shokunin.progress import silent
+from shokunin.train import learner
+from shokunin.weights import Weights
+from tiny_decoder import colours
 from written_specialist import SEALED, publish_writer
 
 for library in ("gguf", "peft", "openvino_genai"):
@@ -123,6 +130,61 @@ def test_without_the_library_that_reads_it_nothing_is_kept_unless_that_is_wanted
     assert not (shop / "out").exists()
     assert "were not compared" in export("colours@1", "out", "--format", "safetensors", "--yes")
     assert read_json(shop / "out" / "export.json")["measured"] is False
+
+
+def both(shop: Path, *learners: str) -> list[str]:
+    """Publish `both`: the nearest answer first, behind it the model of `colours`; or a rung of these two learners."""
+    place = shop / "members"
+    lessons = colours()
+    members: list[tuple[str, Weights]] = []
+    for name in learners or ("nearest_answer",):
+        (place / name).mkdir(parents=True)
+        module = learner(name)
+        fitted = module.fit(lessons, module.Options(), place / name, seed=0, progress=silent)
+        members.append((name, fitted))
+    alone = registry.read(shop / "specialists", "colours@1")
+    members = [*members, ("causal_lora", alone.weights)][:2]
+    scales = (Scale(1.0, -0.5), Scale(1.0, 0.0))
+    with registry.making(shop / "specialists", "both") as (made, version):
+        shutil.copytree(alone.folder / "side_files", made / "side_files")
+        shutil.copyfile(alone.folder / "report.json", made / "report.json")
+        weights = written(Cascade((members[0], members[1]), scales, 0.9), made / "weights")
+        write_json(made / "side_files" / "golden.json", [])
+        manifest = {k: v for k, v in alone.manifest.items() if k not in ("files", "digest")}
+        told = {"form": weights.form, "format": "cascade", "exact": False, "facts": weights.facts}
+        registry.seal(made, {**manifest, "name": "both", "version": version, "weights": told})
+        registry.publish(made, shop / "specialists", "both", version)
+    return [name for name, _ in members]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_of_a_rung_of_two_the_language_model_is_written_and_that_is_said(shop: Path, format: str) -> None:
+    both(shop)
+    said = export("both@1", "out", "--format", format)
+    assert "it is causal_lora alone: both@1 asks nearest_answer first, which other programs cannot run" in said
+    note = (shop / "out" / "RUN.md").read_text(encoding="utf-8")
+    assert "both@1 first asks its small writer (nearest_answer)" in note
+    found = read_json(shop / "out" / "export.json")
+    assert (found["part"], found["left_out"], found["measured"], found["differ"]) == (
+        "causal_lora",
+        "nearest_answer",
+        True,
+        0,
+    )
+    assert found["sealed"]["asked"] == found["sealed"]["agree"] == len(SEALED)
+    # The small one repeats the nearest row's answer, whatever is asked; the model alone has learnt the colours.
+    assert 0 <= found["agree_with_both"] <= len(SEALED) and set(found["score_of_both"]) == {"value", "low", "high"}
+    if format == "gguf":
+        own = registry.read(shop / "specialists", "colours@1").weights.folder / "model.gguf"
+        assert (shop / "out" / "model.gguf").read_bytes() == own.read_bytes()
+
+
+def test_a_rung_of_two_without_a_language_model_says_so(shop: Path) -> None:
+    both(shop, "nearest_answer", "answer_templates")
+    said = export("both@1", "out", "--format", "gguf", exit_code=2)
+    assert "is made of nearest_answer and answer_templates, and neither is a language model" in " ".join(said.split())
+    assert not (shop / "out").exists()
+    export("both@1", "both.zip")
 
 
 def test_the_archive_is_what_it_was(shop: Path) -> None:

@@ -245,6 +245,7 @@ def export(
     else:
         said = (
             f"the model of {specialist.id} is in {file}; how to run it: {file / 'RUN.md'}\n{_replayed(replayed or {})}"
+            f"{_left_out(specialist, replayed or {})}"
         )
         _done(specialist, said, file, output, replay=replayed)
 
@@ -308,6 +309,21 @@ def _replayed(found: dict[str, Any]) -> str:
         return said
     own = _score(sealed["metric"], sealed["score_of_the_specialist"])
     return f"{said}; on {sealed['asked']} sealed rows {_score(sealed['metric'], sealed['score'])}, the specialist {own}"
+
+
+def _left_out(specialist: Specialist, found: dict[str, Any]) -> str:
+    """Of a rung of two what was not written, and what that changes."""
+    if "part" not in found:
+        return ""
+    said = (
+        f"\nit is {found['part']} alone: {specialist.id} asks {found['left_out']} first, which other programs cannot run, so "
+        "that the model alone answers otherwise at times"
+    )
+    if not found.get("score_of_both"):
+        return said
+    asked = found["sealed"]["asked"] + found["golden"]["asked"]
+    both = _score(found["sealed"]["metric"], found["score_of_both"])
+    return f"{said} ({found['agree_with_both']} of {asked} answers are the same; both together {both})"
 
 
 def _done(specialist: Specialist, text: str, place: Path, output: Output, *, replay: Any = None) -> None:

@@ -24,6 +24,7 @@ from shokunin.metrics import log_odds
 from shokunin.weights import Weights
 
 FORMATS = ("cascade",)
+FILE = "cascade.json"
 UNLIKELY = -30.0
 
 
@@ -128,18 +129,32 @@ def load(weights: Weights, *, threads: int | None = None) -> CascadeSession:
     Raises:
         ArtefactError: the file is damaged, or a member is.
     """
-    path = weights.folder / "cascade.json"
+    named = members_of(weights)
+    path = weights.folder / FILE
     about = read_json(path)
     try:
-        members = [
-            Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"])
-            for i, m in enumerate(about["members"])
-        ]
         small, large = (Scale(float(m["temperature"]), float(m["offset"])) for m in about["members"])
         threshold = float(about["threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{str(path)!r} does not describe a cascade: {error}") from error
-    if any(m.format == "cascade" for m in members) or not small.temperature > 0 or not large.temperature > 0:
+    if any(m.format == "cascade" for _, m in named) or not small.temperature > 0 or not large.temperature > 0:
         raise ArtefactError(f"{str(path)!r} does not describe a cascade of two members, neither of them a cascade")
-    sessions = [engine_for(m.format).load(m, threads=threads) for m in members]
+    sessions = [engine_for(m.format).load(m, threads=threads) for _, m in named]
     return CascadeSession((sessions[0], sessions[1]), (small, large), threshold)
+
+
+def members_of(weights: Weights) -> list[tuple[str, Weights]]:
+    """Name and weights of each member, the small one first.
+
+    Raises:
+        ArtefactError: `cascade.json` is damaged.
+    """
+    path = weights.folder / FILE
+    about = read_json(path)
+    try:
+        return [
+            (str(m["name"]), Weights(weights.folder / str(i), m["form"], m["format"], m["exact"], m["facts"]))
+            for i, m in enumerate(about["members"])
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{str(path)!r} does not describe a cascade: {error}") from error

@@ -23,17 +23,26 @@ from shokunin.language.write_gguf import why_not_gguf, write_gguf
 from shokunin.weights import Weights
 
 ModelFormat = Literal["safetensors", "peft", "gguf", "openvino"]
+MODELS = ("gguf", "gguf_adapter", "openvino_text", "hf_text")
+"""Formats of weights that are a language model."""
 GGUF = "model.gguf"
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 NOTE = "RUN.md"
 
 
 def export_model(
-    weights: Weights, place: Path, format: str, name: str, *, check: Callable[[Path], None] = lambda made: None
+    weights: Weights,
+    place: Path,
+    format: str,
+    name: str,
+    *,
+    remark: str = "",
+    check: Callable[[Path], None] = lambda made: None,
 ) -> None:
     """Write the model to the new folder `place`, all of it or nothing; `name` is the specialist's.
 
-    `check` is given the folder before it gets its name; what it raises leaves nothing behind.
+    `remark` is what whoever runs it must know besides. `check` is given the folder before it gets its name; what it
+    raises leaves nothing behind.
 
     Raises:
         UsageError: there is something at `place` already, or these weights cannot become this format.
@@ -52,7 +61,7 @@ def export_model(
     }
     with folder_in_making(place.absolute().parent) as made:
         note = writers[format](weights, made, name)
-        (made / NOTE).write_text(note, encoding="utf-8")
+        (made / NOTE).write_text(f"{note}\n{remark}\n" if remark else note, encoding="utf-8")
         check(made)
         publish_folder(made, place)
 
@@ -83,9 +92,11 @@ Ask with temperature 0 and with the messages that the task writes (`side_files` 
 def _peft(weights: Weights, made: Path, name: str) -> str:
     inside = weights.folder if weights.format == "gguf_adapter" else weights.folder / "adapter"
     if not all((inside / file).is_file() for file in ADAPTER):
+        if weights.format not in MODELS:
+            raise _cannot(weights, "peft", name)
         raise UsageError(
-            f"the weights of {name!r} (format {weights.format!r}) hold no adapter; only specialists that causal_lora has "
-            "trained do. Other formats: safetensors, gguf, openvino"
+            f"the weights of {name!r} (format {weights.format!r}) hold no adapter; causal_lora leaves one beside the model, and "
+            "it is not there. Other formats: safetensors, gguf, openvino"
         )
     for file in ADAPTER:
         shutil.copyfile(inside / file, made / file)

@@ -1,7 +1,8 @@
 """An export is asked what the specialist was asked: files that others will run are read again and measured before they are kept.
 
 Golden inputs and sealed rows go through the engine that reads the format; the answers are compared with the specialist's
-own, and both are scored.
+own, and both are scored. Of a rung of two the language model is written, since no other program runs the small writer before
+it; it is compared with itself, and the score of both together is told beside it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ import numpy as np
 
 from shokunin.answer import Answer, Inputs
 from shokunin.dataset import Example, read_dataset
-from shokunin.engines import Session, language_model, transformers_text
-from shokunin.errors import ArtefactError, BaseModelError, MissingExtraError, ProjectError, ReplayError
+from shokunin.engines import Session, cascade, engine_for, language_model, transformers_text
+from shokunin.errors import ArtefactError, BaseModelError, MissingExtraError, ProjectError, ReplayError, UsageError
 from shokunin.files import write_json
 from shokunin.forms import Conversation, Written
 from shokunin.language.base_models import resolve
 from shokunin.language.decoder_folder import decoder_folder
-from shokunin.language.export import export_model
+from shokunin.language.export import MODELS, export_model
 from shokunin.metrics import Interval
 from shokunin.pipeline.answering import SpecialistPredictor, codec_of, open_specialist
 from shokunin.pipeline.publish import read_report, spread
@@ -43,6 +44,31 @@ TOLERANCE = {"gguf": 0.02, "openvino": 0.02, "safetensors": 0.1, "peft": 0.1}
 another one, in other steps of rounding, and one other token makes another text; an adapter is moreover laid on the base's
 numbers instead of being merged and rounded to 8 bits."""
 SHOWN = 2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is written of a specialist.
+
+    Attributes:
+        weights: the language model.
+        name: of the member that it is; None: it is all there is.
+        left_out: the name of the other member.
+    """
+
+    weights: Weights
+    name: str | None = None
+    left_out: str = ""
+
+    def remark(self, specialist: Specialist) -> str:
+        """What whoever runs it must know."""
+        if self.name is None:
+            return ""
+        return (
+            f"This is one of two: {specialist.id} first asks its small writer ({self.left_out}), which other programs cannot\n"
+            f"run, and this model ({self.name}) only where that one is unsure. Alone the model answers everything, more\n"
+            "slowly and not always the same; `export.json` says how well. Shokunin serves both together."
+        )
 
 
 def export(
@@ -76,10 +102,11 @@ def export(
         BaseModelError: the base that an adapter belongs to is not here; nothing was written.
     """
     found: dict[str, Any] = {}
+    part = _part(specialist, format)
 
     def check(made: Path) -> None:
         try:
-            found.update(_measured(specialist, made, format, project, rows, progress))
+            found.update(_measured(specialist, part, made, format, project, rows, progress))
         except (MissingExtraError, BaseModelError) as error:
             if not anyway and isinstance(error, BaseModelError):
                 raise BaseModelError(
@@ -87,47 +114,78 @@ def export(
                 ) from error
             if not anyway:
                 raise
-            found.update(_about(specialist, format), measured=False, why=str(error))
+            found.update(_about(specialist, part, format), measured=False, why=str(error))
         if not anyway and found["measured"] and found["differ"] > found["may_differ"]:
             raise ReplayError(_refused(found))
         write_json(made / RECORD, {key: value for key, value in found.items() if key != "shown"})
 
-    export_model(specialist.weights, place, format, specialist.name, check=check)
+    export_model(part.weights, place, format, specialist.name, remark=part.remark(specialist), check=check)
     return found
 
 
+def _part(specialist: Specialist, format: str) -> _Part:
+    """The language model of the specialist: its weights, or the larger of two members that is one."""
+    weights = specialist.weights
+    if weights.format not in cascade.FORMATS:
+        return _Part(weights)
+    members = cascade.members_of(weights)
+    for name, one in reversed(members):
+        if one.format in MODELS:
+            return _Part(one, name, " and ".join(other for other, _ in members if other != name))
+    raise UsageError(
+        f"{specialist.id!r} is made of {' and '.join(name for name, _ in members)}, and neither is a language model that could "
+        f"be written as {format}; leave --format out for the archive"
+    )
+
+
 def _measured(
-    specialist: Specialist, made: Path, format: str, project: str | Path | None, rows: int, progress: Progress
+    specialist: Specialist,
+    part: _Part,
+    made: Path,
+    format: str,
+    project: str | Path | None,
+    rows: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     golden = [item["inputs"] for item in read_golden(specialist)]
     sealed, source = _sealed(specialist, project, rows, f"export of {specialist.id} as {format}")
     asked: list[Inputs] = [*golden, *(example.inputs for example in sealed)]
     codec = codec_of(specialist)
-    session = _read_again(specialist.weights, made, format)
-    form = specialist.weights.form
+    session = _read_again(part.weights, made, format)
+    form = part.weights.form
     held = not any(one.schema for one in codec.encode(asked[:1], form)) or format in ("gguf", "openvino")
     exported = SpecialistPredictor(codec, session if held else _Free(session), format, form)
-    own = open_specialist(specialist, golden=False).predictor
-    assert own is not None
+    own = SpecialistPredictor(codec, engine_for(part.weights.format).load(part.weights), specialist.id, form)
     ours = _answers(own.predict, asked, "asking the specialist", progress)
     theirs = _answers(exported.predict, asked, "asking what was written", progress)
     same = [a.value == b.value for a, b in zip(ours, theirs, strict=True)]
     expected = [example.expected or "" for example in sealed]
-    given = [[answer.value for answer in answers[len(golden) :]] for answers in (ours, theirs)]
     groups = [example.group for example in sealed]
     metric = specialist.task.metric
-    scores = [codec.scores(expected, values, groups)[metric] if sealed else None for values in given]
+
+    def score(answers: Sequence[Answer]) -> dict[str, float] | None:
+        values = [answer.value for answer in answers[len(golden) :]]
+        return _interval(codec.scores(expected, values, groups)[metric]) if sealed else None
+
+    together: dict[str, Any] = {}
+    if part.name is not None:
+        both = _answers(open_specialist(specialist, golden=False).predict, asked, "asking both together", progress)
+        together = {
+            "agree_with_both": sum(a.value == b.value for a, b in zip(both, theirs, strict=True)),
+            "score_of_both": score(both),
+        }
     differ = [i for i, alike in enumerate(same) if not alike]
     origins = [*("a golden input" for _ in golden), *(example.origin for example in sealed)]
     return {
-        **_about(specialist, format),
+        **_about(specialist, part, format),
+        **together,
         "measured": True,
         "read_by": "language_model" if format in ("gguf", "openvino") else "transformers_text",
         "held_to_schema": held,
         "golden": {"asked": len(golden), "agree": sum(same[: len(golden)])},
         "sealed": {
             "asked": len(sealed), "of": source, "agree": sum(same[len(golden) :]), "metric": metric,
-            "score": _interval(scores[1]), "score_of_the_specialist": _interval(scores[0]),
+            "score": score(theirs), "score_of_the_specialist": score(ours),
         },
         "differ": len(differ),
         "may_differ": int(TOLERANCE[format] * len(asked)),
@@ -141,8 +199,10 @@ def _measured(
     }  # fmt: skip
 
 
-def _about(specialist: Specialist, format: str) -> dict[str, Any]:
+def _about(specialist: Specialist, part: _Part, format: str) -> dict[str, Any]:
+    of_two = {} if part.name is None else {"part": part.name, "left_out": part.left_out}
     return {
+        **of_two,
         "specialist": specialist.id, "digest": specialist.digest, "format": format,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "made_with": f"shokunin {__version__}",
     }  # fmt: skip
@@ -207,10 +267,10 @@ def _mean_seconds(answers: Sequence[Answer]) -> float | None:
 
 def _refused(found: dict[str, Any]) -> str:
     asked = found["sealed"]["asked"] + found["golden"]["asked"]
+    own = found.get("part", found["specialist"])
     return (
-        f"what was written as {found['format']} answers {found['differ']} of {asked} inputs otherwise than "
-        f"{found['specialist']!r} ({found['may_differ']} may differ): {'; '.join(found['shown'])}. Nothing was kept; --yes "
-        "keeps it all the same"
+        f"what was written as {found['format']} answers {found['differ']} of {asked} inputs otherwise than {own!r} "
+        f"({found['may_differ']} may differ): {'; '.join(found['shown'])}. Nothing was kept; --yes keeps it all the same"
     )
 
 
