@@ -77,6 +77,16 @@ def test_a_written_date_is_found_where_it_stands(day: datetime.date, mark: str) 
         ("-$9.50", "-9.5"),
         ("$-9.50", "-9.5"),
         ("12.00-", "-12"),
+        ("1,234.00- USD", "-1234"),
+        ("¥1,234-", "1234"),
+        ("￥１，２３４－", "1234"),
+        ("1,234円-", "1234"),
+        ("合計 1,234円― (税込)", "1234"),
+        ("¥-1,234-", "-1234"),
+        ("▲1,234", "-1234"),
+        ("△ ¥1,234-", "-1234"),
+        ("値引▲1,234円", "-1234"),
+        ("△△123", "123"),
         (".50", "0.5"),
         ("1.234", "1234"),
         ("nothing", None),
@@ -98,6 +108,13 @@ def test_an_amount_survives_thousands_and_decimal_marks(value: Decimal) -> None:
     for text in (f"{value:,.2f}", f"{value:,.2f}".translate(str.maketrans(",.", ".,")), f"{value:.2f}"):
         assert read_amount(text) == value, text
     assert Decimal(plain(value)) == value
+
+
+def test_the_signs_of_an_amount_are_of_its_place() -> None:
+    text = "小計 ¥1,500- 値引 ▲500円- 計1,000円-1,200円"
+    found = [(text[a.start : a.end], a.value) for a in find_amounts(text)]
+    assert found == [("¥1,500-", 1500), ("▲500円-", -500), ("1,000円", 1000), ("1,200円", 1200)]
+    assert find_spans(text, -500, "money") == [(text.index("▲"), text.index(" 計"))]
 
 
 def test_an_id_has_no_blanks_and_no_dashes() -> None:

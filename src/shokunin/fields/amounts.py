@@ -18,8 +18,11 @@ _DIGITS = (
     r"(?:\d{1,3}(?:[,.'\u00a0\u202f\u2009]\d{3}){1,6}(?:[.,]\d{1,4})?|\d{1,3}(?: \d{3}){1,4},\d{1,2}"
     r"|\d+(?:[.,]\d+)?|[.,]\d{2})"
 )
+TRIANGLES, YEN = "▲△", "¥円"
+"""In Japanese accounts a triangle before an amount is a minus; a dash behind an amount in yen only closes it: ¥1,234-."""
+_SIGN = rf"(?:[-+]|(?<![{TRIANGLES}])[{TRIANGLES}])"
 _AMOUNT = re.compile(
-    rf"(?P<open>\()?(?P<sign>[-+])? ?(?:(?<![^\W\d_])(?P<before>{CURRENCY}) ?)?(?P<sign2>[-+])? ?"
+    rf"(?P<open>\()?(?P<sign>{_SIGN})? ?(?:(?<![^\W\d_])(?P<before>{CURRENCY}) ?)?(?P<sign2>{_SIGN})? ?"
     rf"(?<![\d])(?<!\d[.,'])(?P<digits>{_DIGITS})(?![\d])"
     rf"(?: ?(?P<after>{CURRENCY})(?![^\W_]))?(?P<minus>-(?![\w]))?(?P<close>\))?(?P<percent> ?%)?",
     re.IGNORECASE,
@@ -74,10 +77,13 @@ def find_amounts(text: str, mark: Mark | None = None, *, money: bool = True) -> 
             start += len(part["open"] or "")
             end = match.start("close") if part["close"] and not part["percent"] else end
         before = part["before"] or ""
+        signs = (part["sign"] or "") + (part["sign2"] or "")
+        owed = any(sign in TRIANGLES for sign in signs)
         # A dash between two words or numbers is no sign.
-        leading = "-" in (part["sign"] or "", part["sign2"] or "")
+        leading = "-" in signs and not owed
         glued = leading and match.start() > 0 and text[match.start() - 1].isalnum()
-        negative = closed or bool(part["minus"]) or (leading and not glued)
+        credited = bool(part["minus"]) and (before or part["after"]) not in tuple(YEN)
+        negative = closed or owed or credited or (leading and not glued)
         while start < end and text[start].isspace():
             start += 1
         if glued:
