@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args
@@ -13,7 +14,11 @@ from shokunin.fields.normalise import is_missing
 from shokunin.forms import Field, FieldType
 
 TYPES: tuple[str, ...] = get_args(FieldType)
+NUMERIC = ("money", "number")
+"""The types whose values may be numbers."""
 _MOST_ROWS = 2_000
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,17})?(e[+-]?\d{1,2})?")
+"""A number as JSON that an answer held to a schema may have; `language.json_grammar` allows no longer ones."""
 _MONEY_NAMES = re.compile(
     r"(total|amount|price|cost|sum|subtotal|tax|vat|gst|fee|balance|due|paid|betrag|preis|summe|prix|montant|金額|合計|価格|税)",
     re.I,
@@ -41,7 +46,7 @@ def fields_of(options: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 def json_schema(fields: Sequence[Field]) -> dict[str, Any]:
-    """A JSON Schema of the answer: every field is there, in this order, and may be null."""
+    """A JSON Schema of the answer: every field is there, in this order, and may be null; an amount is a text or a number."""
     return {
         "type": "object",
         "properties": {f.name: _property(f) for f in fields},
@@ -50,11 +55,20 @@ def json_schema(fields: Sequence[Field]) -> dict[str, Any]:
     }
 
 
+def conforming(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer as `json_schema` allows it, and as whoever is held to it can write it; what it says stays the same.
+
+    Every field is there, in order, null where it has no value, the rows of a list likewise. An amount that is a number stays
+    one, unless it has more digits than such a number may have; what else is no text becomes one.
+    """
+    return {f.name: _conforming(f, values.get(f.name)) for f in fields}
+
+
 def guess_fields(values: Sequence[Mapping[str, Any]]) -> tuple[Field, ...]:
     """The fields of past answers, with the types that their values have; in the order in which they first come.
 
     Raises:
-        TaskError: no answer has a field.
+        TaskError: no answer has a field, or a field holds what no field can.
     """
     seen: dict[str, list[Any]] = {}
     for row in values[:_MOST_ROWS]:
@@ -101,7 +115,7 @@ def _from_property(name: str, told: Mapping[str, Any], within: str) -> Field:
         real = [t for t in told["anyOf"] if isinstance(t, Mapping) and t.get("type") != "null"]
         if len(real) == 1:
             return _from_property(name, {**told, **real[0], "anyOf": None}, within)
-    kind = next((k for k in ([kinds] if isinstance(kinds, str) else kinds or ()) if k != "null"), None)
+    kind = next((k for k in (kinds if isinstance(kinds, list) else [kinds]) if k != "null"), None)
     hinted = told.get("x-type")
     if hinted is not None:
         return _field(name, hinted, within)
@@ -116,9 +130,12 @@ def _from_property(name: str, told: Mapping[str, Any], within: str) -> Field:
         return Field(name, "date" if told.get("format") in ("date", "date-time") else _by_name(name, "text"))
     if kind in ("number", "integer"):
         return Field(name, "money" if _MONEY_NAMES.search(name) else "number")
-    raise TaskError(
-        f"the property {name!r} of the JSON Schema has the type {kinds!r}; expected string, number, integer or array"
-    )
+    raise TaskError(_wrong_type(f"the property {name!r} of the JSON Schema", kinds))
+
+
+def _wrong_type(what: str, kinds: Any) -> str:
+    said = f"{what} has the type {kinds!r}; expected string, number, integer or array"
+    return f'{said}; have true and false written as texts, like "yes" and "no"' if "boolean" in str(kinds) else said
 
 
 def _by_name(name: str, otherwise: FieldType) -> FieldType:
@@ -128,7 +145,20 @@ def _by_name(name: str, otherwise: FieldType) -> FieldType:
 def _property(field: Field) -> dict[str, Any]:
     if field.type == "list":
         return {"anyOf": [{"type": "array", "items": json_schema(field.parts)}, {"type": "null"}]}
-    return {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    kinds = ("string", "number", "null") if field.type in NUMERIC else ("string", "null")
+    return {"anyOf": [{"type": kind} for kind in kinds]}
+
+
+def _conforming(field: Field, value: Any) -> Any:
+    if is_missing(value):
+        return None
+    if field.type == "list" and isinstance(value, list):
+        return [conforming(field.parts, row) for row in value if isinstance(row, Mapping)]
+    if isinstance(value, str):
+        return value
+    written = json.dumps(value, ensure_ascii=False)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and field.type in NUMERIC and _NUMBER.fullmatch(written) else written
 
 
 def _guess(name: str, values: list[Any]) -> Field:
@@ -139,6 +169,8 @@ def _guess(name: str, values: list[Any]) -> Field:
             if any(part.type == "list" for part in parts):
                 raise TaskError(f"the list {name!r} has lists in its rows; rows of a list hold plain values")
             return Field(name, "list", parts)
+    if any(isinstance(v, bool) for v in values):
+        raise TaskError(_wrong_type(f"the field {name!r} of the answers", "boolean"))
     if any(isinstance(v, list | Mapping) for v in values):
         raise TaskError(
             f"the field {name!r} holds {type(values[0]).__name__} values; expected texts, numbers or lists of rows"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,8 @@ from shokunin.errors import TaskError
 from shokunin.fields.dates import find_dates, usual_order
 from shokunin.fields.inputs import LAYOUT, TEXT, document_of
 from shokunin.fields.normalise import find_spans, is_missing, same
-from shokunin.fields.schema import fields_of, guess_fields, json_schema
+from shokunin.fields.objects import object_in, object_of, strict_json, wrong_shape
+from shokunin.fields.schema import conforming, fields_of, guess_fields, json_schema
 from shokunin.fields.scoring import FieldScores, field_scores
 from shokunin.files import read_json
 from shokunin.forms import Conversation, Conversations, Document, FieldLessons, Form, FoundFields, Lessons, Raw, Written
@@ -43,7 +43,6 @@ WRONG_LAYOUT = (
 )
 GROUNDED_SHARE, GROUNDED_ROWS = 0.9, 300
 SURE = 30.0
-_FENCE = re.compile(r"^```[a-zA-Z]*\s*|\s*```$")
 
 
 class Options(BaseModel):
@@ -82,7 +81,8 @@ def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
         TaskError: no answer among the rows says which fields there are.
     """
     told = _options(task)
-    answers = [a for row in rows if (a := _answer_in(task, told.fields, row)) is not None]
+    wanted = fields_of(told.fields) if told.fields else ()
+    answers = [a for row in rows if (a := _answer_in(task, wanted, row)) is not None]
     if not told.fields:
         if not answers:
             raise TaskError(
@@ -98,10 +98,9 @@ def settle(task: Task, rows: Sequence[Mapping[str, str]]) -> Task:
     if "grounded" not in given:
         told = told.model_copy(update={"grounded": _grounded(task, wanted, told, rows)})
     if "longest" not in given and answers:
-        longest = max(len(json.dumps(a, ensure_ascii=False)) for a in answers)
-        told = told.model_copy(
-            update={"longest": min(4096, 32 + longest)}
-        )  # no tokenizer makes more than a token a character
+        longest = max(len(_canonical_json(conforming(wanted, a))) for a in answers)
+        # No tokenizer makes more than a token a character.
+        told = told.model_copy(update={"longest": min(4096, 32 + longest)})
     return replace(task, options=told.model_dump())
 
 
@@ -133,7 +132,9 @@ def codec(task: Task, side_files: Path) -> FieldsCodec:
 
 def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, Sequence[str]]:
     """What it does, for its card."""
-    return "It finds in a document: {}; the answer is a JSON object.", [f.name for f in fields_of(Options(**options).fields)]
+    return "It finds in a document: {}; the answer is a JSON object.", [
+        f.name for f in fields_of(Options(**options).fields)
+    ]
 
 
 class FieldsCodec:
@@ -163,9 +164,11 @@ class FieldsCodec:
         groups = np.asarray([e.group for e in examples], dtype=np.int64)
         if form == "conversation":
             asked = tuple(self.encode([e.inputs for e in examples], form))
-            return Conversations(asked, tuple(e.expected or "{}" for e in examples), groups)
+            # What decoding would not let a model write is not taught.
+            taught = (_canonical_json(conforming(self._fields, object_of(e.expected) or {})) for e in examples)
+            return Conversations(asked, tuple(taught), groups)
         documents = tuple(self.encode([e.inputs for e in examples], form))
-        return FieldLessons(documents, tuple(_object(e.expected) or {} for e in examples), self._fields, groups)
+        return FieldLessons(documents, tuple(object_of(e.expected) or {} for e in examples), self._fields, groups)
 
     def encode(self, batch: Sequence[Inputs], form: Form = "labelled_fields") -> list[Any]:
         """A `Document` an input, or the conversation that asks for its fields."""
@@ -215,7 +218,7 @@ class FieldsCodec:
 
     def correct(self, expected: str, value: str | None) -> bool:
         """Whether every field is right, whatever its spelling."""
-        wanted, got = _object(expected) or {}, _object(value)
+        wanted, got = object_of(expected) or {}, object_of(value)
         order = self._told.date_order
         return got is not None and all(same(f, wanted.get(f.name), got.get(f.name), order=order) for f in self._fields)
 
@@ -250,7 +253,7 @@ class FieldsCodec:
 
     def trivial(self, examples: Sequence[Example]) -> str:
         """The commonest value of every field."""
-        rows = [_object(e.expected) or {} for e in examples]
+        rows = [object_of(e.expected) or {} for e in examples]
         return _canonical_json({f.name: _commonest([row.get(f.name) for row in rows]) for f in self._fields})
 
     def phrased(self, messages: Sequence[Mapping[str, Any]]) -> Template | None:
@@ -285,15 +288,17 @@ class FieldsCodec:
         """The JSON object that a large model's reply holds, with the task's fields alone; None: it holds none."""
         template = wording or self._task.template
         inner = None if template is None else template.read(reply)
-        found = _object_in(reply if inner is None else inner)
+        found = object_in(reply if inner is None else inner)
         return None if found is None else _canonical_json({f.name: found.get(f.name) for f in self._fields})
 
     def verify(self, inputs: Inputs, value: str) -> str | None:
         """What is wrong with an answer as such: a value that should stand in the document and does not; else None."""
-        found, text = _object(value), self._text(inputs)
+        found, text = object_of(value), self._text(inputs)
         if found is None:
             return NOT_JSON
         for field in self._fields:
+            if problem := wrong_shape(field, found.get(field.name)):
+                return problem
             if field.name in self._told.grounded and not self._stands(field, found.get(field.name), text):
                 return f"{field.name!r} is {found[field.name]!r}, which the document does not say"
         return None
@@ -312,7 +317,7 @@ class FieldsCodec:
 
     def _written(self, row: Written, text: str | None) -> dict[str, Any] | str:
         """The fields in what a language model wrote; or why there are none."""
-        found = None if row.problem is not None else _object(row.text)
+        found = None if row.problem is not None else object_of(row.text)
         if found is None:
             return row.problem or (NOT_JSON if row.finished else "the answer did not end within the longest allowed")
         score = _log_odds_of_text(row)
@@ -347,9 +352,9 @@ class FieldsCodec:
         return Answer(value, confidence, answered_by, sure=sure, details={"fields": details}, tokens=tokens)
 
     def _compared(self, expected: Sequence[str], given: Sequence[str | None]) -> FieldScores:
-        wanted = [_object(e) or {} for e in expected]
+        wanted = [object_of(e) or {} for e in expected]
         # A document without an answer is not one with empty fields: even what has no value was not said.
-        got = [_object(g) for g in given]
+        got = [object_of(g) for g in given]
         found = field_scores(self._fields, wanted, [g or {} for g in got], order=self._told.date_order)
         found.exact[[i for i, g in enumerate(got) if g is None]] = False
         return found
@@ -372,18 +377,19 @@ def _expected(
     """The answer of a row as canonical JSON, None where nobody has said; and what is wrong with it, if something is."""
     names = [f.name for f in wanted]
     if task.target not in row:
-        values = {name: str(row.get(name) or "").strip() or None for name in names}
-        return (_canonical_json(values) if any(v is not None for v in values.values()) else None), None
-    cell = str(row.get(task.target) or "").strip()
-    if not cell:
+        found = {f.name: _cell(f, row) for f in wanted}
+        if all(value is None for value in found.values()):
+            return None, None
+    elif not (cell := str(row.get(task.target) or "").strip()):
         return None, None
-    found = _object_in(cell)
-    if found is None:
+    elif (read := object_in(cell)) is None:
         return None, NOT_JSON
+    else:
+        found = read
     if strange := sorted(set(found) - set(names)) if names else []:
         return None, f"the answer has a field {strange[0]!r} that the task has not"
     for field in wanted:
-        if problem := _wrong_shape(field, found.get(field.name)):
+        if problem := wrong_shape(field, found.get(field.name)):
             return None, problem
     return _canonical_json({name: found.get(name) for name in names} if names else found), None
 
@@ -399,26 +405,28 @@ def _wrong_layout(task: Task, inputs: Inputs) -> str | None:
     return None
 
 
-def _wrong_shape(field: WantedField, value: Any) -> str | None:
-    if is_missing(value):
-        return None
-    if field.type == "list":
-        fine = isinstance(value, list) and all(isinstance(row, Mapping) for row in value)
-        return None if fine else f"the field {field.name!r} of the answer is no list of objects"
-    return f"the field {field.name!r} of the answer is no single value" if isinstance(value, (list, Mapping)) else None
+def _cell(field: WantedField, row: Mapping[str, Any]) -> Any:
+    """What the field's own column says; a list stands there as JSON."""
+    text = str(row.get(field.name) or "").strip()
+    if field.type != "list" or not text:
+        return text or None
+    try:
+        return strict_json(text)
+    except (ValueError, RecursionError):
+        return text
 
 
-def _answer_in(task: Task, fields: Mapping[str, Any], row: Mapping[str, str]) -> Mapping[str, Any] | None:
+def _answer_in(task: Task, wanted: Sequence[WantedField], row: Mapping[str, str]) -> Mapping[str, Any] | None:
     if task.target in row:
-        return _object_in(row[task.target])
-    return {name: row.get(name) or None for name in fields} if fields else None
+        return object_in(row[task.target])
+    return {field.name: _cell(field, row) for field in wanted} if wanted else None
 
 
 def _grounded(task: Task, wanted: Sequence[WantedField], told: Options, rows: Sequence[Mapping[str, str]]) -> list[str]:
     """The fields whose values nearly always stand in the document."""
     there: dict[str, list[bool]] = {f.name: [] for f in wanted if f.type != "list"}
     for row in rows[:GROUNDED_ROWS]:
-        answer = _answer_in(task, told.fields, row)
+        answer = _answer_in(task, wanted, row)
         if answer is None or not all(row.get(name) for name in task.inputs):
             continue
         text = chat.input_text(task, row)
@@ -444,27 +452,9 @@ def _log_odds_of_all(found: FoundFields) -> float:
 
 
 def _log_odds_of_text(row: Written) -> float:
-    if row.problem is not None or not row.finished or _object(row.text) is None:
+    if row.problem is not None or not row.finished or object_of(row.text) is None:
         return -SURE
     return metrics.log_odds(sum(row.logprobs)) if row.logprobs else 0.0
-
-
-def _object(text: str | None) -> dict[str, Any] | None:
-    """The JSON object that a text is, or None."""
-    if text is None:
-        return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _object_in(text: str) -> dict[str, Any] | None:
-    """The JSON object that a large model's reply is or, between words or in a fence, holds; None: it holds none, or several."""
-    found = _object(_FENCE.sub("", text.strip()))
-    start, end = text.find("{"), text.rfind("}")
-    return found if found is not None or not 0 <= start < end else _object(text[start : end + 1])
 
 
 def _canonical_json(values: Mapping[str, Any]) -> str:
