@@ -17,9 +17,20 @@ from hypothesis import strategies as st
 from shokunin.curate.build import build_dataset
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.columns import guess_columns
-from shokunin.curate.intake import NO_LABEL, NO_TEXT
+from shokunin.curate.intake import NO_ANSWER, NO_LABEL, NO_TEXT
 from shokunin.curate.read import read_rows
-from shokunin.curate.rules import AGAIN, LEAK_EXACT, LEAK_NEAR, MINORITY, NO_TIME, SINGLE, UNDECIDED, UNSEEN
+from shokunin.curate.rules import (
+    AGAIN,
+    ANSWERED_AGAIN,
+    ANSWERED_OTHERWISE,
+    LEAK_EXACT,
+    LEAK_NEAR,
+    MINORITY,
+    NO_TIME,
+    SINGLE,
+    UNDECIDED,
+    UNSEEN,
+)
 from shokunin.curate.table import SET_ASIDE_SURROGATE, Table
 from shokunin.dataset import Dataset, Example, read_dataset, write_dataset
 from shokunin.errors import DataError
@@ -508,6 +519,19 @@ def test_answers_that_are_texts_are_masked_with_their_requests():
         assert "@" not in (example.expected or "") and "<email>" in (example.expected or "")
         assert "<email>" in example.inputs["text"]
     assert masked.facts["personal_data"]["email"] == 2 * len(rows)
+
+
+def test_where_answers_are_no_labels_they_are_called_answers():
+    task = replace(TASK, kind="generate_text", metric="exact_match")
+    wanted = "no row with a text and an answer .*1 with 'no text', 1 with 'no answer'"
+    with pytest.raises(DataError, match=wanted):
+        build_dataset(task, [one("", "a"), one("b", None)], labels=False)
+    rows = [one(story(i), f"answer {i}", f"r:{i}") for i in range(60)]
+    rows += [one(story(0), "answer 0"), one(story(1), "another"), one("what nobody answered", None)]
+    dataset = build_dataset(task, rows, labels=False)
+    assert dataset.facts["rows"]["set_aside"] == {ANSWERED_AGAIN: 1, ANSWERED_OTHERWISE: 1, NO_ANSWER: 1}
+    card = card_markdown(dataset)
+    assert "same text, different answers" in card and "no label" not in card and "different labels" not in card
 
 
 def test_fields_are_masked_value_by_value_and_labels_are_not():

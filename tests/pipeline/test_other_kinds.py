@@ -162,7 +162,7 @@ def test_rows_that_break_their_schema_are_counted(tmp_path: Path) -> None:
     rows = [*receipts(80), {"document": "torn", "answer": "9.00"}, {"document": "blank", "answer": ""}]
     dataset, _ = pipeline.curate(rows, project=tmp_path, name="receipts")
     aside = read_json(next(tmp_path.glob("tasks/receipts/datasets/*/dataset.json")))["facts"]["rows"]["set_aside"]
-    assert aside["the answer is not a JSON object"] == 1 and aside["no label"] == 1
+    assert aside["the answer is not a JSON object"] == 1 and aside["no answer"] == 1
     assert dataset.facts["rows"]["in"] == 82
 
 

@@ -74,7 +74,13 @@ def guess_answer_columns(
         )
     open_columns = [name for name in columns if name not in fields or name == chosen]
     guessed = guess_columns(
-        open_columns, sample_rows, inputs=inputs, target=chosen, group=group, guess_group=guess_group
+        open_columns,
+        sample_rows,
+        inputs=inputs,
+        target=chosen,
+        group=group,
+        guess_group=guess_group,
+        called="answer",
     )
     how = "as you said" if target else "by its name"
     first = f"fields: {quoted(fields)}, as you said" if fields else f"answer: column {chosen!r}, {how}"

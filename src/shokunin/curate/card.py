@@ -114,10 +114,11 @@ def _classes(facts: dict[str, Any]) -> list[Block]:
 
 def _duplicates(facts: dict[str, Any]) -> list[Block]:
     found = facts["duplicates"]
+    word = "labels" if facts["classes"] else "answers"
     text = (
         f"{found['exact']:,} rows repeat an earlier row's text; {found['near']:,} more texts are nearly another one's "
         f"(similarity {found['threshold']} or more). Largest group: {found['largest_group']:,} rows. "
-        f"Texts that come with different labels: {found['conflicting_labels']:,}."
+        f"Texts that come with different {word}: {found['conflicting_labels']:,}."
     )
     blocks: list[Block] = [("heading", "Duplicates"), ("text", text)]
     if found["conflicts"]:
@@ -125,7 +126,7 @@ def _duplicates(facts: dict[str, Any]) -> list[Block]:
             [c["text"], ", ".join(f"{label} × {n}" for label, n in c["labels"].items()), c["kept"] or "none"]
             for c in found["conflicts"][:SHOWN_ROWS]
         ]
-        blocks.append(("table", (["same text, different labels", "labels", "kept"], table)))
+        blocks.append(("table", ([f"same text, different {word}", word, "kept"], table)))
     if found["pairs"]:
         table = [[p["a"], p["b"], f"{p['similarity']:.2f}"] for p in found["pairs"][:SHOWN_ROWS]]
         blocks.append(("table", (["nearly the same", "", "similarity"], table)))

@@ -117,11 +117,13 @@ def guess_columns(
     target: str | None = None,
     group: str | None = None,
     guess_group: bool = True,
+    called: str = "label",
 ) -> Columns:
     """The text, label and group columns; what is given is taken as it is, the rest is guessed.
 
     A column is chosen by its name if the data do not speak against it (a label has few distinct, short values), else by
-    the data alone if only one column fits. `guess_group=False`: a task says that there is none.
+    the data alone if only one column fits. `guess_group=False`: a task says that there is none. `called` is what stands in
+    a given target: "label" or "answer".
 
     Raises:
         DataError: a given column does not exist, or a guess would be a toss-up; the candidates are named.
@@ -142,11 +144,11 @@ def guess_columns(
         chosen = tuple(dict.fromkeys(inputs))
         why.append(f"text: {quoted(chosen)}, as you said")
     else:
-        text, reason = _guess_text(columns, facts, target)
+        text, reason = _guess_text(columns, facts, target, called)
         chosen = (text,)
         why.append(f"text: column {text!r}, {reason}")
     if target in chosen:
-        raise DataError(f"column {target!r} cannot be both the text and the label; say --input COL and --target COL")
+        raise DataError(f"column {target!r} cannot be both the text and the {called}; say --input COL and --target COL")
     if group is not None:
         why.append(f"group: column {group!r}, as you said; rows with the same value stay on one side of every split")
     elif guess_group:
@@ -201,7 +203,7 @@ def _guess_target(
     )
 
 
-def _guess_text(columns: Sequence[str], facts: Mapping[str, _Facts], target: str) -> tuple[str, str]:
+def _guess_text(columns: Sequence[str], facts: Mapping[str, _Facts], target: str, called: str) -> tuple[str, str]:
     open_columns = [name for name in columns if name != target and facts[name].could_be_text]
     named = sorted((TEXT_NAMES.index(_plain(n)), n) for n in open_columns if _plain(n) in TEXT_NAMES)
     if len(named) == 1:
@@ -216,7 +218,7 @@ def _guess_text(columns: Sequence[str], facts: Mapping[str, _Facts], target: str
     found = found or [n for n in open_columns if _plain(n) not in others]
     if not found:
         raise DataError(
-            f"no column looks like text; the columns are {quoted(columns)}, and {target!r} is taken for the label. "
+            f"no column looks like text; the columns are {quoted(columns)}, and {target!r} is taken for the {called}. "
             "Say which one it is: --input COL"
         )
     return _longest(found, facts, columns, "the column with the longest texts")

@@ -19,7 +19,7 @@ from shokunin.progress import Progress
 
 Rows = npt.NDArray[np.int64]
 NO_TEXT = "no text"
-NO_LABEL = "no label"
+NO_LABEL, NO_ANSWER = "no label", "no answer"
 SHOWN_ORIGINS = 5
 EXCERPT = 200
 
@@ -93,7 +93,7 @@ def take_in(
     answers: bool = False,
     progress: Progress,
 ) -> Intake:
-    """Read all examples; set aside those without text or label; find (and mask) personal data.
+    """Read all examples; set aside those without text, label or answer; find (and mask) personal data.
 
     Args:
         examples: the rows to learn from.
@@ -121,7 +121,8 @@ def take_in(
     for side, count in (("rows", learning), ("test file", len(intake.examples) - learning)):
         if count == 0 and (side == "rows" or test is not None):
             reasons = ", ".join(f"{n} with {reason!r}" for reason, n in intake.aside.most_common(5)) or "there are none"
-            raise DataError(f"the {side} have no row with a text and a label ({reasons}); check --input and --target")
+            wanted = "an answer" if answers else "a label"
+            raise DataError(f"the {side} have no row with a text and {wanted} ({reasons}); check --input and --target")
     return intake
 
 
@@ -143,7 +144,7 @@ def _read_side(
             progress(f"{side}reading rows", seen, None)
         text = text_of(example, names)
         label = (example.expected or "").strip()
-        if problem := example.problem or _problem(text, label):
+        if problem := example.problem or _problem(text, label, NO_ANSWER if answers else NO_LABEL):
             intake.note(side + problem, example.origin)
             continue
         label = labels.setdefault(label, label)  # one string for a label, not one a row
@@ -166,11 +167,11 @@ def _read_side(
     intake.rows_in += seen
 
 
-def _problem(text: str, label: str) -> str | None:
+def _problem(text: str, label: str, without: str) -> str | None:
     if not text or text.isspace():
         return NO_TEXT
     if not label:
-        return NO_LABEL
+        return without
     if (not text.isascii() and SURROGATE.search(text)) or (not label.isascii() and SURROGATE.search(label)):
         return SET_ASIDE_SURROGATE
     return None

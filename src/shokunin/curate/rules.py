@@ -26,6 +26,8 @@ OUT_OF_FOLD_BELOW, OUT_OF_FOLD_PER_LABEL = 1_500, 20
 
 AGAIN = "the same text and label again"
 MINORITY = "the same text with another label, which most of them have"
+ANSWERED_AGAIN = "the same text and answer again"
+ANSWERED_OTHERWISE = "the same text with another answer, which comes more often or first"
 UNDECIDED = "the same text with different labels, none of them in the majority"
 LEAK_EXACT = "the same text as a test row"
 LEAK_NEAR = "nearly the same text as a test row"
@@ -63,18 +65,19 @@ def drop_duplicates(intake: Intake, same: Rows, *, labels: bool = True) -> list[
     rows = rows[np.bincount(same[rows])[same[rows]] > 1]
     rows = rows[np.argsort(same[rows], kind="stable")]
     conflicts: list[Conflict] = []
-    dropped: dict[str, list[int]] = {AGAIN: [], MINORITY: [], UNDECIDED: []}
+    again, otherwise = (AGAIN, MINORITY) if labels else (ANSWERED_AGAIN, ANSWERED_OTHERWISE)
+    dropped: dict[str, list[int]] = {again: [], otherwise: [], UNDECIDED: []}
     for twins in np.split(rows, np.flatnonzero(np.diff(same[rows])) + 1) if len(rows) else []:
         counts = Counter(intake.label(i) for i in twins.tolist())
         if len(counts) == 1:
-            dropped[AGAIN].extend(twins[1:].tolist())
+            dropped[again].extend(twins[1:].tolist())
             continue
         label, count = counts.most_common(1)[0]
         kept = label if 2 * count > len(twins) or not labels else None
         first = next((i for i in twins.tolist() if intake.label(i) == kept), None)
         for i in twins.tolist():
             if i != first:
-                reason = UNDECIDED if kept is None else AGAIN if intake.label(i) == kept else MINORITY
+                reason = UNDECIDED if kept is None else again if intake.label(i) == kept else otherwise
                 dropped[reason].append(i)
         conflicts.append(Conflict(int(twins[0]) if first is None else first, dict(counts), kept))
     for reason, numbers in dropped.items():

@@ -14,7 +14,7 @@ import numpy as np
 
 from shokunin.curate.card import card_html, card_markdown
 from shokunin.curate.clean import group_duplicates
-from shokunin.curate.intake import NO_LABEL
+from shokunin.curate.intake import NO_ANSWER, NO_LABEL
 from shokunin.dataset import OWNER, Dataset, write_dataset
 from shokunin.distill.extend import text_of
 from shokunin.distill.label import Labelled
@@ -72,7 +72,7 @@ def _facts(
     facts = dict(parent.facts)
     rows = dict(facts["rows"])
     aside: Counter[str] = Counter(rows["set_aside"])
-    aside[NO_LABEL] -= from_file
+    aside[NO_LABEL if parent.labels else NO_ANSWER] -= from_file
     aside.update(about["dropped"])
     rows |= {
         "in": rows["in"] + about["rows_in"] - from_file,
