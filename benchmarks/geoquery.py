@@ -204,7 +204,7 @@ def _learnt(
         if keep is not None:
             shutil.copytree(folder, keep)
             (keep / "facts.json").write_text(json.dumps(weights.facts), encoding="utf-8")
-        facts = {"size_mb": round(weights.size_bytes() / 1e6, 2), "learner": name, **_public(weights.facts)}
+        facts = {"size_mb": round(weights.size_bytes() / 1e6, 2), "learner": name, **public(weights.facts)}
         return _asked(engine_for(weights.format).load(weights), part, ask, seconds, facts)
 
 
@@ -313,7 +313,7 @@ def _about(split: str, part: Part) -> dict[str, Any]:
     }
 
 
-def _public(facts: dict[str, Any]) -> dict[str, Any]:
+def public(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts without what names a place on this machine."""
     return {key: value for key, value in facts.items() if "/" not in json.dumps(value, default=str)}
 
