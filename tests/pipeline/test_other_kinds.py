@@ -206,8 +206,17 @@ def test_another_kind_or_other_fields_do_not_take_the_champions_place(
     trained: tuple[Path, shokunin.Specialist],
 ) -> None:
     shelf, champion = trained[0] / "specialists", trained[1]
-    fewer = replace(champion.task, options={**champion.task.options, "fields": {"shop": "text"}})
-    assert "finds shop" in (registry.differs(shelf, replace(champion, version=9, task=fewer)) or "")
+
+    def with_fields(fields: dict[str, object]) -> shokunin.Specialist:
+        task = replace(champion.task, options={**champion.task.options, "fields": fields})
+        return replace(champion, version=9, task=task)
+
+    def schema(*names: str) -> dict[str, object]:
+        return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+
+    for fewer in ({"shop": "text"}, schema("shop")):
+        assert str(registry.differs(shelf, with_fields(fewer))).endswith("@9' finds shop")
+    assert registry.differs(shelf, with_fields(schema("total", "shop", "date"))) is None
     other = replace(champion.task, kind="generate_text", metric="", options={})
     assert "of kind" in (registry.differs(shelf, replace(champion, version=9, task=other)) or "")
     assert registry.differs(shelf, replace(champion, version=9)) is None

@@ -334,6 +334,11 @@ def test_the_card_has_the_front_matter_that_hubs_read() -> None:
             {"fields": {"total": "money"}},
             "It finds in a document: `total`; the answer is a JSON object.",
         ),
+        (
+            "extract_fields",
+            {"fields": {"type": "object", "properties": {"total": {"type": "string"}}}},
+            "It finds in a document: `total`; the answer is a JSON object.",
+        ),
         ("generate_text", {"language": "sql"}, "It writes SQL."),
         (
             "anticipate_failures",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shokunin.errors import ArtefactError, ProjectError, ShokuninError
+from shokunin.fields.schema import fields_of
 from shokunin.files import (
     MAKING,
     exclusive,
@@ -269,7 +270,8 @@ def differs(shelf: Path, new: Specialist) -> str | None:
         return f"{champion.id!r} reads {_few(champion.task.inputs)}, {new.id!r} reads {_few(new.task.inputs)}"
     if champion.task.kind != new.task.kind:
         return f"{champion.id!r} is of kind {champion.task.kind!r}, {new.id!r} of {new.task.kind!r}"
-    fields = [set(s.task.options.get("fields") or ()) for s in (champion, new)]
+    told = [s.task.options.get("fields") for s in (champion, new)]
+    fields = [{field.name for field in fields_of(one)} if one else set() for one in told]
     if fields[0] != fields[1]:
         return f"{champion.id!r} finds {_few(sorted(fields[0]))}, {new.id!r} finds {_few(sorted(fields[1]))}"
     gone, added = (sorted(set(a) - set(b)) for a, b in ((champion.labels, new.labels), (new.labels, champion.labels)))
