@@ -21,7 +21,7 @@ class Rung:
         latency_ms: median time for one answer.
         size_bytes: size of the weights.
         chosen: whether this rung became the specialist.
-        note: why there is no score, if there is none.
+        note: why there is no score, if there is none; else what of the lessons was left out, if anything was.
     """
 
     learner: str

@@ -172,13 +172,31 @@ def task_to_toml(task: Task) -> str:
 
 
 def read_task(path: Path) -> Task:
-    """The Task in a `task.toml`.
+    """The Task in a `task.toml`; its `[learners]` say how to learn, not what is asked, and are read by `read_learners`.
 
     Raises:
         TaskError: the file is missing, is not TOML, or does not describe a task.
     """
+    told = _toml(path)
+    told.pop("learners", None)
+    return task_from_dict(told, where=repr(str(path)))
+
+
+def read_learners(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables `[learners.NAME]` in a `task.toml`: options by learner, unchecked.
+
+    Raises:
+        TaskError: the file is missing or is not TOML, or `learners` is not a table of tables.
+    """
+    told = _toml(path).get("learners", {})
+    if not isinstance(told, dict) or not all(isinstance(options, dict) for options in told.values()):
+        raise TaskError(f"'learners' in {str(path)!r} holds one table a learner; write [learners.causal_lora]")
+    return told
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        return task_from_dict(tomllib.loads(path.read_text(encoding="utf-8-sig")), where=repr(str(path)))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TaskError(f"cannot read {str(path)!r}: {error.strerror}; `shokunin init DIR` writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -46,6 +46,12 @@ def train(
     learner: Annotated[
         list[str] | None, typer.Option(help="Try only these learners; may be given several times.")
     ] = None,
+    learner_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An option of a learner: LEARNER.NAME=VALUE, as causal_lora.r=8; may be given several times."
+        ),
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="What the verdict is about, such as accuracy or field_f1.")] = None,
     target_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Pass only if the metric's lower end reaches this.")
@@ -83,6 +89,7 @@ def train(
     with reporting(output):
         from shokunin import pipeline
         from shokunin.pipeline.fleet_rows import parse_options
+        from shokunin.pipeline.learner_options import parse_learner_options
         from shokunin.prove.render import report_json, report_terminal
 
         options = parse_options(option or []) | {
@@ -98,7 +105,8 @@ def train(
             specialist = pipeline.train(
                 data, name=name, test=test, validation=validation, kind=kind, inputs=input, target=target, base=base,
                 budget=budget, learners=learner, metric=metric, target_score=target_score, max_error=max_error,
-                mask=mask, keep_leaks=keep_leaks, options=options, seed=seed, project=project, progress=progress,
+                mask=mask, keep_leaks=keep_leaks, options=options,
+                learner_options=parse_learner_options(learner_option or []), seed=seed, project=project, progress=progress,
             )  # fmt: skip
         report = pipeline.read_report(specialist)
         held = pipeline.held_back(specialist, project=project) if report.verdict == "pass" else None

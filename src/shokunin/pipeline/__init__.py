@@ -22,11 +22,14 @@ from shokunin.pipeline.fleet_rows import KIND as FLEET
 from shokunin.pipeline.fleet_rows import is_fleet
 from shokunin.pipeline.fleet_training import train_fleet
 from shokunin.pipeline.ladder import climb
-from shokunin.pipeline.normal_training import train_normal, wants_normal
+from shokunin.pipeline.learner_options import LearnerOptions
+from shokunin.pipeline.learner_options import learner_options as settled_options
+from shokunin.pipeline.normal_training import target_asked, train_normal
 from shokunin.pipeline.predicting import is_rows_file, predict_file
 from shokunin.pipeline.proof import prove_specialist
 from shokunin.pipeline.publish import publish, read_report
 from shokunin.pipeline.rows import Data
+from shokunin.pipeline.unheeded import refuse_unheeded
 from shokunin.progress import Progress, silent
 from shokunin.project import open_project
 from shokunin.prove.calibrate import shaping_rows
@@ -70,6 +73,7 @@ def train(
     mask: bool = False,
     keep_leaks: bool = False,
     options: Mapping[str, Any] | None = None,
+    learner_options: LearnerOptions | None = None,
     seed: int = 0,
     project: str | Path | None = None,
     replayed: bool = True,
@@ -98,6 +102,8 @@ def train(
         mask: mask personal data before training.
         keep_leaks: only count the training rows that repeat test rows, to compare with figures published on such a split.
         options: what only this kind of work has to be told, beside what the task says: `{"window": 30}`.
+        learner_options: options of learners that are not to have their defaults: `{"causal_lora": {"r": 8, "merge": False}}`;
+            they go before `[learners.NAME]` in the `task.toml` of a task's folder.
         seed: for the split and the fits.
         project: the project's folder; by default the current one.
         replayed: send the sealed rows through a real server process before publishing.
@@ -117,14 +123,24 @@ def train(
         "kind": kind, "metric": metric, "target_score": target_score, "max_error": max_error, "options": options,
     }  # fmt: skip
     minutes = place.limits.budget_minutes if budget is None else budget
+    told = settled_options(data, learner_options, learners)
     if not isinstance(data, Dataset) and is_fleet(task, kind, data, options or {}):
-        trained = train_normal if wants_normal(data, task, name, wishes) else train_fleet
+        if told:
+            raise UsageError("what learns from readings of machines is told by --option; leave out --learner-option")
+        asked_for = target_asked(data, task, name, wishes)
+        unheeded = {
+            "--test": test, "--validation": validation, "--input": inputs, "--target": target, "--base": base,
+            "--learner": learners, "--max-error": max_error, "--mask": mask, "--keep-leaks": keep_leaks,
+        }  # fmt: skip
+        refuse_unheeded(unheeded, options or {}, asked_for)
+        trained = train_normal if asked_for == "normal" else train_fleet
         return trained(
             data, project=place, task=task, name=name, wishes=wishes, budget_seconds=60 * minutes, seed=seed,
             replayed=replayed, progress=progress,
         )  # fmt: skip
     bases = [base] if isinstance(base, str) else base or []
     known_bases = families(bases)
+    families([given["base"] for given in told.values() if "base" in given])
     dataset, _ = row_stage.curate(
         data, project=place, task=task, name=name, test=validation if test is None else test, inputs=inputs, target=target,
         mask=mask, keep_leaks=keep_leaks, seed=seed, progress=progress,
@@ -141,7 +157,7 @@ def train(
         ladder = climb(
             dataset, codec, work, bases=known_bases,
             budget_seconds=60 * minutes, seed=seed, learners=learners,
-            shaping=lambda n: shaping_rows(n, seed), progress=progress,
+            shaping=lambda n: shaping_rows(n, seed), progress=progress, learner_options=told,
         )  # fmt: skip
         candidates = len(ladder.climbs)
         calibration = calibration_of(ladder, dataset, candidates=candidates, exact=not ladder.out_of_fold, seed=seed)
@@ -151,6 +167,7 @@ def train(
             "seed": seed,
             "seconds": round(ladder.chosen.train_seconds, 3),
             "candidates": candidates,
+            **({"learner_options": told} if told else {}),
         }
         specialist = publish(dataset, ladder, calibration, place, replayed=replayed, progress=progress, steps=[step])
         shutil.rmtree(work, ignore_errors=True)
@@ -267,7 +284,8 @@ def prove(
 
     Args:
         specialist: a specialist, or what `load` takes.
-        data: rows with answers; by default the sealed rows of the dataset it was trained beside.
+        data: rows with answers, or new readings of machines: a file, or rows as dictionaries; by default the sealed rows of the
+            dataset it was trained beside.
         against: the large model: recorded answers in the rows' order, `column:NAME`, a file, a specialist, or `URL#MODEL`.
         judge: of written answers, a model that says which is better, the specialist's or the other's: `UPSTREAM#MODEL` or
             `URL#MODEL`.
@@ -285,8 +303,6 @@ def prove(
     if opened.task.kind == FLEET:
         if against is not None or judge is not None:
             raise UsageError("--against and --judge ask language models, which are never shown readings of machines")
-        if data is not None and not isinstance(data, (str, Path)):
-            raise UsageError("new readings of machines come in a file, such as readings.csv")
         return prove_fleet(opened, data, failures, place, horizon=horizon, progress=progress)
     if failures is not None or horizon is not None:
         what = "--horizon" if failures is None else "--failures"

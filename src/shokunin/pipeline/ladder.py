@@ -7,6 +7,7 @@ few rows to set any aside, out of fold. A finished rung is kept in the scratch f
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,15 +22,16 @@ from shokunin.answer import Inputs
 from shokunin.dataset import Dataset
 from shokunin.engines.fields_by_member import MOST_MEMBERS as MOST_READERS
 from shokunin.engines.mixture import MOST_MEMBERS, mix
-from shokunin.errors import BaseModelError, DataError, MissingExtraError, UsageError
+from shokunin.errors import BaseModelError, DataError, LessonsError, MissingExtraError, UsageError
 from shokunin.forms import Form, FoundFields, Lessons, Raw, TextLessons, Written
 from shokunin.metrics import Interval
 from shokunin.pipeline.bases import Family, check_families, family_of
 from shokunin.pipeline.by_member import Member, fields_by_member
 from shokunin.pipeline.cascading import cascade_of
 from shokunin.pipeline.judged import Judged, judged_by
+from shokunin.pipeline.learner_options import LearnerOptions
 from shokunin.pipeline.mixing import Mixture, fit_shares
-from shokunin.pipeline.rungs import Climb, fit_rung, folds_of, read_rung, session_of
+from shokunin.pipeline.rungs import Climb, fit_rung, folds_of, read_rung, session_of, too_long
 from shokunin.pipeline.smallest import smallest_good_enough
 from shokunin.progress import Progress
 from shokunin.prove.wording import p_value
@@ -83,8 +85,11 @@ def climb(
     learners: Sequence[str] | None,
     shaping: Callable[[int], npt.NDArray[np.bool_]],
     progress: Progress,
+    learner_options: LearnerOptions | None = None,
 ) -> Ladder:
     """Fit what fits into the budget, mix, and choose.
+
+    A learner that cannot learn from these rows, or whose libraries are missing, is left out with the reason.
 
     Args:
         dataset: its training and validation rows are used, never the sealed ones.
@@ -96,9 +101,11 @@ def climb(
         learners: only these; None: all.
         shaping: which of n judging rows may shape a mixture; the others carry the promise.
         progress: told how far it is.
+        learner_options: checked options by learner, where they are not to be the defaults.
 
     Raises:
-        UsageError: no learner could be fitted.
+        UsageError: no learner could be fitted, or nothing but the baseline since the others cannot learn from these rows; or
+            there are options of a learner that does not fit this kind of work.
         BaseModelError: one of `bases` cannot be used.
         DataError: there are no rows to validate on, and too few groups of rows to validate out of fold.
     """
@@ -111,19 +118,24 @@ def climb(
             )
         folds = folds_of(judged.lessons, seed)
     check_families(bases, kind.FORMS)
+    told = learner_options or {}
+    _check_told(kind, told, bases)
     end = time.monotonic() + budget_seconds
     climbs: list[Climb] = []
     notes: dict[str, str] = {}
     lessons_of: dict[Form, Lessons] = {}
-    for name, module, base in _tries(fitting(kind, learners), bases, notes):
+    unable: set[str] = set()
+    tried = fitting(kind, learners)
+    for name, module, base, given in _tries(tried, bases, told, notes):
         try:
             lessons = lessons_of.setdefault(module.EATS, codec.lessons(dataset.train, module.EATS))
             fits = 1 if folds is None else len(folds) + 1
-            defaults = module.Options().model_dump_json()
-            place = work / f"{name.replace(':', '-')}-{seed}-{_key(base, defaults)}"
+            settings = module.Options(**given).model_dump_json()
+            place = work / f"{name.replace(':', '-')}-{seed}-{_key(base, settings)}"
             if not (place / "climb.json").exists():
-                options = _options(module, base, end - time.monotonic(), fits, codec.hints)
-                note = _too_dear(module, module.forecast(lessons, options) * fits, end - time.monotonic())
+                options = _options(module, base, end - time.monotonic(), fits, {**codec.hints, **given})
+                needed = fits * _seconds(module, lessons, options, shortened=bool(given.get("minutes")))
+                note = _too_dear(module, needed, end - time.monotonic())
                 if climbs and note:
                     notes[name] = note
                     continue
@@ -135,9 +147,13 @@ def climb(
             if base is not None:
                 raise
             notes[name] = f"not tried: {error}"  # nobody asked for this base; the default one is a download of its own
-    if not climbs:
-        reasons = "; ".join(f"{name}: {note}" for name, note in notes.items())
-        raise UsageError(f"nothing could be fitted ({reasons}); add another learner, such as 'text_linear'")
+        except LessonsError as error:
+            notes[name] = f"left out: {error}"
+            unable.add(name)
+    if not climbs or (unable and all(c.name == "baseline" for c in climbs)):
+        raise _nothing(
+            notes, baseline=bool(climbs), others=[n for n in fitting(kind, None) if n not in ("baseline", *tried)]
+        )
     if judged.lessons is not None:
         climbs.extend(_mixtures(climbs, judged.lessons, shaping))
     else:
@@ -159,6 +175,29 @@ def fitting(kind: Kind, wanted: Sequence[str] | None) -> list[str]:
     return list(wanted) if wanted else [name for name in LEARNERS if EATS[name] in kind.FORMS]
 
 
+def _check_told(kind: Kind, told: LearnerOptions, bases: Mapping[str, Family]) -> None:
+    """Do nothing if every learner with options fits this kind of work, and no base is named for it twice."""
+    for name in fitting(kind, list(told)) if told else []:
+        others = [base for base, family in bases.items() if family == family_of(EATS[name])]
+        if others and "base" in told[name]:
+            raise UsageError(
+                f"the base of {name!r} is named twice, {others[0]!r} and {told[name]['base']!r}; leave one of them out"
+            )
+
+
+def _nothing(notes: Mapping[str, str], *, baseline: bool, others: Sequence[str]) -> UsageError:
+    """What is said where no learner is left."""
+    reasons = "; ".join(f"{name}: {note}" for name, note in notes.items())
+    advice = f"; add another learner: {', '.join(others)}" if others else ""
+    return UsageError(f"nothing {'but the baseline ' if baseline else ''}could be fitted ({reasons}){advice}")
+
+
+def _seconds(module: Learner, lessons: Lessons, options: Any, *, shortened: bool) -> float:
+    """What one fit needs; at most its minutes where the owner has said himself that it shall be shortened to them."""
+    needed = module.forecast(lessons, options)
+    return min(needed, 60 * options.minutes) if shortened else needed
+
+
 def _too_dear(module: Learner, seconds: float, left: float) -> str | None:
     """Why a learner that needs `seconds` is not tried, or None; one with an option `minutes` can do with fewer epochs."""
     share = LEAST_OF_TRAINING if "minutes" in module.Options.model_fields else 1.0
@@ -168,9 +207,11 @@ def _too_dear(module: Learner, seconds: float, left: float) -> str | None:
 
 
 def _tries(
-    learners: Sequence[str], bases: Mapping[str, Family], notes: dict[str, str]
-) -> Iterator[tuple[str, Learner, str | None]]:
-    """Each learner, once for every base where it has one; beyond the first base the rung is named after it too."""
+    learners: Sequence[str], bases: Mapping[str, Family], told: LearnerOptions, notes: dict[str, str]
+) -> Iterator[tuple[str, Learner, str | None, Mapping[str, Any]]]:
+    """Each learner with its given options, once for every base where it has one; beyond the first base the rung is named
+    after it too.
+    """
     for name in learners:
         try:
             module = learner(name)
@@ -178,13 +219,14 @@ def _tries(
             notes[name] = f"not tried: {error}"
             continue
         named: set[str] = set()
+        given = told.get(name, {})
         fit = [base for base, family in bases.items() if family == family_of(module.EATS)]
-        for base in fit if fit and "base" in module.Options.model_fields else [None]:
+        for base in fit if fit and "base" in module.Options.model_fields else [given.get("base")]:
             rung = name if not named else f"{name}:{_short(str(base))}"
             if rung in named:
                 rung += f"-{_key(base)}"
             named.add(rung)
-            yield rung, module, base
+            yield rung, module, base, given
 
 
 def _short(base: str) -> str:
@@ -193,18 +235,18 @@ def _short(base: str) -> str:
 
 
 def _key(base: str | None, options: str = "") -> str:
-    """Tells a rung from the same one of another base, version or defaults, which an interrupted training may have left behind."""
+    """Tells a rung from the same one of another base, version or options, which an interrupted training may have left behind."""
     return hashlib.sha256(f"{base}\n{__version__}\n{options}".encode()).hexdigest()[:8]
 
 
-def _options(module: Learner, base: str | None, seconds_left: float, fits: int, hints: Mapping[str, Any]) -> Any:
-    """The learner's defaults, with the base model and the time that are left to it where it has such options."""
+def _options(module: Learner, base: str | None, seconds_left: float, fits: int, said: Mapping[str, Any]) -> Any:
+    """What is said of the learner's options, with the base model and the time that are left to it where it has such options."""
     fields = module.Options.model_fields
-    given: dict[str, Any] = {name: value for name, value in hints.items() if name in fields}
+    given: dict[str, Any] = {name: value for name, value in said.items() if name in fields}
     if base is not None and "base" in fields:
         given["base"] = base
     if "minutes" in fields:
-        given["minutes"] = max(0.5, seconds_left / 60 / fits)
+        given["minutes"] = min(given.get("minutes") or math.inf, max(0.5, seconds_left / 60 / fits))
     return module.Options(**given)
 
 
@@ -282,7 +324,7 @@ def _choose(climbs: list[Climb], judged: Judged, notes: dict[str, str], *, out_o
             c = climbs[i]
             rungs.append(Rung(
                 name, scores[i], None if i == best else worse[i], behind[i], c.train_seconds, c.latency_ms,
-                c.weights.size_bytes(), i == chosen,
+                c.weights.size_bytes(), i == chosen, too_long(c.weights),
             ))  # fmt: skip
     rows = "out of fold on the training rows" if out_of_fold else f"on {len(judged):,} validation rows"
     return Ladder(

@@ -184,6 +184,18 @@ def session_of(weights: Weights | Mixture | Cascade | FieldsByMember) -> Session
     )
 
 
+def too_long(weights: Weights | Mixture | Cascade | FieldsByMember) -> str | None:
+    """What is to be said of the lessons that were longer than a learner can take, of members by name; None: there were none."""
+    if not isinstance(weights, Weights):
+        told = {name: too_long(member) for name, member in weights.members}
+        return "; ".join(f"{name}: {said}" for name, said in told.items() if said) or None
+    out = weights.facts.get("rows_too_long")
+    if not out:
+        return None
+    lessons, limit = weights.facts["rows"] + out, weights.facts["max_length"]
+    return f"{out:,} of {lessons:,} lessons are longer than {limit:,} tokens and were left out"
+
+
 def median_latency_ms(session: Session, forms: Sequence[Any]) -> float:
     """Median time of one answer at a time, in milliseconds, over at most `LATENCY_ROWS` rows and about `LATENCY_SECONDS`."""
     times: list[float] = []

@@ -61,12 +61,10 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
         out.print()
         if any(rung.score is not None for rung in report.ladder):
             out.print(_ladder(report))
-        for rung in report.ladder:
-            if rung.score is None:
-                out.print(
-                    Text(f"  {printable(rung.learner, 40)}: {printable(rung.note or 'not tried', 300)}", style="dim")
-                )
+        _say_left_out(report, out)
         out.print(Text(f"  {printable(report.why_chosen, 600)}", style="dim"))
+    else:
+        _say_left_out(report, out)
     fields = _fields(report)
     if fields.row_count:
         out.print()
@@ -96,6 +94,13 @@ def report_terminal(report: Report, console: Console | None = None) -> None:
         if "missing" not in report.cost:
             out.print(Text(f"               {printable(report.cost['break_even']['sentence'], 600)}"))
             out.print(Text(f"               {basis(report.cost)}", style="dim"))
+
+
+def _say_left_out(report: Report, out: Console) -> None:
+    """Which learners were not tried and which lessons were left out, with the reason."""
+    for rung in report.ladder:
+        if len(report.ladder) > 1 if rung.score is None else rung.note:
+            out.print(Text(f"  {printable(rung.learner, 40)}: {printable(rung.note or 'not tried', 300)}", style="dim"))
 
 
 def _say_judged(report: Report, out: Console) -> None:
