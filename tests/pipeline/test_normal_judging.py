@@ -81,7 +81,7 @@ def test_failures_that_became_known_judge_its_alarms_and_nothing_is_changed(made
     assert {t["what"] for t in about["timelines"]} <= {"caught", "missed", "alarms", "quiet"}
     page, text = report_html(report), shown(report)
     for words in (
-        "as often as this specialist",
+        "at times drawn by lot",
         "What its alarms were worth",
         "of 18",
         "plain limits on each sensor",

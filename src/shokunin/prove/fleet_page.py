@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from shokunin.prove import plots
-from shokunin.prove.machines_page import found_of, machines_html, read_facts, span_of
+from shokunin.prove.machines_page import caught_of, found_of, machines_html, middle_half, read_facts, span_of
 from shokunin.prove.wording import percent
 from shokunin.report import Report
 
@@ -96,19 +96,15 @@ def _sealed(report: Report) -> str:
 
 def _worth(row: Mapping[str, Any]) -> dict[str, str]:
     alarms = row["alarms"]
-    recall, precision = alarms["recall"], alarms["precision"]
-    quartiles = alarms["steps_ahead"]["quartiles"]
-    caught = f"{alarms['caught']} of {alarms['events']}"
-    if recall is not None:
-        caught += f" ({percent(recall['low'], 0)} to {percent(recall['high'], 0)})"
+    precision = alarms["precision"]
     right = "no alarm"
     if precision is not None:
         right = f"{percent(precision['value'], 0)} ({percent(precision['low'], 0)} to {percent(precision['high'], 0)})"
     return {
         "span": row["span"],
         "threshold": "never" if alarms["threshold"] is None else f"{percent(alarms['threshold'], 0)} risk",
-        "caught": caught,
-        "ahead": f"{quartiles[0]:g} to {quartiles[2]:g}" if quartiles else "–",
+        "caught": caught_of(alarms["caught"], alarms["events"], alarms["recall"]),
+        "ahead": middle_half(alarms["steps_ahead"]),
         "alarms": f"{row['month']['alarms']:.2f}",
         "false": f"{row['month']['false']:.2f}",
         "precision": right,

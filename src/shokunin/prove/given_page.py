@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shokunin.prove.machines_page import found_of, machines_html, read_facts, span_of
-from shokunin.prove.wording import percent
+from shokunin.prove.machines_page import caught_of, found_of, machines_html, middle_half, read_facts, span_of
+from shokunin.prove.wording import p_value, percent
 from shokunin.report import Report
 
 NAMES = {
@@ -38,7 +38,8 @@ def given_html(report: Report) -> str:
         what=_what(found),
         colours=_colours(found),
         detectors=detectors(found),
-        chance=chance_of(found),
+        random=chance_of(found),
+        luck=p_value(found["failures"]["by_chance"]["p"]) if found["failures"] else None,
     )
 
 
@@ -75,21 +76,21 @@ def detectors(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [{"name": found["detector"], "told": NAMES[found["detector"]], "this": True, "found": found}]
     if found["plain"] is not None:
         rows.append({"name": "last_outside", "told": NAMES["last_outside"], "this": False, "found": found["plain"]})
-    return [{**row, "ahead": _ahead(row["found"]["failures"])} for row in rows]
+    for row in rows:
+        one = row["found"]["failures"]
+        if one is not None:
+            row["caught"] = caught_of(one["caught"], one["events"], one["recall"])
+            row["ahead"] = middle_half(one["steps_ahead"])
+    return rows
 
 
-def chance_of(found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What whoever rings as often at random would have caught, as failures and as a share of them."""
+def chance_of(found: Mapping[str, Any]) -> str | None:
+    """What whoever rings as often at random would have caught; None where no failures are known."""
     failures = found["failures"]
     if failures is None:
         return None
-    chance = failures["by_chance"]
-    return {**chance, "share": {end: value / failures["events"] for end, value in chance["caught"].items()}}
-
-
-def _ahead(failures: Mapping[str, Any] | None) -> str:
-    quartiles = failures and failures["steps_ahead"]["quartiles"]
-    return f"{quartiles[0]:g} to {quartiles[2]:g}" if quartiles else "–"
+    chance, events = failures["by_chance"]["caught"], failures["events"]
+    return caught_of(chance["value"], events, {end: value / events for end, value in chance.items()})
 
 
 def _what(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ from rich.text import Text
 from shokunin.prove.given_page import chance_of, detectors, given_headline, given_summary
 from shokunin.prove.machines_page import found_of
 from shokunin.prove.tables import table_of, verdict_lines, windows_speed
-from shokunin.prove.wording import span
 from shokunin.report import Report
 
 
@@ -27,21 +26,19 @@ def given_terminal(report: Report, out: Console) -> None:
         table.add_row(*(Text(cell, style="bold" if row["this"] else "") for cell in cells))
     out.print(table)
     out.print()
-    chance = chance_of(found)
-    if chance is not None:
-        _worth(found, chance, out)
+    random = chance_of(found)
+    if random is not None:
+        _worth(found, random, out)
     windows_speed(report, out)
 
 
-def _worth(found: dict[str, Any], chance: dict[str, Any], out: Console) -> None:
+def _worth(found: dict[str, Any], random: str, out: Console) -> None:
     table = table_of("who rings", "failures caught", "ahead", "right", "false", "open")
     for row in detectors(found):
         one = row["found"]["failures"]
-        caught = f"{one['caught']:,} of {one['events']:,} ({span(one['recall'])})"
         counts = (f"{one['right']:,}", f"{one['wrong']:,}", f"{one['late'] + one['open']:,}")
-        cells = (row["name"], caught, row["ahead"], *counts)
+        cells = (row["name"], row["caught"], row["ahead"], *counts)
         table.add_row(*(Text(cell, style="bold" if row["this"] else "") for cell in cells))
-    random = f"{chance['caught']['value']:.1f} of {found['failures']['events']:,} ({span(chance['share'])})"
     table.add_row(*(Text(cell) for cell in ("at random", random, "–", "", "", "")))
     out.print(table)
     told = (

@@ -10,7 +10,7 @@ from jinja2 import Template
 from markupsafe import Markup
 
 from shokunin.prove.sheet import environment, machine_facts, style
-from shokunin.prove.wording import milliseconds, opened
+from shokunin.prove.wording import milliseconds, opened, percent
 from shokunin.report import Report
 
 Facts = list[tuple[str, str]]
@@ -79,6 +79,18 @@ def span_of(steps: float, found: Mapping[str, Any]) -> str:
     """So many steps: `3 days`."""
     count = steps * found["grid"]["times"]
     return f"{count:,g} {found['grid']['step']}{'' if count == 1 else 's'}"
+
+
+def caught_of(caught: float, events: int, share: Mapping[str, float] | None) -> str:
+    """So many failures caught, with the interval of their share: `5 of 6 (44 % to 97 %)`."""
+    told = f"{caught:,.1f}".removesuffix(".0") + f" of {events:,}"
+    return told if share is None else f"{told} ({percent(share['low'], 0)} to {percent(share['high'], 0)})"
+
+
+def middle_half(steps_ahead: Mapping[str, Any]) -> str:
+    """Steps of warning, the lower and the upper quartile."""
+    quartiles = steps_ahead["quartiles"]
+    return f"{quartiles[0]:g} to {quartiles[2]:g}" if quartiles else "–"
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 WIDTH, HEIGHT, LEFT, RIGHT = 760, 240, 46, 10
-SENSOR = (24, 104)
+SENSOR = (34, 104)
 RISK = (128, 208)
 POINTS = 400
 """Points of a line; more are averaged."""
@@ -55,7 +55,7 @@ def timeline(
     )
     parts = [
         f'<text x="{LEFT}" y="14" font-size="12" font-weight="bold">{escape(title)}</text>',
-        f'<text x="{LEFT}" y="{SENSOR[0] + 8}" font-size="10" fill="#555">{escape(sensor[0])}</text>',
+        f'<text x="{LEFT}" y="{SENSOR[0] - 6}" font-size="10" fill="#555">{escape(sensor[0])}</text>',
         _line(
             [(x(s), SENSOR[1] - (v - low) / span * (SENSOR[1] - SENSOR[0])) for s, v in _thin(steps, values)], "#667"
         ),
@@ -72,8 +72,9 @@ def timeline(
     for event in events:
         line = f'x1="{x(event):.1f}" x2="{x(event):.1f}" y1="{SENSOR[0]}" y2="{RISK[1]}"'
         parts.append(f'<line {line} class="event" stroke="#111" stroke-width="2"/>')
+        anchor = "end" if x(event) > WIDTH - 4 * RIGHT else "middle"
         parts.append(
-            f'<text x="{x(event) - 3:.1f}" y="{SENSOR[0]}" font-size="10" text-anchor="end">{escape(mark)}</text>'
+            f'<text x="{x(event):.1f}" y="{RISK[1] + 11}" font-size="10" text-anchor="{anchor}">{escape(mark)}</text>'
         )
     for step, outcome in alarms:
         fill = {1: "#1d7a3a", 0: "#b4351f"}.get(outcome, "#999")
