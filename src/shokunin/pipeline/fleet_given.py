@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from shokunin.curate.read import read_rows
-from shokunin.errors import ArtefactError, UsageError
+from shokunin.curate.table import Table
+from shokunin.errors import ArtefactError, DataError, UsageError
+from shokunin.pipeline.fleet_rows import Rows
 from shokunin.pipeline.fleet_training import fleet_facts
 from shokunin.pipeline.publish import read_report
 from shokunin.progress import Progress
@@ -20,12 +23,12 @@ from shokunin.tasks.anticipate_failures import Options
 
 
 def given_readings(
-    path: Path, columns: Columns, told: Options, progress: Progress, *, labelled: bool = True
+    data: Rows, columns: Columns, told: Options, progress: Progress, *, labelled: bool = True
 ) -> Readings:
     """The sensors, and the label column if it is in the table, on the grid of the windows.
 
     Args:
-        path: the table.
+        data: the table: a file, or rows.
         columns: of the training, with the channels that were learnt.
         told: the specialist's options.
         progress: told of the rows read.
@@ -34,11 +37,22 @@ def given_readings(
     Raises:
         DataError: the table lacks a column, or has no usable row.
     """
-    table = read_rows(path, progress=progress)
+    table = read_rows(Path(data), progress=progress) if isinstance(data, (str, Path)) else _table(data)
     if told.column is not None and (labelled or columns.is_long or told.column in table.columns):
         columns = columns.model_copy(update={"channels": (*columns.channels, told.column)})
     columns.check(table.columns)
     return read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    if not rows:
+        raise DataError("there are no readings; give rows with the columns of the training")
+    return Table.of_rows(tuple(dict.fromkeys(str(key) for row in rows for key in row)), rows)
+
+
+def source_of(data: Rows) -> str:
+    """What a report calls it."""
+    return str(data) if isinstance(data, (str, Path)) else "rows"
 
 
 def learnt_of(specialist: Specialist, place: Project) -> dict[str, Any] | None:

@@ -15,9 +15,9 @@ from shokunin.files import read_json
 from shokunin.pipeline.answering import codec_of
 from shokunin.pipeline.anticipating import Anticipation, Choice, FittedRung, Prepared, labelled
 from shokunin.pipeline.fleet_folder import REPLAYED, sealed_windows
-from shokunin.pipeline.fleet_given import as_published, given_readings, learnt_of
+from shokunin.pipeline.fleet_given import as_published, given_readings, learnt_of, source_of
 from shokunin.pipeline.fleet_proof import Judged, fleet_report
-from shokunin.pipeline.fleet_rows import Fleet, failures_of
+from shokunin.pipeline.fleet_rows import Fleet, Rows, failures_of
 from shokunin.pipeline.fleet_seen import Seen, unseen
 from shokunin.pipeline.normal_judging import prove_normal
 from shokunin.pipeline.publish import read_report
@@ -33,7 +33,7 @@ from shokunin.tasks.anticipate_failures import ALARMS, FailuresCodec, options_of
 
 def prove_fleet(
     specialist: Specialist,
-    data: str | Path | None,
+    data: Rows | None,
     failures: str | Path | None,
     place: Project,
     *,
@@ -44,7 +44,7 @@ def prove_fleet(
 
     Args:
         specialist: open.
-        data: a table of readings as in training.
+        data: a table of readings as in training: a file, or rows.
         failures: of the targets `failures` and `normal`: the file with the units and times of failures.
         place: the project.
         horizon: of the target `normal`: steps before a failure in which an alarm counts for it.
@@ -64,7 +64,7 @@ def prove_fleet(
     if data is None:
         return as_published(specialist, failures, place)
     if told.target == "normal":
-        return prove_normal(specialist, Path(data), failures, horizon, place, progress=progress)
+        return prove_normal(specialist, data, failures, horizon, place, progress=progress)
     if (told.target == "failures") != (failures is not None):
         raise UsageError(
             f"{specialist.id!r} foresees failures: say when units failed, --failures FILE"
@@ -74,13 +74,13 @@ def prove_fleet(
     codec = codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     models = read_horizons(specialist.weights.folder)
-    readings = given_readings(Path(data), codec.shape.columns, told, progress)
+    readings = given_readings(data, codec.shape.columns, told, progress)
     told = told.model_copy(update={"failures": None if failures is None else str(failures)})
     known = failures_of(told, Path(), codec.shape.columns, readings)
     fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {})
     prepared, seen = _prepared(fleet, models, learnt_of(specialist, place), specialist.id)
     judged = _judged(specialist, fleet, prepared, models, progress)
-    return _report(specialist, judged, seen, str(data), progress)
+    return _report(specialist, judged, seen, source_of(data), progress)
 
 
 def _prepared(fleet: Fleet, models: HorizonModels, known: Mapping[str, Any] | None, name: str) -> tuple[Prepared, Seen]:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from shokunin.errors import DataError, UsageError
 from shokunin.pipeline.answering import codec_of
 from shokunin.pipeline.fleet_folder import REPLAYED, sealed_windows
-from shokunin.pipeline.fleet_given import given_readings, learnt_of
-from shokunin.pipeline.fleet_rows import failures_in
+from shokunin.pipeline.fleet_given import given_readings, learnt_of, source_of
+from shokunin.pipeline.fleet_rows import Rows, failures_in
 from shokunin.pipeline.fleet_seen import Seen, unseen
 from shokunin.pipeline.normal_given import Given, normal_given_report
 from shokunin.pipeline.normal_period import states_of
@@ -62,7 +62,7 @@ class Watched:
 
 def prove_normal(
     specialist: Specialist,
-    data: Path,
+    data: Rows,
     failures: str | Path | None,
     horizon: int | None,
     place: Project,
@@ -73,7 +73,7 @@ def prove_normal(
 
     Args:
         specialist: open; trained with the target `normal`.
-        data: a table of readings as in training.
+        data: a table of readings as in training: a file, or rows.
         failures: a file with the units and times of failures, if any are known.
         horizon: steps before a failure in which an alarm counts for it; None: `ringing.usual_horizon`.
         place: the project.
@@ -89,11 +89,12 @@ def prove_normal(
     codec = codec_of(specialist)
     assert isinstance(codec, FailuresCodec)
     columns, model = codec.shape.columns, read_strange(specialist.weights.folder)
+    source = source_of(data)
     whole = given_readings(data, columns, told, progress, labelled=False)
-    _every_channel(whole, columns, data.name, specialist.id)
+    _every_channel(whole, columns, Path(source).name, specialist.id)
     log = None if failures is None else failures_in(Path(failures), columns, whole)
     watched = _watched(whole, told, learnt_of(specialist, place), specialist.id)
-    judged = _judged(specialist, columns, told, model, watched, log, horizon, str(data), failures)
+    judged = _judged(specialist, columns, told, model, watched, log, horizon, source, failures)
     windows = sealed_windows(watched.readings, watched.windows, np.arange(len(watched.windows)), codec.shape, REPLAYED)
     return normal_given_report(specialist, judged, windows, progress=progress)
 

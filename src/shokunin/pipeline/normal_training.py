@@ -28,14 +28,14 @@ from shokunin.tasks.anticipate_failures import codec, options_of, settled_with
 from shokunin.version import __version__
 
 
-def wants_normal(data: Rows, task: Task | None, name: str | None, wishes: Mapping[str, Any]) -> bool:
-    """Whether no failures are to be learnt from.
+def target_asked(data: Rows, task: Task | None, name: str | None, wishes: Mapping[str, Any]) -> str | None:
+    """What the call or its task says that is to be foreseen; None: nobody said, and the table shows it.
 
     Raises:
         TaskError: the task's options are wrong.
     """
     _, told, _ = fleet_task(data, task, name, wishes)
-    return options_of(told).target == "normal"
+    return options_of(told).target if "target" in told.options else None
 
 
 def train_normal(

@@ -86,7 +86,7 @@ def cross_trees(
         def better(found: Floats, y: Labels = truth[:, j]) -> float:
             return worth(found, y, options.metric)
 
-        trees_of, scores[:, j] = trees.grow([y[:, j] for y in labels], better)
+        trees_of, scores[:, j] = trees.grow([y[:, j] for y in labels], better, horizon=lessons.horizons[j])
         grown.append(trees_of)
     sources = tuple(_borrowed(j, scores, truth, lessons) for j in range(count))
     raw = np.empty_like(scores)

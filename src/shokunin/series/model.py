@@ -140,12 +140,13 @@ def fit_model(
         x = train if known.all() else train[known]
         if crossed is not None:
             grown = options.model_copy(update={"rounds": crossed.trees[j]})
-            forests.append(fit_trees(x, y[known], None, grown, seed=seed))
+            forests.append(fit_trees(x, y[known], None, grown, seed=seed, horizon=horizon))
             risks.append(fit_risk(crossed.raw[:, j], check))
             continue
         assert validation is not None
         x_check = validation if judged.all() else validation[judged]
-        forests.append(fit_trees(x, y[known], (x_check, check[judged]), options, seed=seed))
+        watched = (x_check, check[judged])
+        forests.append(fit_trees(x, y[known], watched, options, seed=seed, horizon=horizon))
         risks.append(fit_risk(forests[-1].open().raw(x_check, threads=0), check[judged]))
     progress("growing trees", len(lessons.horizons), len(lessons.horizons))
     written = {

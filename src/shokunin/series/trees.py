@@ -136,6 +136,7 @@ def fit_trees(
     *,
     seed: int,
     largest: int = LARGEST,
+    horizon: int | None = None,
 ) -> Forest:
     """Fit one model.
 
@@ -146,14 +147,15 @@ def fit_trees(
         options: how.
         seed: of the draws.
         largest: bytes of the model's text.
+        horizon: steps ahead that the labels are about, for what errors say.
 
     Raises:
         UsageError: the rows, or the watched ones, are all of one class.
     """
     lightgbm = _lightgbm()
-    _both(y, "training")
+    _both(y, "training", horizon)
     if watched is not None:
-        _both(watched[1], "validation")
+        _both(watched[1], "validation", horizon)
     asked = {**_asked(options, seed), **_weighed(y, options)}
     rows = lightgbm.Dataset(x, y.astype(np.float32), free_raw_data=True)
     more: dict[str, Any] = {}
@@ -191,7 +193,12 @@ class CrossedTrees:
         self._parts.append((rows, part.construct()))
 
     def grow(
-        self, labels: Sequence[npt.NDArray[np.int8]], better: Callable[[Floats], float], *, every: int = 5
+        self,
+        labels: Sequence[npt.NDArray[np.int8]],
+        better: Callable[[Floats], float],
+        *,
+        every: int = 5,
+        horizon: int | None = None,
     ) -> tuple[int, Floats]:
         """Grow until all parts together are best.
 
@@ -199,6 +206,7 @@ class CrossedTrees:
             labels: for each part, of the rows outside it: 1, 0, or -1 (left out).
             better: how good log-odds of all parts' rows, one part after the other, are; more is better.
             every: trees between two looks.
+            horizon: steps ahead that the labels are about, for what errors say.
 
         Returns:
             How many trees each part has where that is so (the fewest, if more are not better), and the log-odds there.
@@ -210,7 +218,7 @@ class CrossedTrees:
         models = []
         for (rows, part), y in zip(self._parts, labels, strict=True):
             known = y >= 0
-            _both(y[known], "training")
+            _both(y[known], "training", horizon)
             some = rows if known.all() else rows.subset(np.flatnonzero(known).tolist()).construct()
             some.set_label(y[known].astype(np.float32))
             model = lightgbm.Booster(
@@ -246,12 +254,19 @@ def _held_scores(model: Any) -> Floats:
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
-def _both(y: npt.NDArray[np.int8], what: str) -> None:
-    if len(np.unique(y)) < 2:
-        count = f"{int((y == 1).sum())} of {len(y)} windows"
-        raise UsageError(
-            f"{count} of the {what} side come before an event; trees need some that do and some that do not"
-        )
+def _both(y: npt.NDArray[np.int8], what: str, horizon: int | None) -> None:
+    """Some windows must come before an event, and some must not."""
+    if len(np.unique(y)) == 2:
+        return
+    before = int((y == 1).sum())
+    about, advice = "", ""
+    if horizon is not None:
+        about = f" for the horizon of {horizon} steps"
+        advice = f": choose a {'shorter' if before else 'longer'} --horizon or another target"
+    raise UsageError(
+        f"{before} of {len(y)} windows of the {what} side come before an event{about}; trees need some that do and some that "
+        f"do not{advice}"
+    )
 
 
 def _weighed(y: npt.NDArray[np.int8], options: TreeOptions) -> dict[str, float]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,6 +31,7 @@ from shokunin.series.readings import Grid
 from shokunin.series.sent import Sent, Shape, read_sent
 from shokunin.series.strangeness import DETECTORS, Detector
 from shokunin.series.telling import QUIET, alarm_text, said
+from shokunin.series.trees import TreeOptions
 from shokunin.task import Task
 from shokunin.tasks import chat
 from shokunin.tasks.strange_answers import STRANGE, strange_answer
@@ -137,10 +139,20 @@ def options_of(task: Task) -> Options:
     try:
         return Options(**task.options)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "options"
-        known = ", ".join(Options.model_fields)
-        raise TaskError(f"task {task.name!r} has the option {name!r}: {first['msg']}; there are {known}") from error
+        raise TaskError(_what_does_not_fit(task, error)) from error
+
+
+def _what_does_not_fit(task: Task, error: ValidationError) -> str:
+    """The first thing that is wrong; of an unknown name the likeliest, or all that there are."""
+    first = error.errors(include_url=False)[0]
+    *outer, name = map(str, first["loc"] or ("options",))
+    if first["type"] == "extra_forbidden":
+        known = list(TreeOptions.model_fields if outer == ["trees"] else Options.model_fields)
+        near = get_close_matches(name, known, n=1)
+        better = f"did you mean {'.'.join([*outer, near[0]])!r}?" if near else f"there are {', '.join(known)}"
+        return f"task {task.name!r} has the unknown option {'.'.join([*outer, name])!r}; {better}"
+    told = first["msg"].removeprefix("Value error, ")
+    return f"the option {'.'.join([*outer, name])!r} of task {task.name!r} cannot be {first['input']!r}: {told}"
 
 
 def check(task: Task, folder: Path = Path()) -> None:
