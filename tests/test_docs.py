@@ -72,6 +72,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_result_files_that_are_named_exist(page: Path) -> None:
+    names = re.findall(r"[a-z0-9_][a-z0-9_-]*-20\d{6}T\d{6}Z(?:-[0-9a-f]{12})?", page.read_text(encoding="utf-8"))
+    assert [name for name in names if not list((ROOT / "benchmarks" / "results").glob(f"{name}*.json"))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     from typer.main import get_command
 
