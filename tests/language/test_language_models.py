@@ -11,7 +11,7 @@ from test_gguf_header import FACTS, gguf
 from shokunin.errors import BaseModelError, UsageError
 from shokunin.files import sha256_of
 from shokunin.language import base_models
-from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL, KNOWN, resolve
+from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL, KNOWN, resolve, resolve_near
 from shokunin.language.chat_template import check_marks, render, template_in
 
 
@@ -42,6 +42,20 @@ def test_a_file_and_a_folder_with_one(tmp_path: Path) -> None:
     (tmp_path / "y.gguf").write_bytes(gguf())
     with pytest.raises(BaseModelError, match=r"holds 2 GGUF files \(x.gguf, y.gguf\); name one"):
         resolve(str(tmp_path))
+
+
+def test_a_file_in_the_project_is_found_around_the_specialist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "shop" / "specialists" / "x" / "1" / "weights"
+    for place in (folder, tmp_path / "shop" / "models"):
+        place.mkdir(parents=True)
+    (tmp_path / "shop" / "models" / "x.gguf").write_bytes(gguf())
+    monkeypatch.chdir(tmp_path / "shop")
+    name = str(resolve("models/x.gguf").facts()["name"])
+    assert (name, resolve("./../shop/models/x.gguf").facts()["name"]) == ("models/x.gguf", "x.gguf")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_near(name, folder).path == tmp_path / "shop" / "models" / "x.gguf"
+    with pytest.raises(BaseModelError, match="no file or folder"):
+        resolve_near(name, tmp_path / "elsewhere")
 
 
 def test_a_folder_of_safetensors(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,10 @@ def test_the_adapter_alone_is_left_where_it_is_asked_for(tmp_path: Path, base: P
         causal_lora.fit(colours(8), _options(base, merge=False, **quick), first, seed=0, progress=silent)
     causal_lora.fit(colours(8), _options(base, **quick), first, seed=0, progress=silent)
     again = _options(first / "model.gguf", merge=False, **quick)
+    with pytest.raises(UsageError, match=r"looked for as 'model\.gguf', .* put that into the project's folder"):
+        causal_lora.fit(colours(8), again, second, seed=0, progress=silent)
+    (first / "model.gguf").rename(tmp_path / "model.gguf")
+    again = _options(tmp_path / "model.gguf", merge=False, **quick)
     weights = causal_lora.fit(colours(8), again, second, seed=0, progress=silent)
     assert weights.format == "gguf_adapter"
     assert sorted(p.name for p in second.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
@@ -244,22 +249,28 @@ def test_rows_too_long_are_named_and_never_cut(base: Path) -> None:
         token_rows(lessons, chat, 16)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"target_modules": ("wide_proj",)}, "unknown target_modules"),
-        ({"base": "/nowhere/at/all"}, "no file or folder"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(tmp_path: Path, base: Path, change: dict[str, object], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        causal_lora.fit(colours(8), _options(**{"base": base, **change}), tmp_path, seed=0, progress=silent)
+def test_a_base_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file or folder"):
+        causal_lora.fit(colours(8), _options(Path("/nowhere/at/all")), tmp_path, seed=0, progress=silent)
 
 
 def test_all_linear_is_every_linear_layer_and_a_word_is_no_list_of_them(base: Path) -> None:
     assert _options(base, target_modules="all-linear") == _options(base)
     with pytest.raises(ValidationError, match="target_modules"):
         _options(base, target_modules="q_proj")
+    with pytest.raises(ValidationError, match="unknown target_modules"):
+        _options(base, target_modules=("wide_proj",))
+
+
+def test_dora_has_to_be_merged(base: Path) -> None:
+    with pytest.raises(ValidationError, match="use_dora cannot be laid on a shared base"):
+        _options(base, use_dora=True, merge=False)
+
+
+def test_every_option_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "causal-lora.md").read_text(encoding="utf-8")
+    told = {name for row in re.findall(r"(?m)^\| (`[^|]*) \|", page) for name in re.findall(r"`(\w+)`", row)}
+    assert set(causal_lora.Options.model_fields) <= told
 
 
 def test_lessons_without_an_answer_are_refused(tmp_path: Path, base: Path) -> None:

@@ -12,7 +12,7 @@ from shokunin.errors import ArtefactError, BaseModelError
 from shokunin.files import sha256_of
 from shokunin.forms import Conversation, Written
 from shokunin.language.adapter import Adapter, read_adapter
-from shokunin.language.base_models import resolve
+from shokunin.language.base_models import resolve_near
 from shokunin.language.prepared import Prepared, prepare, prepare_gguf, read_ir
 from shokunin.language.runner import Piece, Runner, runner_for
 from shokunin.weights import Weights
@@ -85,7 +85,7 @@ def _base(weights: Weights) -> Prepared:
     if not isinstance(name, str) or not isinstance(sha256, str):
         raise ArtefactError("the facts of an adapter's weights must say its base's 'name' and 'sha256'; train it again")
     try:
-        model = resolve(name)
+        model = resolve_near(name, weights.folder)
     except BaseModelError as error:
         raise ArtefactError(f"the adapter needs its base {name!r} (SHA-256 {sha256[:12]}…): {error}") from error
     if model.sha256 != sha256:

@@ -62,9 +62,11 @@ class LanguageModel:
     verified: bool
 
     def facts(self) -> dict[str, str | int | bool | None]:
-        """What a specialist records about its base; no path of this machine."""
+        """What a specialist records about its base; no path of this machine, but one below the current folder."""
+        place = Path(self.name)
+        below = not (place.is_absolute() or {"..", "~"} & set(place.parts))
         return {
-            "name": self.name if self.revision is not None else Path(self.name).name,
+            "name": self.name if self.revision is not None else place.as_posix() if below else place.name,
             "source": self.source,
             "kind": self.kind,
             "revision": self.revision,
@@ -127,6 +129,21 @@ def resolve(name: str) -> LanguageModel:
     if re.fullmatch(HUB_NAME, name) and not name.startswith(".") and not name.endswith(".gguf"):
         return _from_hub(name, name)
     raise BaseModelError(f"there is no file or folder {name!r}; {_SPELLINGS}")
+
+
+def resolve_near(name: str, folder: Path) -> LanguageModel:
+    """The language model that a specialist in `folder` names: a file is looked for in the folders around it first.
+
+    So a base that lies in the project is found from wherever the project is used, and after it was moved.
+
+    Raises:
+        BaseModelError: as of `resolve`.
+    """
+    if not Path(name).is_absolute() and not name.startswith(("pkg:", "hf:")):
+        for place in folder.resolve().parents:
+            if (place / name).is_file():
+                return resolve(str(place / name))
+    return resolve(name)
 
 
 _SPELLINGS = (

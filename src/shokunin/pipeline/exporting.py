@@ -22,7 +22,7 @@ from shokunin.engines import Session, cascade, engine_for, language_model, trans
 from shokunin.errors import ArtefactError, BaseModelError, MissingExtraError, ProjectError, ReplayError, UsageError
 from shokunin.files import write_json
 from shokunin.forms import Conversation, Written
-from shokunin.language.base_models import resolve
+from shokunin.language.base_models import resolve_near
 from shokunin.language.decoder_folder import decoder_folder
 from shokunin.language.export import MODELS, export_model
 from shokunin.metrics import Interval
@@ -230,7 +230,7 @@ def _read_again(weights: Weights, made: Path, format: str) -> Session:
     if format == "safetensors":
         return transformers_text.load(Weights(made, "conversation", "hf_text"))
     told = weights.facts.get("base") or {}
-    model = resolve(str(told.get("name")))
+    model = resolve_near(str(told.get("name")), weights.folder)
     if model.sha256 != told.get("sha256"):
         raise ArtefactError(
             f"the adapter belongs to {model.name!r} with the SHA-256 {str(told.get('sha256'))[:12]}…, and the one here has "

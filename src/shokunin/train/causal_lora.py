@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from shokunin.errors import LessonsError, UsageError
+from shokunin.errors import BaseModelError, LessonsError, UsageError
 from shokunin.forms import Conversations, Form, Lessons
-from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL
+from shokunin.language.base_models import DEFAULT_LANGUAGE_MODEL, LanguageModel, resolve_near
 from shokunin.language.chat_tokens import ChatTokens
 from shokunin.progress import Progress, silent
 from shokunin.train.causal_base import open_base
@@ -41,7 +41,18 @@ FEWEST_TO_HOLD_BACK = 60
 MOST_HELD_BACK = 256
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Modules = Annotated[tuple[str, ...], BeforeValidator(lambda said: LINEAR if said == "all-linear" else said)]
+
+
+def _known(modules: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [m for m in modules if m not in LINEAR]
+    if unknown:
+        raise ValueError(f"unknown target_modules {unknown!r}; expected some of {', '.join(LINEAR)}")
+    return modules
+
+
+Modules = Annotated[
+    tuple[str, ...], BeforeValidator(lambda said: LINEAR if said == "all-linear" else said), AfterValidator(_known)
+]
 """Names of linear layers; `all-linear` is all of them, as in PEFT."""
 
 
@@ -92,6 +103,12 @@ class Options(BaseModel):
         True, description="False: leave the adapter alone, to be laid on the base that many specialists share"
     )
 
+    @model_validator(mode="after")
+    def _laid_on(self) -> Options:
+        if self.use_dora and not self.merge:
+            raise ValueError("use_dora cannot be laid on a shared base; merge it, or leave it out")
+        return self
+
 
 def forecast(lessons: Lessons, options: BaseModel) -> float:
     """About how many seconds `fit` needs here for all epochs, whatever `minutes` says; from a few measured steps."""
@@ -117,14 +134,30 @@ def fit(lessons: Lessons, options: BaseModel, folder: Path, *, seed: int, progre
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = _Run(taught, chosen, seed, progress)
-        if not chosen.merge and run.base.model.kind != "gguf":
-            raise UsageError(f"merge=False needs a base that is a GGUF file; {chosen.base!r} is {run.base.model.kind}")
+        if not chosen.merge:
+            _check_found_again(run.base.model, chosen.base, folder)
         reached = run.train(progress)
         progress("writing the weights", 0, None)
         read_as, written = write_result(run.base, run.tuner, folder, file_type=chosen.file_type, merge=chosen.merge)
         facts = run.facts(reached) | written
     run.checkpoint.remove()
     return Weights(folder, EATS, read_as, exact=False, facts=facts)
+
+
+def _check_found_again(model: LanguageModel, name: str, folder: Path) -> None:
+    """Do nothing if a specialist in or around `folder` finds the base that its adapter is to be laid on."""
+    if model.kind != "gguf":
+        raise UsageError(f"merge=False needs a base that is a GGUF file; {name!r} is {model.kind}")
+    kept_as = str(model.facts()["name"])
+    try:
+        found = resolve_near(kept_as, folder).sha256
+    except BaseModelError:
+        found = None
+    if found != model.sha256:
+        raise UsageError(
+            f"merge=False leaves the adapter alone, and its base would be looked for as {kept_as!r}, which is not the file "
+            f"{name!r}; put that into the project's folder and name it from there, or take one of a package or the hub"
+        )
 
 
 def _conversations(lessons: Lessons) -> Conversations:

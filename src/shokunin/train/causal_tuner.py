@@ -9,10 +9,9 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 
-from shokunin.errors import UsageError
 from shokunin.train.causal_base import Base
 from shokunin.train.causal_rows import Row, split_up
-from shokunin.train.torch_causal import ADAPTER, LINEAR, Decoder, checkpoint_module, packed
+from shokunin.train.torch_causal import ADAPTER, Decoder, checkpoint_module, packed
 
 if TYPE_CHECKING:
     from shokunin.train.causal_distill import LocalTeacher
@@ -20,16 +19,9 @@ if TYPE_CHECKING:
 
 
 class Tuner:
-    """The model in training.
-
-    Raises:
-        UsageError: an option does not fit the base.
-    """
+    """The model in training."""
 
     def __init__(self, base: Base, options: Options) -> None:
-        unknown = [m for m in options.target_modules if m not in LINEAR]
-        if unknown:
-            raise UsageError(f"unknown target_modules {unknown!r}; expected some of {', '.join(LINEAR)}")
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = computes_bf16(self.device) if options.bf16 is None else options.bf16
