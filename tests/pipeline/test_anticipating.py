@@ -172,7 +172,7 @@ def test_a_column_that_knows_the_answer_is_found_and_left_out() -> None:
     readings = fleet(dict(zip(readings.units, extended, strict=True)), channels=["vibration", "oil", "service", "oil2"])
     prepared = prepare(readings, PLAN, failures=failures)
     assert {leak.channel for leak in prepared.leaks} == {"service", "oil2"}
-    assert "'oil' will read 6 steps later" in next(leak.why for leak in prepared.leaks if leak.channel == "oil2")
+    assert "'oil' will read 6 days later" in next(leak.why for leak in prepared.leaks if leak.channel == "oil2")
     assert prepared.readings.channels == ("vibration", "oil")
     kept = prepare(readings, PLAN.model_copy(update={"keep_leaks": ("service",)}), failures=failures)
     assert kept.readings.channels == ("vibration", "oil", "service") and len(kept.leaks) == 2

@@ -150,7 +150,7 @@ def prepare(
     labels, events = _labels(readings, windows, plan, remaining, states, failures)
     if plan.split == "unit":
         split = crossed(split, windows, labels, parts=plan.parts, seed=plan.seed)
-    leaks = find_leaks(readings, windows, labels, plan.horizons, split.train)
+    leaks = find_leaks(readings, windows, labels, plan.horizons, split.train, events=events, when=plan.when)
     gone = sorted({leak.channel for leak in leaks} - set(plan.keep_leaks))
     if gone:
         if len(gone) == len(readings.channels):
