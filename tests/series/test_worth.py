@@ -16,7 +16,11 @@ from shokunin.series.alarms import (
     threshold_for_budget,
     threshold_for_f1,
 )
+from shokunin.series.labels import When
+from shokunin.series.proof import Sides, judge, sentence
 from shokunin.series.ranking import areas, blocks_of, compare_rankings, ranking, within_units
+from shokunin.series.readings import Grid
+from shokunin.series.windows import Windows
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -88,6 +92,48 @@ def test_an_event_that_nobody_watched_before_is_not_missed_and_an_open_end_is_op
     y[-1], s[-1] = -1, 1
     found = record(units, steps, s, y, {}, 0.5, 5)
     assert (found.open, found.right, found.wrong, found.precision) == (1, 0, 0, None)
+
+
+def test_where_exactly_that_step_is_asked_for_only_an_alarm_about_it_catches() -> None:
+    scores = [0.0, 0.9, 0.9, 0, 0, 0.9, 0, 0, 0.9, 0, 0, 0]
+    units, steps, s, _ = one_unit(scores, [9, 11], 3)
+    y = np.array([t + 3 in (9, 11) for t in steps], dtype=np.int8)
+    found = record(units, steps, s, y, {0: [9, 11]}, 0.5, 3, when="at")
+    # Steps 1, 2 and 5 are about 4, 5 and 8, where nothing came; step 8 is about the event on 11; nothing was about 9.
+    assert [(a.step, a.outcome) for a in found.alarms] == [(1, 0), (2, 0), (5, 0), (8, 1)]
+    assert (found.right, found.wrong, found.events, found.caught, found.ahead) == (1, 3, 2, 1, (3,))
+    within = record(units, steps, s, one_unit(scores, [9, 11], 3)[3], {0: [9, 11]}, 0.5, 3)
+    assert within.caught == 1 + 1, "the alarm of 8 is within three steps of both"
+    assert record(units[7:], steps[7:], s[7:], y[7:], {0: [9, 11]}, 0.5, 3, when="at").events == 1, (
+        "nobody watched on 6"
+    )
+
+
+def test_the_threshold_for_alarms_about_one_step_is_that_of_their_step() -> None:
+    events, h = [20, 40, 60], 15
+    scores = [0.9 if t + h in events else 0.6 if any(0 < e - t <= h for e in events) else 0.1 for t in range(61)]
+    units, steps, s, _ = one_unit(scores, events, h)
+    y = np.array([t + h in events for t in steps], dtype=np.int8)
+    threshold = threshold_for_alarms(units, steps, s, y, {0: events}, h, when="at")
+    found = record(units, steps, s, y, {0: events}, threshold, h, when="at")
+    assert threshold > 0.6 and (found.right, found.wrong, found.caught, found.events) == (3, 0, 3, 3)
+
+
+@pytest.mark.parametrize(("when", "head", "caught"), [
+    ("within", "within 30 days: ", "1 of 1 events caught, 18 days ahead in the middle; "),
+    ("at", "in 30 days: ", "0 of 1 events had an alarm exactly 30 days before; "),
+])  # fmt: skip
+def test_a_sentence_counts_days_where_a_step_is_two(when: When, head: str, caught: str) -> None:
+    steps, units = np.arange(60), np.zeros(60, dtype=np.int64)
+    labels = np.array([0 < 50 - t <= 15 if when == "within" else t + 15 == 50 for t in steps], dtype=np.int8)[:, None]
+    windows = Windows(5, units, steps, units, steps)
+    logits = np.where((steps == 41)[:, None], 3.0, -3.0)
+    side = Sides(windows, labels, logits)
+    grid = Grid(step="day", times=2)
+    (worth,) = judge((15,), None, side, {0: [50]}, grid, thresholds=[0.5], when=when)
+    told = sentence(worth, grid)
+    assert told.startswith(head + caught) and "alarms per unit in 30 days" in told, told
+    assert worth.month[0] == pytest.approx(15 / 60), "fifteen steps of two days are a month"
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60)), max_size=60, unique=True), st.integers(1, 9))

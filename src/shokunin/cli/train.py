@@ -137,7 +137,10 @@ def train(
 
 
 def _taken(found: dict[str, Any]) -> list[str]:
-    """What was taken for what in a table of readings."""
+    """What was taken for what in a table of readings, and what was found in it."""
+    from shokunin.prove.reading_facts import tables_told
+    from shokunin.prove.wording import printable
+
     rows, taken = found["read"]["rows"], found["taken"]
     columns, aside = taken["columns"], rows["aside"]
     said = ", ".join(f"{n:,} × {reason}" for reason, n in aside.items())
@@ -147,6 +150,10 @@ def _taken(found: dict[str, Any]) -> list[str]:
         f"units       {units['used']:,} of {units['in']:,}, by column {columns['unit']!r}; time: {columns['time']!r}",
         f"channels    {', '.join(map(str, columns['channels'][:12]))}",
         f"split       {taken['split']}",
+        *(
+            f"{'found' if number == 0 else '':<12}{name}: {printable(told, 400)}"
+            for number, (name, told) in enumerate(tables_told(found))
+        ),
     ]
 
 

@@ -21,6 +21,7 @@ from shokunin.series.alarms import row_scores, threshold_for_f1
 from shokunin.series.proof import Worth, as_json, sentence
 from shokunin.series.ranking import Ranking, blocks_of, compare_rankings, ranking
 from shokunin.series.split import random_windows
+from shokunin.series.telling import alarm_text
 from shokunin.series.timeline import timeline
 from shokunin.series.windows import Windows
 from shokunin.specialist import Specialist
@@ -106,7 +107,7 @@ def fleet_report(
     main = worths[0]
     answers = specialist.predict([inputs for inputs, _, _ in sample])
     cases = [
-        _case(inputs, answer, until, prepared.labels[row], prepared.plan.horizons)
+        _case(inputs, answer, until, prepared.labels[row], prepared)
         for (inputs, row, until), answer in zip(sample, answers, strict=True)
     ]
     scores, baseline = _scores(judged)
@@ -166,10 +167,8 @@ def _verdict(judged: Judged, target: float | None, metric: str) -> tuple[str, li
     rules = judged.found.chosen[0].rung.name == "base_rate"
     good = main.skill and not rules
     if not good:
-        reasons.insert(
-            0,
-            f"A {fleet.options.event} within {grid.span(main.horizon)} is not foreseen measurably better than by chance.",
-        )
+        what = alarm_text(fleet.options.event, grid.span(main.horizon), main.when)
+        reasons.insert(0, f"A {what} is not foreseen measurably better than by chance.")
     if good and target is not None and main.ranking is not None:
         reached = getattr(main.ranking, metric)
         if reached.low < target:
@@ -319,20 +318,21 @@ def _timelines(judged: Judged) -> list[dict[str, Any]]:
             ]
         )
         when = [grid.when(int(step)) for step in (steps[0], steps[-1])]
+        risk_of = alarm_text(judged.fleet.options.event, grid.span(worth.horizon), worth.when)
         svg = timeline(
-            f"{name}: risk of a {judged.fleet.options.event} within {grid.span(worth.horizon)}", steps, (loud, values),
+            f"{name}: risk of a {risk_of}", steps, (loud, values),
             risks[rows], threshold, [(a.step, a.outcome) for a in own], events, when,
         )  # fmt: skip
         out.append({"unit": name, "what": what, "svg": svg})
     return out
 
 
-def _case(
-    inputs: Mapping[str, str], answer: Any, until: str, labels: npt.NDArray[np.int8], horizons: Sequence[int]
-) -> Case:
-    came = [h for h, label in zip(horizons, labels.tolist(), strict=True) if label == 1]
+def _case(inputs: Mapping[str, str], answer: Any, until: str, labels: npt.NDArray[np.int8], prepared: Prepared) -> Case:
+    plan, grid = prepared.plan, prepared.readings.grid
+    came = [h for h, label in zip(plan.horizons, labels.tolist(), strict=True) if label == 1]
     known = (labels >= 0).any()
-    expected = "" if not known else (f"within {came[0]}" if came else "nothing came")
+    word = "within" if plan.when == "within" else "in"
+    expected = "" if not known else (f"{word} {grid.span(came[0])}" if came else "nothing came")
     ringing = [h["steps"] for h in answer.details.get("horizons", []) if h["alarm"]]
     right = bool(set(ringing) & set(came)) if ringing else not came
     return Case(

@@ -79,7 +79,7 @@ def train_fleet(
         )
         worths = judge(
             fleet.plan.horizons, validation, test, prepared.events, prepared.readings.grid,
-            alarms_a_month=fleet.options.alarms_a_month, seed=seed,
+            alarms_a_month=fleet.options.alarms_a_month, when=fleet.plan.when, offset=fleet.plan.offset, seed=seed,
         )  # fmt: skip
         claimed = judged_as_published(prepared, Path(scratch) / "published", progress=progress)
         judged = Judged(fleet, prepared, found, tuple(worths), tuple(claimed), seconds)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from shokunin.metrics import Interval
 from shokunin.prove.costs import basis, cost_in_line
 from shokunin.prove.page import Tone, tone
 from shokunin.prove.wording import (
@@ -28,6 +30,7 @@ VERDICTS: dict[Tone, str] = {
     "half": "better than the trivial answer, but nothing can be promised",
     "no": "not ready to use",
 }
+AREAS = ("pr_auc", "roc_auc")
 HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}
 
 
@@ -58,14 +61,17 @@ def _front_matter(report: Report, base: Mapping[str, Any]) -> list[str]:
     ]
     lines += ["model-index:", f"- name: {_yaml(f'{report.specialist}@{report.version}')}", "  results:"]
     lines += ["  - task:", f"      type: {tag or report.kind}", "    dataset:"]
-    lines += [f"      name: {_yaml('sealed rows of ' + report.specialist)}", f"      type: {_yaml(report.specialist)}"]
+    lines += [
+        f"      name: {_yaml(f'sealed {_rows(report)} of {report.specialist}')}",
+        f"      type: {_yaml(report.specialist)}",
+    ]
     if report.dataset.get("digest"):
         lines += [f"      revision: {_yaml(report.dataset['digest'])}"]
     lines += ["    metrics:"]
     for metric in whole(report.scores):
         lines += [
             f"    - type: {HUB_METRICS.get(metric, metric)}",
-            f"      name: {_yaml(metric_name(metric))}",
+            f"      name: {_yaml(_metric(metric, report))}",
             f"      value: {report.scores[metric].value:.4f}",
         ]
     return [*lines, "---"]
@@ -75,12 +81,18 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
     verdict = VERDICTS[tone(report)]
     lines = ["", f"# {_md(report.specialist)}, version {report.version}", "", f"**{verdict.capitalize()}.**"]
     lines += [_md(" ".join(report.reasons)), "", "## What it does", "", _described(report, manifest)]
-    lines += ["", "## How good it is", "", f"On {report.rows:,} sealed rows{_of(report)}, with 95 % intervals:", ""]
     lines += [
-        "| | " + " | ".join(_md(metric_name(m)) for m in report.scores) + " |",
+        "",
+        "## How good it is",
+        "",
+        f"On {report.rows:,} sealed {_rows(report)}{_of(report)}, with 95 % intervals:",
+        "",
+    ]
+    lines += [
+        "| | " + " | ".join(_md(_metric(m, report)) for m in report.scores) + " |",
         "|---" * (1 + len(report.scores)) + "|",
     ]
-    lines += [f"| **this specialist** | {' | '.join(share(i) for i in report.scores.values())} |"]
+    lines += [f"| **this specialist** | {' | '.join(_figure(m, i) for m, i in report.scores.items())} |"]
     trivial = report.baseline
     always = "" if report.anticipation is not None else "always "
     lines += [f"| {always}{_code(trivial['label'])} | {_row(trivial, report)} |"]
@@ -112,7 +124,7 @@ def _body(report: Report, manifest: Mapping[str, Any], base: Mapping[str, Any]) 
         lines += [f"- Steps: {_md(', then '.join(s.strip() for s in steps))}"]
     if manifest.get("parent"):
         lines += [f"- Derived from: {_md(str(manifest['parent']))}"]
-    return [*lines, f"- Sealed rows opened: {report.openings:,} times", f"- Made: {report.created}"]
+    return [*lines, f"- Sealed {_rows(report)} opened: {report.openings:,} times", f"- Made: {report.created}"]
 
 
 def _described(report: Report, manifest: Mapping[str, Any]) -> str:
@@ -157,7 +169,30 @@ def _promise(report: Report) -> list[str]:
 
 
 def _row(scored: Mapping[str, Any], report: Report) -> str:
-    return " | ".join(share(scored["scores"][m]) for m in report.scores)
+    return " | ".join(_figure(m, scored["scores"][m]) for m in report.scores)
+
+
+def _rows(report: Report) -> str:
+    """What was sealed."""
+    return "rows" if report.anticipation is None else "windows"
+
+
+def _metric(metric: str, report: Report) -> str:
+    """A metric's name; of the areas with the horizon that they are of."""
+    name, _, horizon = metric.removesuffix("]").partition("[")
+    if name not in AREAS or report.anticipation is None:
+        return metric_name(metric)
+    rows = report.anticipation["horizons"]
+    row = next((r for r in rows if str(r["horizon"]) == horizon), rows[0])
+    return f"{metric_name(name)} {'in' if report.anticipation['when'] == 'at' else 'within'} {row['span']}"
+
+
+def _figure(metric: str, value: Interval | Mapping[str, float]) -> str:
+    """A share in percent; an area under a curve is none."""
+    if metric.partition("[")[0] not in AREAS:
+        return share(value)
+    number = asdict(value) if isinstance(value, Interval) else value
+    return f"{number['value']:.3f} ({number['low']:.3f}–{number['high']:.3f})"
 
 
 def _yaml(text: Any) -> str:

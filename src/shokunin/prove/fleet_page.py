@@ -9,8 +9,10 @@ from markupsafe import Markup
 
 from shokunin.prove import plots
 from shokunin.prove.machines_page import caught_of, found_of, machines_html, middle_half, read_facts, span_of
+from shokunin.prove.reading_facts import tables_told
 from shokunin.prove.wording import percent
 from shokunin.report import Report
+from shokunin.series.telling import alarm_text
 
 SPEAKING = 12
 WIDEST = 320
@@ -32,7 +34,9 @@ def fleet_html(report: Report) -> str:
         facts=_facts(report),
         sealed=_sealed(report),
         by_unit=found["split"]["by"] == "unit",
-        worth=[_worth(row) for row in found["horizons"]],
+        first=_first(found),
+        exact=within(found) == "in",
+        worth=[_worth(row, found) for row in found["horizons"]],
         protocols=_protocols(found),
         speaking=[{**s, "width": round(WIDEST * s["push"] / most)} for s in loud],
         reliability_plot=Markup(plots.reliability_plot(report.calibration["bins"])),
@@ -41,11 +45,10 @@ def fleet_html(report: Report) -> str:
 
 def fleet_headline(report: Report) -> str:
     """The verdict in one line."""
-    found = found_of(report)
-    first = found["horizons"][0]["span"]
+    first = _first(found_of(report))
     if report.verdict == "pass":
-        return f"Yes: a {found['event']} within {first} is foreseen better than by chance."
-    return f"No: a {found['event']} within {first} is not foreseen well enough."
+        return f"Yes: a {first} is foreseen better than by chance."
+    return f"No: a {first} is not foreseen well enough."
 
 
 def fleet_summary(report: Report) -> str:
@@ -55,12 +58,27 @@ def fleet_summary(report: Report) -> str:
     alarms, event = row["alarms"], found["event"]
     if not alarms["events"]:
         return f"There was no {event} in the sealed part, so nobody can say what it would have caught."
+    if within(found) == "in":
+        return (
+            f"Exactly {row['span']} before, it had rung for {alarms['caught']} of {alarms['events']} {event}s, with "
+            f"{row['month']['false']:.2f} false alarms a unit in {found['month']}."
+        )
     ahead = alarms["steps_ahead"]["quartiles"]
     early = f", half of them at least {span_of(ahead[1], found)} ahead" if ahead else ""
     return (
         f"It caught {alarms['caught']} of {alarms['events']} {event}s{early}, with {row['month']['false']:.2f} false alarms "
         f"a unit in {found['month']}."
     )
+
+
+def within(found: Mapping[str, Any]) -> str:
+    """Whether something comes `within` the horizons, or `in` exactly so many steps."""
+    return "in" if found["when"] == "at" else "within"
+
+
+def _first(found: Mapping[str, Any]) -> str:
+    """What the verdict is about: `failure within 30 days`."""
+    return alarm_text(found["event"], found["horizons"][0]["span"], found["when"])
 
 
 def warnings_of(report: Report) -> list[str]:
@@ -75,11 +93,24 @@ def _tiles(report: Report) -> list[dict[str, str]]:
     alarms = row["alarms"]
     quartiles = alarms["steps_ahead"]["quartiles"]
     caught = f"{alarms['caught']} of {alarms['events']}"
+    false = {"figure": f"{row['month']['false']:.2f}", "told": f"false alarms a unit in {found['month']}"}
+    if within(found) == "in":
+        right = "–" if alarms["precision"] is None else percent(alarms["precision"]["value"], 0)
+        return [
+            {"figure": caught, "told": f"{found['event']}s with an alarm exactly {row['span']} before"},
+            {"figure": right, "told": f"of its alarms were right to the {_step(found)}"},
+            false,
+        ]
     return [
         {"figure": caught, "told": f"{found['event']}s caught within {row['span']}"},
         {"figure": span_of(quartiles[1], found) if quartiles else "–", "told": "of warning, for half of those caught"},
-        {"figure": f"{row['month']['false']:.2f}", "told": f"false alarms a unit in {found['month']}"},
+        false,
     ]
+
+
+def _step(found: Mapping[str, Any]) -> str:
+    """What an alarm is about where only one step counts."""
+    return str(found["grid"]["step"]) if found["grid"]["times"] == 1 else "step"
 
 
 def _sealed(report: Report) -> str:
@@ -94,7 +125,7 @@ def _sealed(report: Report) -> str:
     )
 
 
-def _worth(row: Mapping[str, Any]) -> dict[str, str]:
+def _worth(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
     alarms = row["alarms"]
     precision = alarms["precision"]
     right = "no alarm"
@@ -104,7 +135,7 @@ def _worth(row: Mapping[str, Any]) -> dict[str, str]:
         "span": row["span"],
         "threshold": "never" if alarms["threshold"] is None else f"{percent(alarms['threshold'], 0)} risk",
         "caught": caught_of(alarms["caught"], alarms["events"], alarms["recall"]),
-        "ahead": middle_half(alarms["steps_ahead"]),
+        "ahead": middle_half(alarms["steps_ahead"], found),
         "alarms": f"{row['month']['alarms']:.2f}",
         "false": f"{row['month']['false']:.2f}",
         "precision": right,
@@ -140,11 +171,4 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("filled in", f"{percent(found['read']['filled_share'])} of the readings, from the one before"),
         ("dataset", str(report.dataset["digest"])),
     ]
-    if found["read"]["constant_channels"]:
-        facts.append(("never move", ", ".join(found["read"]["constant_channels"])))
-    if found["read"]["cells_that_are_no_numbers"]:
-        told = found["read"]["cells_that_are_no_numbers"]
-        facts.append(("cells that are no numbers", ", ".join(f"{n:,} in {name}" for name, n in told.items())))
-    if found["read"]["long_gaps"]:
-        facts.append(("long gaps", f"{found['read']['long_gaps']:,}, where a unit's history is cut"))
-    return facts
+    return [*facts, *tables_told(found)]

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from shokunin.prove.fleet_page import fleet_headline, fleet_summary, warnings_of
+from shokunin.prove.fleet_page import fleet_headline, fleet_summary, warnings_of, within
 from shokunin.prove.tables import table_of, verdict_lines, windows_speed
 from shokunin.prove.wording import printable
 from shokunin.report import Report
@@ -18,11 +18,15 @@ def fleet_terminal(report: Report, out: Console) -> None:
     found = report.anticipation
     assert found is not None
     verdict_lines(report, fleet_headline(report), fleet_summary(report), warnings_of(report), out)
-    table = table_of("within", "caught", "ahead", "false", "PR-AUC", "by chance", "by")
+    table = table_of(within(found), "caught", "ahead", "false", "PR-AUC", "by chance", "by")
     for row in found["horizons"]:
-        table.add_row(*(Text(cell) for cell in _worth(row)))
+        table.add_row(*(Text(cell) for cell in _worth(row, found)))
     out.print(table)
-    told = f"  ahead: steps of warning, half have more; false: alarms a unit in {found['month']}; PR-AUC: average precision"
+    step = found["grid"]["step"]
+    ahead = f"ahead: {step}s of warning, half have more"
+    if within(found) == "in":
+        ahead = f"caught: by an alarm about that very {'step' if found['grid']['times'] > 1 else step}"
+    told = f"  {ahead}; false: alarms a unit in {found['month']}; PR-AUC: average precision"
     out.print(Text(told, style="dim"))
     out.print()
     if found["protocols"]["published"]:
@@ -35,7 +39,7 @@ def fleet_terminal(report: Report, out: Console) -> None:
 
 
 def _claims(found: dict[str, Any], out: Console) -> None:
-    claims = table_of("within", "ROC-AUC as published", "F1", "ROC-AUC honestly", "F1")
+    claims = table_of(within(found), "ROC-AUC as published", "F1", "ROC-AUC honestly", "F1")
     published = {row["horizon"]: row for row in found["protocols"]["published"]}
     for row in found["protocols"]["honest"]:
         span = next(h["span"] for h in found["horizons"] if h["horizon"] == row["horizon"])
@@ -46,10 +50,10 @@ def _claims(found: dict[str, Any], out: Console) -> None:
     out.print()
 
 
-def _worth(row: dict[str, Any]) -> tuple[str, ...]:
+def _worth(row: dict[str, Any], found: dict[str, Any]) -> tuple[str, ...]:
     alarms, ranked = row["alarms"], row["ranking"]
     quartiles = alarms["steps_ahead"]["quartiles"]
-    ahead = f"{quartiles[1]:g}" if quartiles else "–"
+    ahead = f"{quartiles[1] * found['grid']['times']:g}" if quartiles and within(found) == "within" else "–"
     caught = f"{alarms['caught']} of {alarms['events']}"
     false = f"{row['month']['false']:.2f}"
     if ranked is None:

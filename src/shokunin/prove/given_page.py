@@ -80,7 +80,7 @@ def detectors(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         one = row["found"]["failures"]
         if one is not None:
             row["caught"] = caught_of(one["caught"], one["events"], one["recall"])
-            row["ahead"] = middle_half(one["steps_ahead"])
+            row["ahead"] = middle_half(one["steps_ahead"], found)
     return rows
 
 

@@ -87,10 +87,10 @@ def caught_of(caught: float, events: int, share: Mapping[str, float] | None) -> 
     return told if share is None else f"{told} ({percent(share['low'], 0)} to {percent(share['high'], 0)})"
 
 
-def middle_half(steps_ahead: Mapping[str, Any]) -> str:
-    """Steps of warning, the lower and the upper quartile."""
-    quartiles = steps_ahead["quartiles"]
-    return f"{quartiles[0]:g} to {quartiles[2]:g}" if quartiles else "–"
+def middle_half(steps_ahead: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Days (hours, cycles) of warning, the lower and the upper quartile."""
+    quartiles, times = steps_ahead["quartiles"], found["grid"]["times"]
+    return f"{quartiles[0] * times:g} to {quartiles[2] * times:g}" if quartiles else "–"
 
 
 @cache

@@ -18,6 +18,8 @@ METRIC_NAMES = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "power": "injected faults found",
+    "pr_auc": "average precision",
+    "roc_auc": "ROC-AUC",
 }
 METRIC_MEANINGS = {
     "accuracy": "The share of answers that are right.",

@@ -2,6 +2,8 @@
 
 An alarm for the horizon h says "within h". It stands for h steps, in which no second one is raised, and it was right
 if the event came in that time. So nothing is gained by ringing always: every h steps that is one more wrong alarm.
+Where what is asked is whether the event comes exactly h steps later (`at`), an alarm is about that step alone and stands
+for one step, and only the alarm about its very step catches an event.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin.metrics import Interval, wilson
+from shokunin.series.labels import When
 
 Steps = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -39,8 +42,8 @@ class AlarmRecord:
         alarms: all of them, by unit and time.
         right, wrong, open: how many came true, did not, or cannot be known.
         unit_steps: steps that were watched, over all units.
-        events: events that had a watched step within the horizon before them.
-        caught: those with an alarm within the horizon before them.
+        events: events that had a watched step within the horizon before them (`at`: on the step that is about them).
+        caught: those with an alarm within the horizon before them (`at`: on that step).
         ahead: for each event caught, the steps from its first such alarm to it.
         precision: of the alarms whose outcome is known, the share that were right; drawn over units.
         recall: the share of events caught; drawn over units.
@@ -91,6 +94,7 @@ def record(
     horizon: int,
     *,
     stand: int | None = None,
+    when: When = "within",
     seed: int = 0,
 ) -> AlarmRecord:
     """What a threshold would have meant on watched steps.
@@ -98,14 +102,17 @@ def record(
     Args:
         units, steps: whose and which step each row is, shape (n,).
         scores: shape (n,).
-        labels: whether the event came within the horizon; int8 of shape (n,).
+        labels: whether the event came within the horizon, or at its end; int8 of shape (n,).
         events: by unit, the steps of the events.
         threshold: alarms are raised from here on.
         horizon: in steps.
-        stand: steps for which an alarm stands; by default the horizon, which is what such an alarm is about.
+        stand: steps for which an alarm stands; by default what such an alarm is about (`stands_for`).
+        when: what it is about.
         seed: of the intervals' draws.
     """
-    alarms = raise_alarms(units, steps, scores, labels, threshold, horizon if stand is None else stand)
+    alarms = raise_alarms(
+        units, steps, scores, labels, threshold, stands_for(horizon, when) if stand is None else stand
+    )
     outcome = np.asarray([a.outcome for a in alarms], dtype=np.int64)
     ahead: list[int] = []
     per_unit: dict[int, list[int]] = {}  # right, known, caught, events
@@ -114,9 +121,10 @@ def record(
         own = np.asarray([a.step for a in alarms if a.unit == unit], dtype=np.int64)
         mine = [a for a in alarms if a.unit == unit]
         caught = seen = 0
-        for event in watched_events(watched, events.get(unit, ()), horizon):
+        for event in watched_events(watched, events.get(unit, ()), horizon, when):
             seen += 1
-            before = own[(own >= event - horizon) & (own < event)]
+            first, last = _reach(event, horizon, when)
+            before = own[(own >= first) & (own <= last)]
             if len(before):
                 caught += 1
                 ahead.append(int(event - before[0]))
@@ -129,9 +137,20 @@ def record(
     )  # fmt: skip
 
 
-def watched_events(watched: Steps, events: Sequence[int], horizon: int) -> list[int]:
-    """A unit's events with a watched step (of `watched`, rising) within the horizon before them: nobody could catch others."""
-    ends = ((event, np.searchsorted(watched, [event - horizon, event])) for event in sorted(set(events)))
+def stands_for(horizon: int, when: When) -> int:
+    """Steps for which an alarm stands: as long as what it is about lasts."""
+    return horizon if when == "within" else 1
+
+
+def _reach(event: int, horizon: int, when: When) -> tuple[int, int]:
+    """The first and the last step on which an alarm would be about the event."""
+    return event - horizon, event - 1 if when == "within" else event - horizon
+
+
+def watched_events(watched: Steps, events: Sequence[int], horizon: int, when: When = "within") -> list[int]:
+    """A unit's events that an alarm on a watched step (of `watched`, rising) could be about: nobody could catch others."""
+    reaches = ((event, *_reach(event, horizon, when)) for event in sorted(set(events)))
+    ends = ((event, np.searchsorted(watched, [first, last + 1])) for event, first, last in reaches)
     return [event for event, (first, after) in ends if after > first]
 
 
@@ -140,7 +159,7 @@ def threshold_for_budget(
     steps: Steps,
     scores: Scores,
     labels: npt.NDArray[np.int8],
-    horizon: int,
+    stand: int,
     *,
     allowed: float,
     wrong: bool = False,
@@ -149,11 +168,11 @@ def threshold_for_budget(
 
     Of equals the lowest. The lowest of all is often worse, though it rings more: an alarm that comes too early stands in
     the way of the one that would have been right. Infinity, which never rings, where even the highest score would ring
-    too often.
+    too often. An alarm stands for `stand` steps.
     """
     best, most = np.inf, 0
     for threshold in _candidates(scores)[::-1].tolist():
-        raised = raise_alarms(units, steps, scores, labels, threshold, horizon)
+        raised = raise_alarms(units, steps, scores, labels, threshold, stand)
         if (sum(a.outcome == 0 for a in raised) if wrong else len(raised)) > allowed:
             break
         right = sum(a.outcome == 1 for a in raised)
@@ -169,6 +188,8 @@ def threshold_for_alarms(
     labels: npt.NDArray[np.int8],
     events: Mapping[int, Sequence[int]],
     horizon: int,
+    *,
+    when: When = "within",
 ) -> float:
     """The threshold whose alarms have the best F1: the share of alarms that are right, and the share of events caught.
 
@@ -176,17 +197,19 @@ def threshold_for_alarms(
     thresholds the middle one: at their edge the next unit would fall off. Infinity where no event could be caught.
     Arguments as for `record`.
     """
-    pairs = [(unit, event) for unit in np.unique(units).tolist() for event in sorted(set(events.get(unit, ())))]
-    seen = [
-        (unit, event) for unit, event in pairs if ((units == unit) & (steps >= event - horizon) & (steps < event)).any()
+    reaches = [
+        (unit, *_reach(event, horizon, when))
+        for unit in np.unique(units).tolist()
+        for event in sorted(set(events.get(unit, ())))
     ]
+    seen = [(u, first, last) for u, first, last in reaches if ((units == u) & (steps >= first) & (steps <= last)).any()]
     best, equal = 0.0, [np.inf]
     for candidate in _candidates(scores)[::-1].tolist():
-        alarms = raise_alarms(units, steps, scores, labels, candidate, horizon)
+        alarms = raise_alarms(units, steps, scores, labels, candidate, stands_for(horizon, when))
         rung: dict[int, list[int]] = {}
         for alarm in alarms:
             rung.setdefault(alarm.unit, []).append(alarm.step)
-        caught = sum(any(event - horizon <= step < event for step in rung.get(unit, ())) for unit, event in seen)
+        caught = sum(any(first <= step <= last for step in rung.get(u, ())) for u, first, last in seen)
         right, known = sum(a.outcome == 1 for a in alarms), sum(a.outcome >= 0 for a in alarms)
         precision, recall = right / max(known, 1), caught / max(len(seen), 1)
         f1 = 2 * precision * recall / (precision + recall) if caught and right else 0.0

@@ -15,10 +15,12 @@ from shokunin.series.alarms import (
     AlarmRecord,
     record,
     row_scores,
+    stands_for,
     threshold_for_alarms,
     threshold_for_budget,
     threshold_for_f1,
 )
+from shokunin.series.labels import When
 from shokunin.series.ranking import Ranking, Within, blocks_of, ranking, within_units
 from shokunin.series.readings import Grid
 from shokunin.series.windows import Windows
@@ -50,6 +52,7 @@ class Worth:
         skill: whether the ranking is measurably better than chance, also within units where units have both kinds of
             windows. Whoever only knows which units are always bad foresees nothing.
         within: the ranking inside units; None where no unit of the test side has windows of both kinds.
+        when: the event comes `within` the horizon, or `at` its end.
     """
 
     horizon: int
@@ -60,6 +63,7 @@ class Worth:
     month: tuple[float, float]
     skill: bool
     within: Within | None = None
+    when: When = "within"
 
     @property
     def apart_only(self) -> bool:
@@ -78,6 +82,8 @@ def judge(
     alarms_a_month: float | None = None,
     wrong_a_unit: float | None = None,
     thresholds: Sequence[float] | None = None,
+    when: When = "within",
+    offset: int = 0,
     seed: int = 0,
 ) -> list[Worth]:
     """Each horizon's worth on the test side; thresholds come from the validation side alone, or are given.
@@ -91,16 +97,19 @@ def judge(
             alarms have the best F1; precision, recall and F1 of rows are then those of the best threshold for rows.
         wrong_a_unit: another budget: so many wrong alarms per unit over its whole watched history.
         thresholds: risks from which on an alarm is raised, one a horizon, where there is no validation side any more.
+        when: the labels say whether the event comes `within` the horizon, or `at` its end.
+        offset: steps from a window's end from where horizons count; at that distance an event is looked for `at`.
         seed: of the intervals' draws.
     """
     out = []
     for j, horizon in enumerate(horizons):
+        reach = horizon if when == "within" else horizon + offset
         if thresholds is not None:
             threshold = of_rows = thresholds[j]
         else:
             assert validation is not None, "a threshold is given, or comes from the validation side"
             v, y = expit(validation.logits[:, j]), validation.labels[:, j]
-            threshold = _threshold(validation.windows, v, y, horizon, events, grid, alarms_a_month, wrong_a_unit)
+            threshold = _threshold(validation.windows, v, y, reach, when, events, grid, alarms_a_month, wrong_a_unit)
             of_rows = threshold_for_f1(v, y) if alarms_a_month is None and wrong_a_unit is None else threshold
         p, truth = expit(test.logits[:, j]), test.labels[:, j]
         windows = test.windows
@@ -110,11 +119,11 @@ def judge(
         ranked = ranking(test.logits[:, j], truth, blocks, seed=seed) if mixed else None
         inside = within_units(test.logits[:, j], truth, windows.unit, windows.step, windows.length + horizon, seed=seed)
         above = bool(ranked and ranked.roc_auc.low > 0.5) and (inside is None or inside.roc_auc.low > 0.5)
-        alarms = record(windows.unit, windows.step, p, truth, events, threshold, horizon, seed=seed)
+        alarms = record(windows.unit, windows.step, p, truth, events, threshold, reach, when=when, seed=seed)
         out.append(
             Worth(
                 horizon, ranked, alarms, row_scores(p, truth, of_rows), _calibration(p[known], truth[known] == 1),
-                alarms.each(month_of(grid)), above, inside,
+                alarms.each(month_of(grid)), above, inside, when,
             )
         )  # fmt: skip
     return out
@@ -127,15 +136,20 @@ def month_of(grid: Grid) -> float:
 
 def sentence(worth: Worth, grid: Grid) -> str:
     """The worth in one line for a person."""
-    unit = {"cycle": "cycles", "day": "days", "hour": "hours", "minute": "minutes"}[grid.step]
-    head = f"within {worth.horizon} {unit}: "
+    reach = grid.span(worth.horizon)
+    head = f"{'within' if worth.when == 'within' else 'in'} {reach}: "
     if worth.ranking is None:
         return head + "cannot be judged, the test side has no window of both kinds"
     alarms = worth.alarms
-    ahead = f", {np.median(alarms.ahead):g} {unit} ahead in the middle" if alarms.ahead else ""
+    if worth.when == "at":
+        caught = f"{alarms.caught} of {alarms.events} events had an alarm exactly {reach} before"
+    else:
+        early = np.median(alarms.ahead) * grid.times if alarms.ahead else None
+        ahead = "" if early is None else f", {early:g} {grid.step}{'' if early == 1 else 's'} ahead in the middle"
+        caught = f"{alarms.caught} of {alarms.events} events caught{ahead}"
     span = "100 cycles" if grid.step == "cycle" else "30 days"
     told = (
-        f"{alarms.caught} of {alarms.events} events caught{ahead}; {worth.month[0]:.2f} alarms per unit in {span}, "
+        f"{caught}; {worth.month[0]:.2f} alarms per unit in {span}, "
         f"{worth.month[1]:.2f} of them false; average precision {worth.ranking.pr_auc.value:.3f} against a base rate of "
         f"{worth.ranking.base_rate:.3f}"
     )
@@ -171,18 +185,19 @@ def _threshold(
     p: Floats,
     y: npt.NDArray[np.int8],
     horizon: int,
+    when: When,
     events: Mapping[int, Sequence[int]],
     grid: Grid,
     alarms_a_month: float | None,
     wrong_a_unit: float | None,
 ) -> float:
-    units = len(np.unique(windows.unit))
+    units, stand = len(np.unique(windows.unit)), stands_for(horizon, when)
     if alarms_a_month is not None:
         allowed = alarms_a_month * len(windows) / month_of(grid)
-        return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=allowed)
+        return threshold_for_budget(windows.unit, windows.step, p, y, stand, allowed=allowed)
     if wrong_a_unit is not None:
-        return threshold_for_budget(windows.unit, windows.step, p, y, horizon, allowed=wrong_a_unit * units, wrong=True)
-    return threshold_for_alarms(windows.unit, windows.step, p, y, events, horizon)
+        return threshold_for_budget(windows.unit, windows.step, p, y, stand, allowed=wrong_a_unit * units, wrong=True)
+    return threshold_for_alarms(windows.unit, windows.step, p, y, events, horizon, when=when)
 
 
 def _calibration(p: Floats, y: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from shokunin.series.windows import Windows
 
 Rows = npt.NDArray[np.int64]
 SHARES = (0.6, 0.2, 0.2)
+NAMED = 50
+"""Units that the facts name."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,11 @@ def _facts(readings: Readings, windows: Windows, sides: Sequence[Rows], how: dic
     train, validation, test = sides
     trained = np.unique(windows.unit[train])
     tested = np.unique(windows.unit[test])
+    apart = {"train": np.setdiff1d(trained, tested), "test": np.setdiff1d(tested, trained)}
     return {
         **how,
         "windows": {"in": len(windows), "train": len(train), "validation": len(validation), "test": len(test)},
         "purged": len(windows) - len(np.unique(np.concatenate([train, validation, test]))),
-        "units_only_in_train": [readings.units[u] for u in np.setdiff1d(trained, tested)][:50],
-        "units_only_in_test": [readings.units[u] for u in np.setdiff1d(tested, trained)][:50],
+        **{f"units_only_in_{side}": [readings.units[u] for u in units[:NAMED]] for side, units in apart.items()},
+        "units_apart": {side: len(units) for side, units in apart.items()},
     }

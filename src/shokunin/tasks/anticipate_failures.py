@@ -203,7 +203,7 @@ def described(options: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, S
     if told.target == "normal":
         says = "whether they are unlike the unit's normal time, since when, and which sensors are. It has learnt from no failure"
     else:
-        says = f"how likely a {told.event} is within {spans}"
+        says = f"how likely a {alarm_text(f'{told.event} is', spans, told.when)}"
     return f"{read} it says {says}.", told.sensors[:NAMED]
 
 
