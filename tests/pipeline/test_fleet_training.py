@@ -201,21 +201,28 @@ class TestWhatIsAsked:
         with pytest.raises(TaskError, match=r"'windows'.*window"):
             train(tmp_path, readings, options={"failures": str(failures), "windows": 3})
 
-    def test_a_channel_that_knows_the_answer_is_taken_out_and_named(self, tmp_path: Path) -> None:
+    def test_channels_that_know_the_answer_are_taken_out_and_named(self, tmp_path: Path) -> None:
+        """A counter that is 0 on the day of the failure, and what vibration will be six days later where that was read."""
         readings, failures = fleet(tmp_path)
         told = {tuple(line.split(",")) for line in failures.read_text().splitlines()[1:]}
         days = {u: sorted(date.fromisoformat(d) for v, d in told if v == u) for u, _ in told}
         with readings.open() as file:
             rows = list(csv.reader(file))
+        shaking = {(row[0], row[1]): row[2] for row in rows[1:]}
         for row in rows[1:]:
-            ahead = [(d - date.fromisoformat(row[1])).days for d in days[row[0]] if d > date.fromisoformat(row[1])]
-            row.append(str(min(ahead, default=99)))
+            today = date.fromisoformat(row[1])
+            ahead = [(d - today).days for d in days[row[0]] if d >= today]
+            row += [str(min(ahead, default=99)), shaking.get((row[0], (today + timedelta(6)).isoformat()), "")]
         with readings.open("w", newline="") as file:
-            csv.writer(file).writerows([[*rows[0], "hours_left_until_service"], *rows[1:]])
+            csv.writer(file).writerows([[*rows[0], "hours_left_until_service", "inspected"], *rows[1:]])
         specialist = train(tmp_path, readings, options={"failures": str(failures)})
         found = pipeline.read_report(specialist)
-        assert "hours_left_until_service" not in specialist.task.options["sensors"]
-        assert any("hours_left_until_service" in reason for reason in found.reasons)
+        assert specialist.task.options["sensors"] == ["vibration", "heat"]
+        for name, why in (
+            ("hours_left_until_service", "its value alone tells"),
+            ("inspected", "'vibration' will read 6 days later"),
+        ):
+            assert any(f"'{name}' was taken out" in reason and why in reason for reason in found.reasons), found.reasons
 
     def test_units_that_run_until_they_fail_are_tested_whole(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)

@@ -76,8 +76,8 @@ def prove_fleet(
     models = read_horizons(specialist.weights.folder)
     readings = given_readings(data, codec.shape.columns, told, progress)
     told = told.model_copy(update={"failures": None if failures is None else str(failures)})
-    known = failures_of(told, Path(), codec.shape.columns, readings)
-    fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {})
+    known, book = failures_of(told, Path(), codec.shape.columns, readings)
+    fleet = Fleet(specialist.task, told, codec.shape.columns, readings, known, {}, {"failures": book})
     prepared, seen = _prepared(fleet, models, learnt_of(specialist, place), specialist.id)
     judged = _judged(specialist, fleet, prepared, models, progress)
     return _report(specialist, judged, seen, source_of(data), progress)
@@ -125,8 +125,13 @@ def _judged(
     found = Anticipation(prepared, tuple(rungs.values()), chosen, {})
     thresholds = [np.inf if t is None else float(t) for t in read_json(specialist.side_files / ALARMS)["thresholds"]]
     side = Sides(windows, prepared.labels[test], found.test)
-    worths = judge(horizons, None, side, prepared.events, prepared.readings.grid, thresholds=thresholds)
+    plan = prepared.plan
+    worths = judge(
+        horizons, None, side, prepared.events, prepared.readings.grid, thresholds=thresholds, when=plan.when,
+        offset=plan.offset,
+    )  # fmt: skip
     taken = {
+        **fleet.facts,
         "columns": {
             "unit": fleet.columns.unit, "time": fleet.columns.time, "channels": list(prepared.readings.channels),
             "long": fleet.columns.is_long, "label": fleet.options.column,

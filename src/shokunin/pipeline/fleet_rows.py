@@ -14,7 +14,7 @@ from shokunin.errors import DataError, TaskError, UsageError
 from shokunin.pipeline.rows import name_of
 from shokunin.progress import Progress, silent
 from shokunin.series.columns import Columns, guess_columns
-from shokunin.series.events import read_events, read_masters
+from shokunin.series.events import Event, by_unit, placed, read_events, read_masters
 from shokunin.series.plan import Plan
 from shokunin.series.readings import Readings, read_readings
 from shokunin.task import Task, read_task
@@ -123,8 +123,14 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
         columns = columns.model_copy(update={"channels": (*channels, column) if column else channels})
     columns.check(table.columns)
     told = told.model_copy(update={"target": target, "column": column, "seed": seed})
+    if told.channels and target != "excursions":
+        raise UsageError(
+            f"the option 'channels' names those whose excursions are foreseen (target=excursions), and here it is {target!r}; "
+            "to look at some columns only, name them: --option sensors=COLUMN,COLUMN"
+        )
     readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
-    failures, texts, facts = failures_of(told, folder, columns, readings), _texts(told, folder, columns, readings), {}
+    failures, failed = failures_of(told, folder, columns, readings)
+    texts, named = _texts(told, folder, columns, readings)
     split, why = _split(task, told, readings, failures)
     told = told.model_copy(update={"split": split})
     if target == "excursions" and "event" not in task.options:
@@ -135,6 +141,7 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
             "long": columns.is_long, "label": column,
         },
         "target": target, "split": why, "events": {u: len(f) for u, f in failures.items()}, "named_units": len(texts),
+        "failures": failed, "equipment": named,
     }  # fmt: skip
     options = told.model_dump(mode="json", exclude_none=True)
     return Fleet(replace(task, options=options), told, columns, readings, failures, texts, facts)
@@ -190,18 +197,26 @@ def _target(told: Options, table: Table) -> tuple[Any, str | None]:
     )
 
 
-def failures_of(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
-    """By unit the steps of the failures that the option `failures` names a file of; none where that is not the target.
+def failures_of(
+    told: Options, folder: Path, columns: Columns, readings: Readings
+) -> tuple[dict[str, list[int]], dict[str, Any] | None]:
+    """By unit the steps of the failures that the option `failures` names a file of, and the book of its rows (`events.placed`).
+
+    Nothing where that is not the target.
 
     Raises:
-        DataError: no file is named, or it does not fit the readings.
+        DataError: no file is named, it does not fit the readings, or none of its failures is of their time.
     """
     if told.target != "failures":
-        return {}
+        return {}, None
     if told.failures is None:
         raise DataError("the target 'failures' needs the file with their dates: --failures FILE")
-    found = failures_in(folder / told.failures, columns, readings)
-    return {u: steps for u, steps in found.items() if u in readings.units}
+    events = _events(folder / told.failures, columns, readings)
+    found, book = placed(events, readings, max(told.horizons))
+    if not found:
+        aside = "; ".join(f"{n:,} {why}, such as {book['first'][why][0]}" for why, n in book["aside"].items())
+        raise DataError(f"none of the {len(events):,} failures is of the time of the readings: {aside}")
+    return found, book
 
 
 def failures_in(path: Path, columns: Columns, readings: Readings) -> dict[str, list[int]]:
@@ -210,29 +225,33 @@ def failures_in(path: Path, columns: Columns, readings: Readings) -> dict[str, l
     Raises:
         DataError: it holds none, a row of it cannot be read, or all are of units without readings.
     """
+    return by_unit(_events(path, columns, readings))
+
+
+def _events(path: Path, columns: Columns, readings: Readings) -> list[Event]:
     table = read_rows(path)
-    found = read_events(table.rows(), table.columns, columns, readings.grid)
+    found = read_events(table.rows(), table.columns, columns, readings.grid, times=readings.facts.get("times"))
     if table.broken:
         raise DataError(f"{table.broken[0][0]} of the failures cannot be read: {table.broken[0][1]}")
     if not found:
         raise DataError(f"{str(path)!r} holds no failure; write one a row, with its unit and its time")
-    if not set(found) & set(readings.units):
-        shown, there = ", ".join(map(repr, list(found)[:3])), ", ".join(map(repr, readings.units[:3]))
+    units = dict.fromkeys(event.unit for event in found)
+    if not units.keys() & set(readings.units):
+        shown, there = ", ".join(map(repr, sorted(units)[:3])), ", ".join(map(repr, readings.units[:3]))
         raise DataError(f"no failure is of a unit with readings: the failures name {shown}, the readings {there}")
     return found
 
 
-def _texts(told: Options, folder: Path, columns: Columns, readings: Readings) -> dict[str, str]:
+def _texts(
+    told: Options, folder: Path, columns: Columns, readings: Readings
+) -> tuple[dict[str, str], dict[str, Any] | None]:
     if told.equipment is None:
-        return {}
+        return {}, None
     table = read_rows(folder / told.equipment)
-    found = read_masters(table.rows(), table.columns, columns)
-    if not set(found) & set(readings.units):
-        shown, there = ", ".join(map(repr, list(found)[:3])), ", ".join(map(repr, readings.units[:3]))
-        raise DataError(
-            f"no equipment record is of a unit with readings: the records name {shown}, the readings {there}"
-        )
-    return {u: text for u, text in found.items() if u in readings.units}
+    found = read_masters(table.rows(), table.columns, columns, readings)
+    if table.broken:
+        raise DataError(f"{table.broken[0][0]} of the equipment records cannot be read: {table.broken[0][1]}")
+    return found
 
 
 def _split(task: Task, told: Options, readings: Readings, failures: Mapping[str, Sequence[int]]) -> tuple[Any, str]:

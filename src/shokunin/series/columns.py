@@ -75,7 +75,7 @@ def guess_columns(header: Sequence[str], sample: Sequence[Mapping[str, Any]], **
     time = known.pop("time", None) or _like(names, TIME)
     if time is None:
         raise DataError(
-            f"no column looks like a time or a cycle ({', '.join(map(repr, names[:20]))}); name it (`time`)"
+            f"no column looks like a time or a cycle ({', '.join(map(repr, names[:20]))}); name it: --option time=COLUMN"
         )
     unit = known.pop("unit", None) or _like([n for n in names if n != time], UNIT)
     channel, value = known.pop("channel", None), known.pop("value", None)
@@ -89,8 +89,12 @@ def guess_columns(header: Sequence[str], sample: Sequence[Mapping[str, Any]], **
     channels = known.pop("channels", None) or tuple(
         n for n in rest if _numeric(sample, n) and not re.search(LABEL, n, re.IGNORECASE)
     )
+    if not channels and not sample:
+        raise DataError("the table has a header and no rows; give it one row a reading")
     if not channels:
-        raise DataError(f"no column beside {time!r} holds numbers; name the channels (`channels`)")
+        raise DataError(
+            f"no column beside {time!r} holds numbers; name those with readings: --option sensors=COLUMN,COLUMN"
+        )
     return Columns(unit=unit, time=time, channels=tuple(channels), **known)
 
 

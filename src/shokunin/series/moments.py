@@ -68,9 +68,11 @@ class Moments:
         return value
 
     def facts(self) -> dict[str, Any]:
-        """What a reader of the table should know of its times."""
+        """What a reader of the table should know of its times: `with_zone` and `without_zone` are the first of each sort."""
         zone = "cycles" if self._cycles else "UTC" if self._with else str(self._zone or "as written")
-        return {"zone": zone, "date_order": self._order}
+        return {
+            "zone": zone, "date_order": self._order, "with_zone": self._with, "without_zone": self._without,
+        }  # fmt: skip
 
     def _cycle(self, cell: Any) -> float | None:
         try:
@@ -97,7 +99,7 @@ class Moments:
         if self._with and self._without and self._zone is None:
             raise DataError(
                 f"the column has {BOTH_ZONES} ({self._with}; {self._without}); "
-                "say which zone those without one are in (`timezone`)"
+                "say which zone those without one are in (--option timezone=Europe/Berlin)"
             )
         try:
             seconds = moment.timestamp()
@@ -123,7 +125,7 @@ class Moments:
         if self._order is None:
             raise DataError(
                 f"{parts[0]!r} ({origin}) is March in one country and January in another; "
-                "say `date_order`: month_first or day_first"
+                "say which: --option date_order=month_first or --option date_order=day_first"
             )
         first, second, year = int(parts[1]), int(parts[2]), int(parts[3])
         month, day = (first, second) if self._order == "month_first" else (second, first)
