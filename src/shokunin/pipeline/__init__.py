@@ -195,8 +195,9 @@ def curate(
     """Rows to a dataset in the project, and its folder. Arguments and errors as for `train`."""
     place = open_project(None if project is None else Path(project))
     wishes = {"metric": metric, "target_score": target_score, "max_error": max_error}
-    if row_stage.finished(data) is not None and any(wish is not None for wish in wishes.values()):
-        raise UsageError("a finished dataset is not changed; give --metric, --target-score and --max-error to `train`")
+    given = [f"--{key.replace('_', '-')}" for key, wish in wishes.items() if wish is not None] + ["--seed"] * bool(seed)
+    if given and row_stage.finished(data) is not None:
+        raise UsageError(f"a finished dataset is not changed; give {', '.join(given)} to `train`")
     return row_stage.curate(
         data,
         project=place,
