@@ -17,6 +17,7 @@ from shokunin.cli import app
 from shokunin.engines.cascade import Scale
 from shokunin.errors import MissingExtraError
 from shokunin.files import read_json, write_json
+from shokunin.pipeline.answering import open_specialist
 from shokunin.pipeline.cascading import Cascade
 from shokunin.pipeline.mixing import written
 from shokunin.progress import silent
@@ -152,7 +153,15 @@ def both(shop: Path, *learners: str) -> list[str]:
         write_json(made / "side_files" / "golden.json", [])
         manifest = {k: v for k, v in alone.manifest.items() if k not in ("files", "digest")}
         told = {"form": weights.form, "format": "cascade", "exact": False, "facts": weights.facts}
-        registry.seal(made, {**manifest, "name": "both", "version": version, "weights": told})
+        manifest |= {"name": "both", "version": version, "weights": told}
+        opened = open_specialist(registry.seal(made, manifest), golden=False)
+        asked = [one["inputs"] for one in read_json(alone.folder / "side_files" / "golden.json")]
+        golden = [
+            {"inputs": inputs, "value": answer.value, "confidence": answer.confidence}
+            for inputs, answer in zip(asked, opened.predict(asked), strict=True)
+        ]
+        write_json(made / "side_files" / "golden.json", golden)
+        registry.seal(made, manifest)
         registry.publish(made, shop / "specialists", "both", version)
     return [name for name, _ in members]
 
@@ -172,8 +181,9 @@ def test_of_a_rung_of_two_the_language_model_is_written_and_that_is_said(shop: P
         0,
     )
     assert found["sealed"]["asked"] == found["sealed"]["agree"] == len(SEALED)
-    # The small one repeats the nearest row's answer, whatever is asked; the model alone has learnt the colours.
-    assert 0 <= found["agree_with_both"] <= len(SEALED) and set(found["score_of_both"]) == {"value", "low", "high"}
+    assert found["golden"] == {"asked": 4, "agree": 4}
+    assert 0 <= found["agree_with_both"] <= 4 + len(SEALED)
+    assert set(found["score_of_both"]) == {"value", "low", "high"}
     if format == "gguf":
         own = registry.read(shop / "specialists", "colours@1").weights.folder / "model.gguf"
         assert (shop / "out" / "model.gguf").read_bytes() == own.read_bytes()

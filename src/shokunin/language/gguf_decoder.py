@@ -30,10 +30,10 @@ def decoder_sizes(header: GgufHeader, name: str) -> dict[str, Any]:
                 f"{name!r} does not state '{header.architecture}.{key}' (it says {found!r:.40}; expected one whole number from 1 "
                 "on for all layers); the file is damaged or too old: fetch it again, or convert the model again"
             )
-        return int(found)  # type: ignore[arg-type]
+        return int(found)
 
     heads, width = count("attention.head_count"), count("embedding_length")
-    sizes = {
+    sizes: dict[str, Any] = {
         "model_type": MODEL_TYPES[header.architecture],
         "hidden_size": width,
         "intermediate_size": count("feed_forward_length"),
