@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def test_later_readings_are_judged_with_the_published_thresholds(pumps: Pumps, t
     assert "None of the" in report.reasons[-1] and report.cases
     page = report_html(report)
     assert "readings that were given" in page and "holds a reading that" in page
+
+
+def test_rows_are_judged_as_their_file_is(pumps: Pumps, tmp_path: Path) -> None:
+    data, failures = new(tmp_path, first=DAYS + 40, days=100, seed=9)
+    with data.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    of_file, of_rows = (
+        pipeline.prove(pumps.specialist, given, failures=failures, project=pumps.folder) for given in (data, table)
+    )
+    assert of_rows.scores == of_file.scores and of_rows.reasons == of_file.reasons and of_rows.cases == of_file.cases
+    assert (of_rows.dataset["source"], of_file.dataset["source"]) == ("rows", str(data))
+    with pytest.raises(DataError, match="there are no readings"):
+        pipeline.prove(pumps.specialist, [], failures=failures, project=pumps.folder)
 
 
 def test_what_it_has_learnt_from_has_no_part(pumps: Pumps, tmp_path: Path) -> None:

@@ -92,6 +92,16 @@ def test_failures_that_became_known_judge_its_alarms_and_nothing_is_changed(made
     assert report_json(report)["anticipation"]["failures"]["caught"] == one["caught"]
 
 
+def test_rows_are_judged_as_their_file_is(made: Specialist, tmp_path: Path) -> None:
+    data, _ = later(tmp_path, failing=())
+    readings = [dict(zip(HEADER, row, strict=True)) for row in rows(first=LATER, days=280, seed=1)[0]]
+    of_file, of_rows = (pipeline.prove(made, given, project=project(made)) for given in (data, readings))
+    assert of_rows.scores == of_file.scores and of_rows.reasons == of_file.reasons
+    mute = [{**row, "flow": ""} for row in readings]
+    with pytest.raises(DataError, match="'rows' has no reading of 'flow'"):
+        pipeline.prove(made, mute, project=project(made))
+
+
 def test_without_a_log_only_the_budget_is_judged(made: Specialist, tmp_path: Path) -> None:
     data, _ = later(tmp_path, failing=())
     unlabelled = write(

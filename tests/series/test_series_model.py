@@ -197,6 +197,10 @@ def test_one_class_is_an_error_with_counts() -> None:
     x, y = np.zeros((9, 2), np.float32), np.zeros(9, np.int8)
     with pytest.raises(UsageError, match="0 of 9 windows of the training side"):
         fit_trees(x, y, (x, y), QUICK, seed=0)
+    for labels, advice in ((y, "longer"), (y + 1, "shorter")):
+        told = rf"{labels.sum()} of 9 windows .* for the horizon of 30 steps; .*choose a {advice} --horizon or another target"
+        with pytest.raises(UsageError, match=told):
+            fit_trees(x, labels.astype(np.int8), None, QUICK, seed=0, horizon=30)
 
 
 def test_risks_are_calibrated_and_never_turn_a_wrong_ranking_round() -> None:
