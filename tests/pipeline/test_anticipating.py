@@ -188,7 +188,13 @@ def test_a_future_is_found_over_many_stretches_and_what_misses_too_often_is_none
     assert [leak.channel for leak in find_leaks(fleet(histories), windows, labels, (0,), rows)] == []
     labels = np.zeros((len(windows), 2), np.int8)
     assert [leak.channel for leak in find_leaks(fleet(histories), windows, labels, (2, 4), rows)] == ["c1"]
-    histories["u4"][:8, 1] += 1  # 8 of 280 known futures are wrong
+    histories["u4"][:8, 1] += 1  # 8 of 280 known futures are wrong, and no chance hits the others
+    assert [leak.channel for leak in find_leaks(fleet(histories), windows, labels, (2, 4), rows)] == ["c1"]
+    switches = {name: np.floor(x * 2) for name, x in histories.items()}  # a few values meet by chance
+    assert find_leaks(fleet(switches), windows, labels, (2, 4), rows) == []
+    switches["u4"][:8, 1] -= 2
+    assert [leak.channel for leak in find_leaks(fleet(switches), windows, labels, (2, 4), rows)] == ["c1"]
+    histories["u2"][:, 1] += 1
     assert find_leaks(fleet(histories), windows, labels, (2, 4), rows) == []
 
 

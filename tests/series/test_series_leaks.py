@@ -9,10 +9,11 @@ import pytest
 
 from series.fleets import fleet
 from shokunin.pipeline.anticipating import prepare
+from shokunin.series.columns import Columns
 from shokunin.series.labels import from_failures
 from shokunin.series.leaks import Leak, find_leaks
 from shokunin.series.plan import Plan
-from shokunin.series.readings import Grid, Readings, Stretch, carried
+from shokunin.series.readings import Grid, Readings, Stretch, carried, read_readings
 from shokunin.series.windows import windows_of
 
 DAYS, HORIZONS = 900, (10, 20)
@@ -115,6 +116,27 @@ def test_a_counter_of_what_is_past_may_fall_together_with_the_future_where_event
     readings = fleet({f"u{u}": np.c_[rng.normal(size=600), status] for u in range(6)}, channels=["x", "status"])
     prepared = prepare(readings, Plan(window=10, horizons=(29, 58)), failures=dict.fromkeys(readings.units, failed))
     assert prepared.leaks == ()
+
+
+def test_where_a_step_is_the_mean_of_two_days_what_knows_the_answer_is_found() -> None:
+    """A day that is missing changes the mean of one side, and a failure falls on the first or the second day of its step."""
+    rng = np.random.default_rng(3)
+    steps, failures = np.arange(DAYS), failures_of()
+    table: list[tuple[str, dict[str, object]]] = []
+    for unit, failed in failures.items():
+        sensor = rng.normal(size=DAYS).cumsum()
+        capped, later = np.minimum(to_go(steps, failed), 20), copied(sensor, failed)
+        there = np.flatnonzero(rng.random(DAYS) > 0.02)
+        known = set(there.tolist())
+        for n in there.tolist():
+            row = {"unit": unit, "day": n, "x": sensor[n], "capped": capped[n], "later": None}
+            table.append((f"r:{n}", row | ({"later": later[n]} if n + 20 in known else {})))
+    columns = Columns(unit="unit", time="day", channels=("x", "capped", "later"))
+    readings = read_readings(table, columns, Grid(step="cycle", times=2, shortest=20))
+    events = {name: [f // 2 for f in failed] for name, failed in failures.items()}
+    plan = Plan(window=10, horizons=(10, 20))
+    leaks = prepare(readings, plan, failures={u: [f for f in own if f < 450] for u, own in events.items()}).leaks
+    assert [leak.channel for leak in leaks] == ["capped", "later"]
 
 
 def test_a_copy_that_is_hardly_ever_read_says_nothing() -> None:

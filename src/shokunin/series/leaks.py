@@ -21,12 +21,16 @@ from shokunin.series.windows import Rows, Windows
 PERFECT = 0.999
 """Area under the curve of a single reading from here on is too good to be a sensor."""
 LEAST_POSITIVES = 10
-SAME = 0.99
-"""Share of rows on which a channel must equal another's future."""
+SAME, OFTEN = 0.99, 0.8
+"""Share of rows on which a channel must equal another's future; of one with `MANY` values, which chance does not hit, `OFTEN`.
+
+Where several readings are averaged to one, a row that is missing changes the mean on one side only.
+"""
+MANY = 50
 COMPARED = 30
 """Rows that are needed to say so, and windows beyond one a distance to say that a channel counts down."""
-EVENTS = 5
-"""Events that a channel has to count down to."""
+COUNTING, EVENTS = 0.99, 5
+"""Share of a channel's moves that the distance to the next event has to explain, and events that it has to do so for."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def _perfect(ends: _Ends, c: int, spans: Sequence[str]) -> str | None:
         area = _area(ends.values[good, c], ends.labels[good, j] == 1)
         if area >= PERFECT:
             return f"its value alone tells what comes {span} (AUC {area:.4f})"
-        area = _area(read[known], ends.labels[known, j] == 1)
+        area = 0.5 if read.all() else _area(read[known], ends.labels[known, j] == 1)
         if area >= PERFECT:
             return f"whether it was read at all tells what comes {span} (AUC {area:.4f})"
     return None
@@ -184,17 +188,18 @@ def _depends(values: npt.NDArray[np.float64], on: Rows) -> bool:
         return False
     means = np.bincount(place, weights=values) / np.bincount(place)
     inside = float(((values - means[place]) ** 2).sum())
-    return inside / free <= (1 - PERFECT) * whole / (len(values) - 1)
+    return inside / free <= (1 - COUNTING) * whole / (len(values) - 1)
 
 
 def _futures(readings: Readings, horizons: Sequence[int]) -> list[Leak]:
     """Channels that equal another channel some horizon later, and not now."""
     moves = [_moves(readings, horizon) for horizon in horizons]
+    shares = [_share(readings, c) for c in range(len(readings.channels))]
     out = []
     for a, name in enumerate(readings.channels):
         for b, other in enumerate(readings.channels):
             for horizon, moved in zip(horizons, moves, strict=True) if a != b else ():
-                if _is_future(readings, a, b, horizon, int(moved[b])):
+                if _is_future(readings, a, b, horizon, int(moved[b]), shares[b]):
                     out.append(Leak(name, f"it is what {other!r} will read {readings.grid.span(horizon)} later"))
                     break
     return out
@@ -209,8 +214,18 @@ def _moves(readings: Readings, horizon: int) -> npt.NDArray[np.int64]:
     return out
 
 
-def _is_future(readings: Readings, a: int, b: int, horizon: int, most: int) -> bool:
-    """Whether a equals b's future on nearly all of the steps on which b moves and a is read.
+def _share(readings: Readings, channel: int) -> float:
+    """On what share of the rows another channel has to equal the future of this one."""
+    values: set[float] = set()
+    for s in readings.stretches:
+        values |= set(np.unique(s.values[:, channel]).tolist())
+        if len(values) >= MANY:
+            return OFTEN
+    return SAME
+
+
+def _is_future(readings: Readings, a: int, b: int, horizon: int, most: int, share: float) -> bool:
+    """Whether a equals b's future on so large a `share` of the steps on which b moves and a is read.
 
     Left off once that cannot be any more: `most` is on how many steps b moves at all.
     """
@@ -225,7 +240,7 @@ def _is_future(readings: Readings, a: int, b: int, horizon: int, most: int) -> b
         moved &= ~s.filled[:-horizon, a]  # what was only carried on equals the future of the step before
         compared += int(moved.sum())
         missed += int((moved & ~np.isclose(x[:-horizon], y[horizon:], rtol=1e-6, atol=0)).sum())
-        if missed > (1 - SAME) * most:
+        if missed > (1 - share) * most:
             return False
         now += int((np.isclose(x[:-horizon], y[:-horizon], rtol=1e-6, atol=0) & moved).sum())
-    return compared >= COMPARED and missed <= (1 - SAME) * compared and now < SAME * compared
+    return compared >= COMPARED and missed <= (1 - share) * compared and now < share * compared
