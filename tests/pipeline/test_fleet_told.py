@@ -103,6 +103,8 @@ def test_exactly_that_day_is_never_called_within(exact: tuple[Report, str, str, 
     assert f"{caught} failures with an alarm exactly 8 days before" in text_of(page)
     assert "of warning" not in text_of(page) and "An alarm is about the step alone" in text_of(page)
     assert f"Exactly 8 days before, it had rung for {caught} failures" in " ".join(terminal.split())
+    drawn = sum(t["svg"].count('class="event"') for t in anticipation(report)["timelines"])
+    assert 0 < drawn <= alarms["events"], "of failures that no alarm could have been about nothing is drawn"
     assert all(case.expected in ("", "in 8 days", "nothing came") for case in report.cases)
 
 

@@ -17,7 +17,7 @@ from shokunin.pipeline.fleet_reporting import machines_report, sides_of
 from shokunin.pipeline.fleet_rows import Fleet
 from shokunin.progress import Progress, silent
 from shokunin.report import Case, Report, Rung
-from shokunin.series.alarms import row_scores, threshold_for_f1
+from shokunin.series.alarms import row_scores, threshold_for_f1, watched_events
 from shokunin.series.proof import Worth, as_json, sentence
 from shokunin.series.ranking import Ranking, blocks_of, compare_rankings, ranking
 from shokunin.series.split import random_windows
@@ -282,7 +282,10 @@ def _speaking(judged: Judged) -> list[dict[str, Any]]:
 
 
 def _timelines(judged: Judged) -> list[dict[str, Any]]:
-    """Pictures of units of the test side: caught, missed and false alarms first, each with its loudest sensor."""
+    """Pictures of units of the test side: caught, missed and false alarms first, each with its loudest sensor.
+
+    Only failures that an alarm could have been about are drawn.
+    """
     prepared, worth = judged.prepared, judged.worths[0]
     test, grid = prepared.split.test, prepared.readings.grid
     windows = prepared.windows.take(test)
@@ -292,13 +295,13 @@ def _timelines(judged: Judged) -> list[dict[str, Any]]:
         (s["channel"] for s in speaking if s["channel"] in prepared.readings.channels), prepared.readings.channels[0]
     )
     place = prepared.readings.channels.index(loud)
+    reach = worth.horizon if worth.when == "within" else worth.horizon + prepared.plan.offset
     told = []
     for unit in np.unique(windows.unit).tolist():
         own = [a for a in worth.alarms.alarms if a.unit == unit]
         rows = np.flatnonzero(windows.unit == unit)
         rows = rows[np.argsort(windows.step[rows])]
-        first, last = int(windows.step[rows[0]]), int(windows.step[rows[-1]])
-        events = [e for e in prepared.events.get(unit, ()) if first <= e <= last + worth.horizon]
+        events = watched_events(windows.step[rows], prepared.events.get(unit, ()), reach, worth.when)
         caught = any(a.outcome == 1 for a in own)
         what = "caught" if caught else "missed" if events else "false alarm" if own else "quiet"
         told.append((what, unit, rows, own, events))
