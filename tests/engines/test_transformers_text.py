@@ -70,5 +70,5 @@ def test_damaged_weights_are_told(tmp_path: Path, weights: Weights) -> None:
         transformers_text.load(Weights(tmp_path, "conversation", "hf_text"))
     folder = tiny_decoder(tmp_path / "damaged")
     (folder / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(ArtefactError, match="is damaged"):
         transformers_text.load(Weights(folder, "conversation", "hf_text"))

@@ -162,3 +162,15 @@ def test_the_engine_is_never_asked_in_vain(tmp_path: Path, whole: tuple[dict[str
             assert prepare(resolve(str(file))).context > 0
         except BaseModelError as error:
             assert what is not None and "damaged.gguf" in str(error)
+
+
+def test_training_says_what_is_wrong_with_the_file_before_any_work(
+    tmp_path: Path, whole: tuple[dict[str, Any], Tensors]
+) -> None:
+    from shokunin.pipeline.bases import families
+
+    facts, tensors = whole
+    file = tmp_path / "damaged.gguf"
+    file.write_bytes(packed({k: v for k, v in facts.items() if "token_type" not in k}, tensors))
+    with pytest.raises(BaseModelError, match=r"'damaged.gguf' .*'tokenizer.ggml.token_type' is missing"):
+        families([str(file)])

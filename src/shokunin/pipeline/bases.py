@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from shokunin.encoders import base_models as encoders
@@ -50,8 +51,9 @@ def _family(base: str) -> Family:
     except BaseModelError as error:
         try:
             language.resolve(base)
-        except BaseModelError:
-            raise error from None  # what it says about encoders is what most people meant
+        except BaseModelError as other:
+            # What is said about encoders is what most people meant, but for a file: that can only be a language model.
+            raise (other if base.endswith(".gguf") or Path(base).is_file() else error) from None
         return "language"
     try:
         writes = any("CausalLM" in str(name) for name in read_json(folder / "config.json").get("architectures") or ())
