@@ -221,6 +221,7 @@ class TestTraining:
         table = tmp_path / "mixed.csv"
         table.write_text("\n".join(lines))
         found = train(tmp_path, table, pumps.failures)
-        assert found.exit_code == 2 and "say which zone those without one are in (--option timezone=" in found.stdout + said(
-            found
+        assert (
+            found.exit_code == 2
+            and "say which zone those without one are in (--option timezone=" in found.stdout + said(found)
         )
