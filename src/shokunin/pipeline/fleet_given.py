@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shokunin.curate.read import read_rows
-from shokunin.curate.table import Table
-from shokunin.errors import ArtefactError, DataError, UsageError
-from shokunin.pipeline.fleet_rows import Rows
+from shokunin.errors import ArtefactError, UsageError
+from shokunin.pipeline.fleet_rows import Rows, table_of
 from shokunin.pipeline.fleet_training import fleet_facts
 from shokunin.pipeline.publish import read_report
 from shokunin.progress import Progress
@@ -37,17 +34,11 @@ def given_readings(
     Raises:
         DataError: the table lacks a column, or has no usable row.
     """
-    table = read_rows(Path(data), progress=progress) if isinstance(data, (str, Path)) else _table(data)
+    table = table_of(data, progress)
     if told.column is not None and (labelled or columns.is_long or told.column in table.columns):
         columns = columns.model_copy(update={"channels": (*columns.channels, told.column)})
     columns.check(table.columns)
     return read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    if not rows:
-        raise DataError("there are no readings; give rows with the columns of the training")
-    return Table.of_rows(tuple(dict.fromkeys(str(key) for row in rows for key in row)), rows)
 
 
 def source_of(data: Rows) -> str:

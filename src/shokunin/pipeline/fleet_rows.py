@@ -111,7 +111,7 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
         DataError: a column is missing, the tables do not fit each other, or nothing says what a failure is.
     """
     told = options_of(task)
-    table = read_rows(Path(data), progress=progress) if isinstance(data, (str, Path)) else _rows_table(data)
+    table = table_of(data, progress)
     sample = table.sample(SAMPLE)
     target, column = _target(told, table)
     known: dict[str, Any] = dict(told.columns)
@@ -274,10 +274,17 @@ def _split(task: Task, told: Options, readings: Readings, failures: Mapping[str,
     return "time", "by time: the newest windows are the test"
 
 
-def _rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    if not rows:
+def table_of(data: Rows, progress: Progress) -> Table:
+    """A file of readings, or rows of them, as a table.
+
+    Raises:
+        DataError: there are no rows, or the file cannot be read.
+    """
+    if isinstance(data, (str, Path)):
+        return read_rows(Path(data), progress=progress)
+    if not data:
         raise DataError("there are no readings; give rows with a time, a unit and numbers")
-    return Table.of_rows(tuple(dict.fromkeys(str(key) for row in rows for key in row)), rows)
+    return Table.of_rows(tuple(dict.fromkeys(str(key) for row in data for key in row)), data)
 
 
 def _table_in(folder: Path) -> Path:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from shokunin.prove.given_page import NAMES, given_html, was_given
 from shokunin.prove.machines_page import found_of, machines_html, read_facts
 from shokunin.prove.wording import percent
@@ -44,15 +41,6 @@ def normal_summary(report: Report) -> str:
         f"In sealed normal time it rang {rate['value']:.2f} times a unit and {week} (at most {rate['high']:.2f}; budget "
         f"{found['budget']:g}), and found {percent(found['power']['value'], 0)} of the faults that were put into it by hand. "
         "It has seen no real failure, so what it calls strange may or may not be one."
-    )
-
-
-def normal_told(found: Mapping[str, Any]) -> str:
-    """What it does, for the model card."""
-    channels = ", ".join(f"`{str(name).replace('`', '´').replace('|', '¦')[:80]}`" for name in found["channels"][:20])
-    return (
-        f"From a unit's last {found['window']} readings of {channels} it says whether they are unlike the unit's normal time, "
-        "since when, and which sensors are. It has learnt from no failure."
     )
 
 
