@@ -167,6 +167,17 @@ def test_the_gate_s_rows_are_spread_over_the_answers(count: int, wanted: int, se
 
 
 @pytest.mark.parametrize(
+    ("right", "of", "verdict"), [(13, 16, "improve"), (15, 16, "go"), (4, 4, "improve"), (6, 6, "go")]
+)
+def test_a_few_lucky_rows_are_no_go(right: int, of: int, verdict: str) -> None:
+    asked = known(of)
+    got = [Labelled(Example(e.inputs, e.expected if i < right else "?", e.origin)) for i, e in enumerate(asked)]
+    gate = judge_teacher(asked, got, TwoLabels(), "accuracy", 0)
+    assert gate.verdict == verdict
+    assert (f"{of} rows are too few to tell" in gate.sentence) == (verdict == "improve")
+
+
+@pytest.mark.parametrize(
     ("right", "verdict"), [(40, "go"), (39, "improve"), (30, "improve"), (29, "rethink"), (0, "rethink")]
 )
 def test_verdicts(right: int, verdict: str) -> None:
