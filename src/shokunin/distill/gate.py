@@ -13,8 +13,8 @@ from shokunin.distill.label import Labelled
 from shokunin.metrics import Interval, mean
 
 GO, IMPROVE = 0.80, 0.60
-"""From which scores on the verdict is go, and improve. For go the interval, too, must lie above what improve asks: a teacher right
-in 13 of 16 rows passed by luck, and what learnt from it was worse than what learnt from the owner's 20 rows alone
+"""From which scores on the verdict is go, and improve. For go the interval, too, must lie above what improve asks: a teacher
+right in 13 of 16 rows passed by luck, and what learnt from it was worse than what learnt from the owner's 20 rows alone
 (docs/distill.md)."""
 ROWS = 50
 SHOWN = 10
