@@ -13,9 +13,13 @@ from typer.testing import CliRunner
 from shokunin import pipeline
 from shokunin.cli import app
 from shokunin.errors import DataError, UsageError
+from shokunin.files import read_json
+from shokunin.pipeline.fleet_rows import fleet_task, read_fleet
+from shokunin.pipeline.fleet_training import keep_fleet
+from shokunin.project import open_project
 from shokunin.prove.render import report_html
 from shokunin.report import Report
-from tiny_fleet import DAYS, WINDOW, Pumps, day, rows, write
+from tiny_fleet import DAYS, OPTIONS, WINDOW, Pumps, day, rows, write
 
 HEADER = ["pump", "date", "vibration", "heat"]
 
@@ -72,6 +76,18 @@ def test_units_called_alike_with_other_readings_are_others(pumps: Pumps, tmp_pat
     report = prove(pumps, *new(tmp_path, seed=99))
     assert report.dataset["seen_in_training"] == 0 and report.rows > 5 * (DAYS - WINDOW - 12)
     assert "5 of 5 units that are called like one it has learnt from had other readings" in report.reasons[-1]
+
+
+def test_other_things_learnt_from_the_same_readings_are_written_down_anew(pumps: Pumps, tmp_path: Path) -> None:
+    """A channel that is now known for a leak changes all checksums; beside the old ones every unit would be a stranger."""
+    wishes = {"options": {**OPTIONS, "failures": str(pumps.failures)}}
+    fleet = read_fleet(*fleet_task(pumps.readings, None, "pumps", wishes))
+    place = open_project(tmp_path)
+    known = [{"pump 0": {"until": 9, "checks": {"3": check}}} for check in (1, 2)]
+    digests = [keep_fleet(fleet, {}, (), place, one) for one in (*known, known[0])]
+    assert digests[0] != digests[1] and digests[0] == digests[2]
+    files = [place.datasets("pumps") / digest[:16] / "fleet.json" for digest in digests[:2]]
+    assert [read_json(file)["learnt"] for file in files] == known
 
 
 def test_where_the_dataset_is_gone_nobody_can_say(pumps: Pumps, tmp_path: Path) -> None:

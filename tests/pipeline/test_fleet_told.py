@@ -145,6 +145,8 @@ def test_what_does_not_fit_is_refused(pumps: Pumps, tmp_path: Path) -> None:
         train(tmp_path, pumps.readings, zoned)
     with pytest.raises(UsageError, match=r"'channels'.*target=excursions.*--option sensors="):
         train(tmp_path, pumps.readings, pumps.failures, channels=["vibration"])
+    with pytest.raises(UsageError, match=r"'offset'.*target=label.*'failures'.*leave it out"):
+        train(tmp_path, pumps.readings, pumps.failures, when="at", offset=1)
     empty = write(tmp_path / "empty.csv", ["pump", "date", "vibration"], [])
     with pytest.raises(DataError, match="has a header and no rows"):
         train(tmp_path, empty, pumps.failures)

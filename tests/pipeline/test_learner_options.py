@@ -85,7 +85,9 @@ class TestChecks:
 
     def test_machines_have_options_of_their_own(self, project: Path) -> None:
         told = {"text_linear": {"C": 2}}
-        with pytest.raises(UsageError, match="told by --option; leave out --learner-option"):
+        with pytest.raises(
+            UsageError, match=r"told by --option; leave out --learner-option, and \[learners\] in task.toml"
+        ):
             shokunin.train("readings.csv", kind="anticipate_failures", learner_options=told)
 
 

@@ -126,7 +126,10 @@ def train(
     told = settled_options(data, learner_options, learners)
     if not isinstance(data, Dataset) and is_fleet(task, kind, data, options or {}):
         if told:
-            raise UsageError("what learns from readings of machines is told by --option; leave out --learner-option")
+            raise UsageError(
+                "what learns from readings of machines is told by --option; leave out --learner-option, and [learners] in "
+                "task.toml"
+            )
         asked_for = target_asked(data, task, name, wishes)
         unheeded = {
             "--test": test, "--validation": validation, "--input": inputs, "--target": target, "--base": base,

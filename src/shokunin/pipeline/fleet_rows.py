@@ -128,6 +128,11 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
             f"the option 'channels' names those whose excursions are foreseen (target=excursions), and here it is {target!r}; "
             "to look at some columns only, name them: --option sensors=COLUMN,COLUMN"
         )
+    if told.offset and target not in ("label", "excursions"):
+        raise UsageError(
+            f"the option 'offset' says from where horizons count to a state (target=label, target=excursions), and here the "
+            f"target is {target!r}, whose horizons count from the window's end; leave it out"
+        )
     readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
     failures, failed = failures_of(told, folder, columns, readings)
     texts, named = _texts(told, folder, columns, readings)

@@ -91,12 +91,13 @@ def keep_fleet(
     split: Mapping[str, Any],
     leaks: Sequence[Leak],
     project: Project,
-    known: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any],
 ) -> str:
     """Write down in the project what was read, how it was split and what is learnt from (`fleet_seen.learnt`).
 
     Returns:
-        The digest of the readings and the plan.
+        The digest of the readings, the plan and what is learnt from: the same readings without a channel that is now known
+        for a leak are written down anew, since checksums of other channels would make every unit a stranger.
     """
     whole = hashlib.sha256(json.dumps(fleet.options.model_dump(mode="json"), sort_keys=True).encode())
     for stretch in fleet.readings.stretches:
@@ -104,6 +105,7 @@ def keep_fleet(
         whole.update(stretch.values.tobytes())
         whole.update(stretch.filled.tobytes())
     whole.update(json.dumps({u: list(f) for u, f in fleet.failures.items()}, sort_keys=True).encode())
+    whole.update(json.dumps(known, sort_keys=True).encode())
     digest = whole.hexdigest()
     place = project.datasets(fleet.task.name) / digest[:16]
     if not (place / "fleet.json").is_file():
