@@ -118,6 +118,27 @@ def test_a_counter_of_what_is_past_may_fall_together_with_the_future_where_event
     assert prepared.leaks == ()
 
 
+def test_what_is_read_on_the_day_of_the_week_on_which_failures_are_written_down_is_no_leak() -> None:
+    """Each unit fails once, so that there is no last failure to count from; a mark a week before the failure is a leak."""
+    rng = np.random.default_rng(0)
+    stretches, failed = [], {}
+    for unit in range(12):
+        start, days = 7 * int(rng.integers(0, 30)), 7 * int(rng.integers(20, 40))
+        on_mondays = (start + np.arange(days)) % 7 == 0
+        marked = np.arange(days) == days - 7
+        filled = np.column_stack([np.zeros(days, dtype=bool), ~on_mondays, np.zeros(days, dtype=bool)])
+        values = np.column_stack([rng.normal(size=days), np.ones(days), marked]).astype(np.float32)
+        stretches.append(Stretch(unit, start, values, filled))
+        failed[unit] = [start + days]
+    names = tuple(f"u{unit}" for unit in range(12))
+    grid = Grid(step="day", times=1, longest_gap=20, shortest=5)
+    readings = Readings(names, ("heat", "inspected", "mark"), tuple(stretches), grid, {})
+    windows = windows_of(readings, 5)
+    labels = from_failures(readings, windows, {names[u]: steps for u, steps in failed.items()}, HORIZONS)
+    leaks = find_leaks(readings, windows, labels, HORIZONS, np.arange(len(windows)), events=failed)
+    assert [leak.channel for leak in leaks] == ["mark"]
+
+
 def test_where_a_step_is_the_mean_of_two_days_what_knows_the_answer_is_found() -> None:
     """A day that is missing changes the mean of one side, and a failure falls on the first or the second day of its step."""
     rng = np.random.default_rng(3)

@@ -8,6 +8,7 @@ the time since the last event knows nothing but the past and is none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ SAME, OFTEN = 0.99, 0.8
 Where several readings are averaged to one, a row that is missing changes the mean on one side only.
 """
 MANY = 50
+WEEK = 7 * 86400
 COMPARED = 30
 """Rows that are needed to say so, and windows beyond one a distance to say that a channel counts down."""
 COUNTING, EVENTS = 0.99, 5
@@ -51,6 +53,7 @@ class _Ends:
         labels: int8 (m, horizons).
         ahead, since: int64 (m,), steps to the next event and from the last one; -1: there is none.
         event: int64 (m,), a number for the next event of its unit; -1: there is none.
+        weekday: int64 (m,), which step of the week it is; of cycles all 0.
     """
 
     values: npt.NDArray[np.float32]
@@ -59,6 +62,7 @@ class _Ends:
     ahead: Rows
     since: Rows
     event: Rows
+    weekday: Rows
 
 
 def find_leaks(
@@ -110,7 +114,9 @@ def _ends(
         read[at] = ~readings.stretches[number].filled[chosen.end[at]]
     ahead, since, event = _distances(chosen, events)
     keep = read.any(axis=1) & (since != 0)
-    return _Ends(values[keep], read[keep], labels[keep], ahead[keep], since[keep], event[keep])
+    period = 1 if readings.grid.step == "cycle" else WEEK // math.gcd(WEEK, readings.grid.seconds)
+    weekday = chosen.step[keep] % period
+    return _Ends(values[keep], read[keep], labels[keep], ahead[keep], since[keep], event[keep], weekday)
 
 
 def _distances(windows: Windows, events: Mapping[int, Sequence[int]]) -> tuple[Rows, Rows, Rows]:
@@ -164,7 +170,8 @@ def _area(scores: npt.NDArray[np.generic], positive: npt.NDArray[np.bool_]) -> f
 def _counts_down(ends: _Ends, c: int, furthest: int) -> bool:
     """Whether a channel's reading, or its being read, is nothing but the distance to the next event, at most `furthest` away.
 
-    What is the distance from the last event as well (they come in regular time) knows no more than the past does.
+    What is the distance from the last event as well (they come in regular time) knows no more than the past does, and what
+    is the day of the week (failures are written down on Mondays, and a sensor is read on them) no more than the calendar.
     """
     near = (ends.ahead > 0) & (ends.ahead <= furthest)
     good = near & ends.read[:, c] & np.isfinite(ends.values[:, c])
@@ -172,7 +179,9 @@ def _counts_down(ends: _Ends, c: int, furthest: int) -> bool:
         if len(np.unique(ends.event[rows])) < EVENTS:
             continue
         values, after = told[rows].astype(np.float64), ends.since[rows] > 0
-        if _depends(values, ends.ahead[rows]) and not _depends(values[after], ends.since[rows][after]):
+        if not _depends(values, ends.ahead[rows]) or _depends(values, ends.weekday[rows]):
+            continue
+        if not _depends(values[after], ends.since[rows][after]):
             return True
     return False
 
