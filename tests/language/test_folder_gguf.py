@@ -13,9 +13,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from shokunin.errors import BaseModelError
-from shokunin.language.base_models import resolve
+from shokunin.language.base_models import IR, resolve
 from shokunin.language.folder_gguf import folder_gguf
 from shokunin.language.gguf_header import read_header
+from shokunin.language.prepared import prepare
 from shokunin.language.safetensors_folder import FolderTensors
 from tiny_decoder import tiny_decoder
 
@@ -61,6 +62,14 @@ def test_it_is_written_once_and_its_size_is_told_first(folder: Path, cache: Path
     # Other words around the same weights are another model.
     (folder / "chat_template.jinja").write_text(f"{header.chat_template} ", encoding="utf-8")
     assert folder_gguf(resolve(str(folder)))[1] != digest
+
+
+def test_of_several_templates_the_default_one_is_written(folder: Path) -> None:
+    text = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    (folder / "chat_template.jinja").unlink()
+    several = [{"name": "tool_use", "template": "other"}, {"name": "default", "template": text}]
+    change(folder / "tokenizer_config.json", chat_template=several)
+    assert read_header(folder_gguf(resolve(str(folder)))[0]).chat_template == text
 
 
 def test_an_end_of_answers_that_the_template_alone_knows_is_written(folder: Path) -> None:
@@ -203,3 +212,17 @@ def test_nothing_is_trained_on_parts_of_two_models(folder: Path, damage: Callabl
     damage(folder)
     with pytest.raises(BaseModelError, match=why):
         causal_lora.fit(colours(), causal_lora.Options(base=str(folder)), folder.parent, seed=0, progress=silent)
+
+
+def test_an_added_token_that_no_message_is_written_with_needs_no_row(folder: Path) -> None:
+    rows = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    idle = {**tokenizer["added_tokens"][0], "id": rows, "content": "<image_soft_token>"}
+    change(folder / "tokenizer.json", added_tokens=[*tokenizer["added_tokens"], idle])
+    for file in IR:
+        (folder / file).touch()
+    assert prepare(resolve(str(folder))).folder == folder
+    with (folder / "chat_template.jinja").open("a", encoding="utf-8") as template:
+        template.write("<image_soft_token>")
+    with pytest.raises(BaseModelError, match=f"has a token {rows}, and the embedding {rows} rows"):
+        prepare(resolve(str(folder)))

@@ -80,6 +80,7 @@ def test_a_whole_file(place: Path) -> None:
         (gguf(magic=b"PK\3\4"), "is not a GGUF file: it begins with b'PK"),
         (gguf(version=99), "is GGUF of version 99"),
         (gguf(kind=77), "'token_embd.weight' of 'model.gguf' is of the unknown type 77"),
+        (gguf({"split.no": 1, "split.count": 3}), "is one of 3 parts of a model; join them"),
         (gguf({**FACTS, "llama.context_length": 0}), "does not say its 'llama.context_length'"),
         (gguf({k: v for k, v in FACTS.items() if k != "general.architecture"}), "'general.architecture'"),
         (gguf({k: v for k, v in FACTS.items() if "tokens" not in k}), "carries no tokenizer"),

@@ -168,6 +168,11 @@ def test_a_template_of_another_tokenizer_is_refused() -> None:
         check_marks("{{ messages[0]['content'] + 1 }}", {"<s>"}, "some")
 
 
+def test_marks_of_roles_may_be_plain_text_beside_other_marks() -> None:
+    written = "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    check_marks(written, {"<|begin_of_text|>", "<|end_of_text|>"}, "some", eos="<|end_of_text|>")
+
+
 def test_a_damaged_list_of_templates_is_told(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"chat_template": ["x"]}')
     with pytest.raises(BaseModelError, match="is not readable"):

@@ -20,6 +20,8 @@ from shokunin.errors import BaseModelError, UsageError
 
 MARK = re.compile(r"<[|｜][^|｜<>\s]+[|｜]>")
 """How the marks between messages are written, such as `<|im_start|>`."""
+_ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+"""Marks that models are trained with as plain text though their tokenizer has marks of its own (Tulu 3, OLMo 2, StableLM)."""
 PROBE = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "7461"})
 """A question and its answer, which every template must take."""
 
@@ -95,7 +97,7 @@ def check_marks(template: str | None, tokens: Collection[str], name: str, *, bos
             "the template that came with the model"
         ) from error
     own = sorted(token for token in tokens if MARK.fullmatch(token))
-    strange = [mark for mark in dict.fromkeys(MARK.findall(written)) if mark not in tokens]
+    strange = [mark for mark in dict.fromkeys(MARK.findall(written)) if mark not in tokens and mark not in _ROLES]
     if own and strange:
         raise BaseModelError(
             f"the chat template and the tokenizer of {name!r} do not belong together: the template writes "

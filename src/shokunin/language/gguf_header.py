@@ -143,6 +143,12 @@ def is_count(found: object) -> bool:
 
 
 def _check_facts(facts: Mapping[str, Any], name: str) -> None:
+    parts = facts.get("split.count")
+    if is_count(parts) and parts != 1:
+        raise BaseModelError(
+            f"{name!r} is one of {parts} parts of a model; join them with llama.cpp's `llama-gguf-split --merge FIRST_PART "
+            "WHOLE.gguf`, and name WHOLE.gguf"
+        )
     architecture = facts.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise BaseModelError(f"{name!r} does not say its 'general.architecture'; it is no language model")

@@ -137,14 +137,18 @@ def _check_folder(folder: Path, name: str) -> None:
     """That tokenizer, template and embedding belong together, as far as a folder for the engine says what they are."""
     if (folder / ABOUT).is_file() or not (folder / "tokenizer.json").is_file():
         return
+    template = template_in(folder)
     try:
         tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         rows = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
         added = {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or ()}
-        largest = max([*tokenizer["model"]["vocab"].values(), *added.values()])
+        # An added token that no message is written with may have no row, as <image_soft_token> in Gemma 3 of 1B.
+        written = {token: number for token, number in added.items() if token in (template or "")}
+        plain = {token: number for token, number in tokenizer["model"]["vocab"].items() if token not in added}
+        largest = max([*plain.values(), *written.values()])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return  # of another kind; the engine has a tokenizer of its own
-    check_marks(template_in(folder), added, name)
+    check_marks(template, added, name)
     check_largest(largest, rows, name)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shokunin.errors import BaseModelError
+from shokunin.language.chat_template import template_in
 from shokunin.language.decoder_names import ARCHITECTURES, PERMUTED, gguf_name, rotary_heads, to_gguf_rows
 from shokunin.language.gguf_tokens import tokenizer_facts
 
@@ -142,8 +143,7 @@ def model_facts(config: Mapping[str, Any], folder: Path, architecture: str, lice
         raise BaseModelError(
             f"the tokenizer of {folder.name!r} names no eos_token; nobody would know where answers end"
         )
-    template = folder / "chat_template.jinja"
-    text = template.read_text(encoding="utf-8") if template.is_file() else said.get("chat_template")
+    text = template_in(folder)
     return {
         "general.type": "model",
         "general.name": folder.name,
