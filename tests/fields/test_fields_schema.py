@@ -128,3 +128,8 @@ def test_any_answers_make_fields_or_a_clear_error(rows: list[dict[str, Any]]) ->
     except TaskError:
         return
     assert {f.name for f in fields} == {name for row in rows for name in row}
+
+
+def test_fields_are_read_back_from_the_schema_that_is_made_of_them() -> None:
+    fields = fields_of({"total": "money", "count": "number", "who": "text", "rows": {"price": "money", "what": "text"}})
+    assert fields_of(json_schema(fields)) == fields

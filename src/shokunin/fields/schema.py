@@ -113,6 +113,8 @@ def _from_property(name: str, told: Mapping[str, Any], within: str) -> Field:
     kinds = told.get("type")
     if kinds is None and isinstance(told.get("anyOf"), Sequence):
         real = [t for t in told["anyOf"] if isinstance(t, Mapping) and t.get("type") != "null"]
+        if {str(t.get("type")) for t in real} in ({"string", "number"}, {"string", "integer"}):
+            real = [t for t in real if t["type"] != "string"]  # an amount, as `json_schema` writes it
         if len(real) == 1:
             return _from_property(name, {**told, **real[0], "anyOf": None}, within)
     kind = next((k for k in (kinds if isinstance(kinds, list) else [kinds]) if k != "null"), None)
