@@ -116,6 +116,7 @@ def test_without_a_log_only_the_budget_is_judged(made: Specialist, tmp_path: Pat
     }
     assert any("whether its alarms were right is not known" in reason for reason in report.reasons)
     assert "every alarm counts" in report_html(report) and "nobody said" in shown(report)
+    assert {(case.expected, case.correct) for case in report.cases} == {("", True)}, "nobody said what would be right"
 
 
 def test_failures_that_nothing_announces_are_not_caught_more_often_than_by_chance(

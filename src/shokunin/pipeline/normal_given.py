@@ -80,6 +80,11 @@ class Given:
     log: str | None
 
     @property
+    def told(self) -> bool:
+        """Whether anything says when the machines were well: failures or labels."""
+        return self.known is not None or bool((self.state >= 0).any())
+
+    @property
     def new_units(self) -> list[str]:
         """Units without normal time of their own, where each is measured against its own."""
         names = [self.readings.units[u] for u in np.unique(self.windows.unit).tolist()]
@@ -108,7 +113,7 @@ def normal_given_report(
         progress: told how far it is.
     """
     answers = specialist.predict([w.inputs for w in sample])
-    right = np.where(given.state == 1, 1, np.where(given.calm, 0, -1))
+    right = np.where(given.state == 1, 1, np.where(given.calm & given.told, 0, -1))
     cases = [case_of(w, answer, int(right[w.row])) for w, answer in zip(sample, answers, strict=True)]
     outcome, reasons = _verdict(given)
     published = read_report(specialist)
@@ -231,8 +236,7 @@ def _anticipation(given: Given, published: Report) -> dict[str, Any]:
     if given.known is not None:
         labels, events, words = given.known.labels, given.known.events, {"mark": "failure", "caught": "caught"}
     else:
-        labelled = bool((given.state >= 0).any())
-        labels = np.where(given.state == 1, 1, np.where(given.calm & labelled, 0, -1)).astype(np.int8)
+        labels = np.where(given.state == 1, 1, np.where(given.calm & given.told, 0, -1)).astype(np.int8)
         events, words = begins_of(given.windows, given.state), {}
     return {
         "event": options.event,
