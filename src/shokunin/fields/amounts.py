@@ -82,7 +82,9 @@ def find_amounts(text: str, mark: Mark | None = None, *, money: bool = True) -> 
         # A dash between two words or numbers is no sign.
         leading = "-" in signs and not owed
         glued = leading and match.start() > 0 and text[match.start() - 1].isalnum()
-        credited = bool(part["minus"]) and (before or part["after"]) not in tuple(YEN)
+        ahead = match.string[max(0, match.start() - 1) : match.start("digits")]  # ¥ behind a letter, too: 合計¥1,234-
+        yen = "¥" in ahead or (before or part["after"]) in tuple(YEN)
+        credited = bool(part["minus"]) and not yen
         negative = closed or owed or credited or (leading and not glued)
         while start < end and text[start].isspace():
             start += 1
