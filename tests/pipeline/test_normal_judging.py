@@ -169,6 +169,14 @@ def test_labelled_states_are_judged_where_the_table_has_the_column(made: Special
     assert found(prove(made, data, failures))["quiet"]["weeks"] < found(report)["quiet"]["weeks"]
 
 
+def test_where_the_label_calls_everything_normal_nobody_says_that_it_did_not(made: Specialist, tmp_path: Path) -> None:
+    data, _ = later(tmp_path, failing=())
+    report = prove(made, data)
+    assert found(report)["labelled"] is None and "in time that 'anomaly' calls normal" in report.reasons[0]
+    page = report_html(report)
+    assert "counts what the label calls normal" in page and "Nobody said whether the machines" not in page
+
+
 def test_failures_without_readings_are_counted_and_a_horizon_can_be_said(made: Specialist, tmp_path: Path) -> None:
     data, _ = later(tmp_path)
     known = [

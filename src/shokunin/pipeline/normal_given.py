@@ -263,6 +263,7 @@ def _anticipation(given: Given, published: Report) -> dict[str, Any]:
             "quiet": quiet_as_json(given.plain.calm), "all": quiet_as_json(given.plain.all),
             "failures": _failures(given, given.plain),
         },
+        "told": given.told,
         "labelled": None if given.labelled is None else asdict(given.labelled),
         "split": {
             "by": "given", "told": given.seen.told, "namesakes": list(given.seen.namesakes[:SHOWN]),

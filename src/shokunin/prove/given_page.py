@@ -104,7 +104,7 @@ def _counts(found: Mapping[str, Any]) -> str:
             f"Against the budget counts time without a failure in the {found['log']['span']} after it: "
             f"{found['quiet']['weeks']:,.1f} unit-{found['week']}s."
         )
-    if found["labelled"]:
+    if found["told"]:
         return f"Against the budget counts what the label calls normal: {found['quiet']['weeks']:,.1f} unit-{found['week']}s."
     return "Nobody said whether the machines were well, so every alarm counts."
 
