@@ -105,6 +105,12 @@ def test_the_whole_file_is_read(tmp_path: Path, whole: tuple[dict[str, Any], Ten
     assert problem(tmp_path, *whole) is None
 
 
+def test_a_mixture_of_experts_is_called_one(tmp_path: Path, whole: tuple[dict[str, Any], Tensors]) -> None:
+    facts, tensors = whole
+    experts = {**facts, f"{facts['general.architecture']}.expert_count": 8}
+    assert "is a mixture of experts" in (problem(tmp_path, experts, tensors) or "")
+
+
 @pytest.mark.parametrize("odds", [(-1, "x"), pytest.param(ODD, marks=pytest.mark.slow)])
 def test_every_damaged_fact_is_read_or_refused(
     tmp_path: Path, whole: tuple[dict[str, Any], Tensors], odds: tuple[Any, ...]

@@ -147,6 +147,11 @@ def test_what_does_not_fit_is_refused(pumps: Pumps, tmp_path: Path) -> None:
         train(tmp_path, pumps.readings, pumps.failures, channels=["vibration"])
     with pytest.raises(UsageError, match=r"'offset'.*target=label.*'failures'.*leave it out"):
         train(tmp_path, pumps.readings, pumps.failures, when="at", offset=1)
+    with pytest.raises(UsageError, match=r"'offset'.*--option when=at.*leave 'offset' out"):
+        given = {**OPTIONS, "rungs": ["base_rate"], "target": "excursions", "offset": 1}
+        pipeline.train(
+            pumps.readings, kind="anticipate_failures", name="refused", project=tmp_path, options=given, replayed=False
+        )
     empty = write(tmp_path / "empty.csv", ["pump", "date", "vibration"], [])
     with pytest.raises(DataError, match="has a header and no rows"):
         train(tmp_path, empty, pumps.failures)

@@ -32,6 +32,11 @@ def decoder_sizes(header: GgufHeader, name: str) -> dict[str, Any]:
             )
         return int(found)
 
+    if is_count(header.facts.get(f"{header.architecture}.expert_count")):
+        raise BaseModelError(
+            f"{name!r} is a mixture of experts, which is not read from GGUF here; convert it with optimum-cli export openvino, "
+            "or choose a dense model"
+        )
     heads, width = count("attention.head_count"), count("embedding_length")
     sizes: dict[str, Any] = {
         "model_type": MODEL_TYPES[header.architecture],

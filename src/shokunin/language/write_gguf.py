@@ -56,7 +56,10 @@ def write_gguf(
     architecture = ARCHITECTURES[config["model_type"]]
     strange = next((name for name in tensors if gguf_name(name) is None), None)
     if strange is not None:
-        raise BaseModelError(f"tensor {strange!r} has no name in GGUF")
+        raise BaseModelError(
+            f"the tensor {strange!r} in {folder.name!r} has no name in GGUF; take away files of weights that are not of this "
+            "model, such as an adapter or a second copy in another layout"
+        )
     facts = None if original is not None else model_facts(config, folder, architecture, licence)
     if facts is not None and end is not None and end != facts["tokenizer.ggml.eos_token_id"]:
         facts["tokenizer.ggml.eot_token_id"] = end

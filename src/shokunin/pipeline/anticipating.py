@@ -155,7 +155,8 @@ def prepare(
     if gone:
         if len(gone) == len(readings.channels):
             raise DataError(
-                f"every channel seems to know the answer: {leaks[0].channel!r}, {leaks[0].why}; keep those that are sensors"
+                f"every channel seems to know the answer: {leaks[0].channel!r}, {leaks[0].why}; keep those that are "
+                "sensors: --option keep_leaks=NAME,NAME"
             )
         readings, split = _without(readings, split, gone)
     return Prepared(plan, readings, windows, labels, events, split, tuple(leaks), dict(texts or {}))
@@ -270,7 +271,7 @@ def _told_apart(readings: Readings, plan: Plan) -> tuple[Readings, Remaining | N
     if plan.target not in ("remaining", "label"):
         return readings, None, None
     if plan.column is None:
-        raise DataError(f"the target {plan.target!r} needs the name of its column (`column`)")
+        raise DataError(f"the target {plan.target!r} needs the name of its column: --option column=NAME")
     readings, taken = apart(readings, [plan.column])
     if plan.target == "remaining":
         return readings, taken[plan.column], None

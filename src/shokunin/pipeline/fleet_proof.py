@@ -168,7 +168,9 @@ def _verdict(judged: Judged, target: float | None, metric: str) -> tuple[str, li
     good = main.skill and not rules
     if not good:
         what = alarm_text(fleet.options.event, grid.span(main.horizon), main.when)
-        reasons.insert(0, f"A {what} is not foreseen measurably better than by chance.")
+        reasons.insert(
+            0, f"{'An' if what[:1] in 'aeiou' else 'A'} {what} is not foreseen measurably better than by chance."
+        )
     if good and target is not None and main.ranking is not None:
         reached = getattr(main.ranking, metric)
         if reached.low < target:

@@ -133,6 +133,11 @@ def read_fleet(data: Rows, task: Task, folder: Path, *, seed: int = 0, progress:
             f"the option 'offset' says from where horizons count to a state (target=label, target=excursions), and here the "
             f"target is {target!r}, whose horizons count from the window's end; leave it out"
         )
+    if told.offset and told.when != "at":
+        raise UsageError(
+            "the option 'offset' is for horizons at which something is to be so (--option when=at); with when='within' an alarm "
+            "would be judged over other steps than its label covers; leave 'offset' out, or say when=at"
+        )
     readings = read_readings(table.rows(), columns, told.grid, broken=lambda: table.broken, progress=progress)
     failures, failed = failures_of(told, folder, columns, readings)
     texts, named = _texts(told, folder, columns, readings)

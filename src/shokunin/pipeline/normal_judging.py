@@ -145,7 +145,8 @@ def _judged(
     readings, windows, grid = watched.readings, watched.windows, watched.readings.grid
     labelled = bool((watched.state >= 0).any())
     known: Met | None = None
-    calm = watched.clean.copy()
+    # Where a column says what was normal, time about which it is silent counts neither for nor against.
+    calm = watched.clean & (watched.state == 0) if labelled else watched.clean.copy()
     if log is not None:
         own = {unit: steps for unit, steps in log.items() if unit in readings.units}
         span = usual_horizon(told.window, told.alarms_a_week, grid) if horizon is None else horizon
@@ -159,7 +160,7 @@ def _judged(
                 f"a failure comes within {grid.span(known.horizon)} of every one, or the readings end before that is known; "
                 "choose a shorter --horizon, or give a longer history"
                 if known is not None
-                else f"the column {told.column!r} calls all of them bad"
+                else f"the column {told.column!r} calls none of them normal"
             )
         )
     stand = stand_of(told.window, told.alarms_a_week, grid)
