@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from math import ceil
+from math import ceil, inf, isfinite
 
 from shokunin.cost.price import Price
 from shokunin.cost.saving import is_share, not_negative, saving_per_month
@@ -195,6 +195,7 @@ def compare(plan: Plan) -> Comparison:
     }
     running = plan.machine_share * plan.machine_per_month + own["energy"] + own["training"] + own["upkeep"]
     fixed = running + once["machine"] / plan.machine_months
+    even = fixed / kept_of_one if kept_of_one else inf
     horizon = ceil(plan.machine_months) if once["machine"] else LOOKED_AHEAD
     return Comparison(
         rent=rent,
@@ -204,7 +205,7 @@ def compare(plan: Plan) -> Comparison:
         running=running,
         month=_paid_back(plan, sum(once.values()), running, horizon),
         horizon=horizon,
-        break_even_requests=fixed / kept_of_one if kept_of_one else None,
+        break_even_requests=even if isfinite(even) else None,
         rent_per_1000=1000 * one,
         own_per_1000=1000 * sum(own.values()) / plan.requests if plan.requests else None,
     )

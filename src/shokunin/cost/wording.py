@@ -36,6 +36,7 @@ def _when(plan: Plan, result: Comparison, currency: Currency) -> str:
 
 
 def _volume(result: Comparison) -> str:
-    assert result.break_even_requests is not None  # some rent is kept
+    if result.break_even_requests is None:
+        return "However many requests come, a month of owning is not the cheaper one."
     needed = max(1, round(result.break_even_requests))
     return f"From {needed:,} requests a month on, a month of owning is the cheaper one."
