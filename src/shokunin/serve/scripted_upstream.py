@@ -194,7 +194,7 @@ class ScriptedUpstream:
     async def _live(self, listener: socket.socket) -> None:
         task = asyncio.create_task(self.serve(listener))
         self._running.set_result((asyncio.get_running_loop(), task))
-        with suppress(asyncio.CancelledError):
+        with listener, suppress(asyncio.CancelledError):  # who leaves at once cancels before the server has the socket
             await task
 
 
