@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shokunin.errors import ProjectError
-from shokunin.toml_text import toml_key, toml_value
+from shokunin.toml_text import told_value, toml_key, toml_value
 
 AWKWARD = st.text(st.sampled_from("\"'\\\n\r\t{} ab#=[]\x00\x7f\x85\u2028\ufeffé語😀"), max_size=12)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | AWKWARD
@@ -56,3 +56,13 @@ def test_how_it_looks(value: str | list[str] | bool, written: str) -> None:
 def test_half_of_a_surrogate_pair_cannot_be_written() -> None:
     with pytest.raises(ProjectError, match="surrogate"):
         toml_value("a\ud800")
+
+
+@given(st.one_of(st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.text(max_size=30)))
+def test_what_is_told_is_read_as_it_was_written(value: object) -> None:
+    assert told_value(toml_value(value)) == value
+
+
+def test_what_is_told_may_be_a_list_json_or_plain_text() -> None:
+    assert told_value("[1, 2]") == [1, 2] and told_value("null") is None
+    assert told_value("pump 3") == "pump 3" and told_value("2025-01-0x") == "2025-01-0x" and told_value("") == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -84,7 +84,7 @@ class Task:
             raise TaskError(f"a task's name has 1 to 100 lower case letters, digits, '-' and '_', not {self.name!r}")
         if self.kind not in KINDS:
             raise TaskError(
-                f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{_hint(self.kind, tuple(KINDS))}"
+                f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}{hint(self.kind, tuple(KINDS))}"
             )
         known = KINDS[self.kind]
         if not self.metric:
@@ -118,7 +118,7 @@ def task_from_dict(value: dict[str, Any], where: str = "task") -> Task:
     known = [f.name for f in fields(Task)]
     for key in value:
         if key not in known:
-            raise TaskError(f"unknown key {key!r} in {where}; known keys: {', '.join(known)}{_hint(key, known)}")
+            raise TaskError(f"unknown key {key!r} in {where}; known keys: {', '.join(known)}{hint(key, known)}")
     if "name" not in value:
         raise TaskError(f"{where} has no `name`")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
@@ -274,6 +274,7 @@ def _fits(key: str, given: Any) -> bool:
     return isinstance(given, str)
 
 
-def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:
+def hint(word: str, known: Collection[str]) -> str:
+    """The known word that is likeliest meant, as an addition to an error; nothing where none is near."""
     near = get_close_matches(word, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,3 +77,15 @@ def _escaped(text: str, keep: str = "") -> str:
 def _escape(character: str) -> str:
     code = ord(character)
     return _SHORT.get(character) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+
+
+def told_value(text: str) -> Any:
+    """What somebody wrote behind an equals sign: a TOML value, one of JSON (null, say), or else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

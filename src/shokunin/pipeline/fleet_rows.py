@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from shokunin.series.plan import Plan
 from shokunin.series.readings import Readings, read_readings
 from shokunin.task import Task, read_task
 from shokunin.tasks.anticipate_failures import INPUTS, POWER, Options, check, options_of
+from shokunin.toml_text import told_value
 
 KIND = "anticipate_failures"
 SAMPLE = 1_000
@@ -170,16 +170,9 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"--option {pair!r} is not of the shape NAME=VALUE, such as window=30")
         field_ = Options.model_fields.get(name.strip())
         several = field_ is not None and "tuple" in str(field_.annotation)
-        parts = [_value(part.strip()) for part in value.split(",")] if several else [_value(value.strip())]
+        parts = [told_value(part.strip()) for part in value.split(",")] if several else [told_value(value.strip())]
         found[name.strip()] = parts if several else parts[0]
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _target(told: Options, table: Table) -> tuple[Any, str | None]:

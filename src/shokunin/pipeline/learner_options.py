@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from shokunin.errors import MissingExtraError, UsageError
-from shokunin.task import read_learners
+from shokunin.task import hint, read_learners
+from shokunin.toml_text import told_value
 from shokunin.train import LEARNERS, learner
 
 LearnerOptions = Mapping[str, Mapping[str, Any]]
@@ -33,7 +31,7 @@ def parse_learner_options(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise UsageError(
                 f"--learner-option {pair!r} is not of the shape LEARNER.NAME=VALUE, such as causal_lora.r=8"
             )
-        found.setdefault(name.strip(), {})[option.strip()] = _value(value.strip())
+        found.setdefault(name.strip(), {})[option.strip()] = told_value(value.strip())
     return found
 
 
@@ -70,7 +68,7 @@ def learner_options(
 def _checked(name: str, *parts: object) -> dict[str, Any]:
     """What the parts say together, the later ones first, as the learner's own options take it."""
     if name not in LEARNERS:
-        raise UsageError(f"unknown learner {name!r}; expected one of {', '.join(LEARNERS)}{_hint(name, LEARNERS)}")
+        raise UsageError(f"unknown learner {name!r}; expected one of {', '.join(LEARNERS)}{hint(name, LEARNERS)}")
     told: dict[str, Any] = {}
     for part in parts:
         if not isinstance(part, Mapping):
@@ -84,7 +82,7 @@ def _checked(name: str, *parts: object) -> dict[str, Any]:
         if option not in model.model_fields:
             known = ", ".join(model.model_fields)
             raise UsageError(
-                f"the learner {name!r} has no option {option!r}; it has {known}{_hint(option, model.model_fields)}"
+                f"the learner {name!r} has no option {option!r}; it has {known}{hint(option, model.model_fields)}"
             )
     try:
         return model(**told).model_dump(mode="json", include=set(told))
@@ -103,19 +101,3 @@ def _what_does_not_fit(name: str, model: type[BaseModel], error: ValidationError
         f"the option {option!r} of the learner {name!r} cannot be {wrong['input']!r}: {wrong['msg']}"
         f"{f' ({about})' if about else ''}; {known}"
     )
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        pass
-    try:
-        return json.loads(text)  # null, and numbers such as 1e5
-    except ValueError:
-        return text
-
-
-def _hint(word: str, known: Collection[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -21,6 +21,7 @@ from shokunin.pipeline.fleet_folder import REPLAYED, sealed_windows
 from shokunin.pipeline.fleet_given import given_readings, learnt_of, source_of
 from shokunin.pipeline.fleet_rows import Rows, failures_in
 from shokunin.pipeline.fleet_seen import Seen, unseen
+from shokunin.pipeline.normal_choice import PLAIN
 from shokunin.pipeline.normal_given import Given, normal_given_report
 from shokunin.pipeline.normal_period import states_of
 from shokunin.progress import Progress, silent
@@ -167,8 +168,8 @@ def _judged(
     scores = model.scores(readings, windows)
     plain_at = specialist.weights.facts.get("plain_threshold")
     plain = None
-    if plain_at is not None and model.detector != "last_outside":
-        limits = replace(model, detector="last_outside", threshold=float(plain_at))
+    if plain_at is not None and model.detector != PLAIN:
+        limits = replace(model, detector=PLAIN, threshold=float(plain_at))
         plain = rang(
             windows, limits.scores(readings, windows), limits.threshold, calm, known, stand, grid, stride=told.stride
         )
