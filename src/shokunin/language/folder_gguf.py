@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 from shokunin.encoders.cache import cache_folder
@@ -49,7 +50,7 @@ def folder_gguf(model: LanguageModel, *, progress: Progress = silent) -> tuple[P
         import gguf  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError("gguf", "llm") from error
-    numbers = sum(_count(shape) for shape in tensors.shapes.values())
+    numbers = sum(map(math.prod, tensors.shapes.values()))
     what = f"writing {model.name} into the cache with 8 bits, about {numbers * 34 / 32 / 1e6:,.0f} MB: done once"
     progress(what, 0, len(tensors))
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -99,10 +100,3 @@ def _digest(model: LanguageModel) -> str:
         if (model.path / name).is_file():
             parts[name] = sha256_of(model.path / name)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    numbers = 1
-    for length in shape:
-        numbers *= length
-    return numbers
